@@ -1,0 +1,23 @@
+// Two projects: `unit` is pure and fast; `netns` needs root and builds throwaway network namespaces (see test/netns/README.md).
+const common = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      { jsc: { parser: { syntax: 'typescript' }, target: 'es2024' }, module: { type: 'es6' }, sourceMaps: 'inline' },
+    ],
+  },
+}
+
+export default {
+  projects: [
+    {
+      ...common,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/test/**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/netns/', '<rootDir>/test/kube/', '<rootDir>/test/uml/'],
+    },
+    { ...common, displayName: 'netns', testMatch: ['<rootDir>/test/netns/**/*.test.ts'] },
+  ],
+}

@@ -1,0 +1,44 @@
+# Every target installs what is missing (scripts/setup) and runs with the Node that package.json pins.
+NODE := scripts/node
+JEST := $(NODE) --experimental-vm-modules --disable-warning=ExperimentalWarning node_modules/jest/bin/jest.js
+
+.PHONY: all setup setup-test build lab test check unit netns fuzz bench clean
+
+all: build
+
+setup:
+	@scripts/setup build
+
+setup-test:
+	@scripts/setup test
+
+build: setup ## leaves the launcher bin/fibula ready to run
+	@rm -rf dist
+	@$(NODE) node_modules/typescript/bin/tsc -p tsconfig.build.json
+
+lab: build ## two racks, three nodes, six pods on this host: sessions, pings, a link cut, a kill -9 (root)
+	@bin/fibula lab demo
+
+test: setup-test build ## every tier this machine can run, then a table
+	@$(NODE) scripts/test.mjs
+
+check: setup ## format, lint, import direction, types
+	@npx --no-install biome check --error-on-warnings .
+	@npx --no-install oxlint --deny-warnings src test bench
+	@$(NODE) scripts/check-imports.mjs
+	@$(NODE) node_modules/typescript/bin/tsc --noEmit
+
+unit: setup
+	@$(JEST) --selectProjects unit
+
+netns: setup-test build ## real kernel, real peers, in throwaway namespaces (root)
+	@scripts/netns $(TESTS)
+
+fuzz: setup ## ten million mutated messages into the decoder
+	@$(NODE) test/fuzz/wire.ts --messages 10000000
+
+bench: setup-test build ## against BIRD 2, GoBGP and `ip -batch` in the same run; JSON in bench/results
+	@$(NODE) bench/main.ts
+
+clean:
+	@rm -rf dist bench/results

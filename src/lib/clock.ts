@@ -7,6 +7,8 @@ export interface Clock {
   wallMs(): number
   /** Calls `fire` once after `delayMs`; disposing before then cancels it. */
   after(delayMs: number, fire: () => void): Disposable
+  /** Calls `fire` once when what is waiting in the event loop has had its turn; disposing before then cancels it. */
+  soon(fire: () => void): Disposable
 }
 
 /** The real clock. Its timers do not keep a process alive that has nothing else to do. */
@@ -17,6 +19,10 @@ export const systemClock: Clock = {
     const timer = setTimeout(fire, Math.min(delayMs, 0x7fff_ffff))
     timer.unref()
     return { [Symbol.dispose]: () => clearTimeout(timer) }
+  },
+  soon(fire) {
+    const immediate = setImmediate(fire)
+    return { [Symbol.dispose]: () => clearImmediate(immediate) }
   },
 }
 
@@ -38,6 +44,10 @@ export class FakeClock implements Clock {
     const id = this.#sequence++
     this.#timers.set(id, { dueMs: this.#nowMs + Math.max(0, delayMs), fire })
     return { [Symbol.dispose]: () => void this.#timers.delete(id) }
+  }
+
+  soon(fire: () => void): Disposable {
+    return this.after(0, fire)
   }
 
   /** Moves time forward, firing everything that falls due on the way, also what a fired timer arms. */

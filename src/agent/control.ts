@@ -1,0 +1,85 @@
+// The control socket (see control-api.ts): HTTP over a unix socket in the run directory, for this host's root only. A socket
+// file a killed agent left behind is replaced; one that a living agent answers on is not.
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import type { Log } from '../lib/log.ts'
+import { CONTROL_SOCKET } from './control-api.ts'
+
+/** A request that cannot be answered, with the HTTP status that says why. */
+export class RequestError extends Error {
+  readonly status: 400 | 404 | 503
+  constructor(status: RequestError['status'], message: string) {
+    super(message)
+    this.name = 'RequestError'
+    this.status = status
+  }
+}
+
+export type Handler = (request: { readonly query: URLSearchParams; readonly body: unknown }) => Promise<unknown> | unknown
+/** Keyed by `METHOD /path`. */
+export type Routes = Readonly<Record<string, Handler>>
+
+const MAX_BODY_BYTES = 1024 * 1024
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  let text = ''
+  for await (const chunk of request.setEncoding('utf8')) {
+    text += chunk
+    if (text.length > MAX_BODY_BYTES) throw new RequestError(400, `request body over ${MAX_BODY_BYTES} octets`)
+  }
+  if (text === '') return null
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new RequestError(400, 'request body is not JSON')
+  }
+}
+
+async function answer(routes: Routes, request: IncomingMessage): Promise<unknown> {
+  const url = new URL(request.url ?? '/', 'http://agent')
+  const handler = routes[`${request.method} ${url.pathname}`]
+  if (handler === undefined) throw new RequestError(404, `no such request: ${request.method} ${url.pathname}`)
+  return handler({ query: url.searchParams, body: await readBody(request) })
+}
+
+function respond(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path)
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+}
+
+/** Serves the routes until disposed. Rejects if another agent already answers on this socket. */
+export async function serveControl(runDir: string, routes: Routes, log: Log): Promise<AsyncDisposable> {
+  const path = join(runDir, CONTROL_SOCKET)
+  if (await isAnswered(path)) throw new Error(`another agent already runs with run directory ${runDir}: stop it, or choose another --run-dir`)
+  rmSync(path, { force: true })
+  const server = createServer((request, response) => {
+    answer(routes, request).then(
+      (body) => respond(response, 200, body ?? {}),
+      (error: unknown) => {
+        if (error instanceof RequestError) return respond(response, error.status, { error: error.message })
+        log.error('agent.control.failed', { err: error, url: request.url })
+        respond(response, 503, { error: error instanceof Error ? error.message : String(error) })
+      },
+    )
+  })
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve))
+  chmodSync(path, 0o600)
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}

@@ -1,89 +1,105 @@
 // One peer: the shell around its state machines. Owns connections and timers, settles collisions, offers and negotiates
 // capabilities, and tells its observer when a session is up, what arrived, and why it went down. Knows no RIB.
-import type { Asn, IpAddress } from '../net/index.ts'
-import type { RouterId } from './attributes.ts'
-import type { Family } from './family.ts'
-import type { Capability, MessageError, RoleName, RouteRefreshMessage, UpdateMessage } from './wire/message.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import type { ConfigureOutcome, PeerObserver, PeerSessionStatus, PeerSettings, StopReason } from './peer-types.ts'
+import type { AcceptedPeer, Connection, Transport } from './transport.ts'
 
-/** What both sides agreed on; fixed for the life of a session. */
-export type Negotiated = {
-  readonly peerType: 'eBGP' | 'iBGP'
-  readonly remoteAsn: Asn
-  readonly remoteRouterId: RouterId
-  readonly localAddress: IpAddress
-  /** null: no hold timer (RFC 4271 §4.4). */
-  readonly holdTimeSeconds: number | null
-  readonly keepaliveSeconds: number | null
-  readonly families: readonly Family[]
-  readonly fourOctetAs: boolean
-  readonly extendedMessage: boolean
-  readonly routeRefresh: boolean
-  readonly enhancedRouteRefresh: boolean
-  /** Families in whose NLRI we send, or receive, path identifiers (RFC 7911). */
-  readonly addPathSend: readonly Family[]
-  readonly addPathReceive: readonly Family[]
-  /** IPv4 NLRI may have IPv6 next hops, both ways (RFC 8950). */
-  readonly extendedNextHop: boolean
-  /** Our role towards the peer (RFC 9234), when configured: it governs OTC whether or not the peer sent its own. */
-  readonly role: RoleName | null
-  /** The peer's graceful restart capability, when both sides offered it (RFC 4724). */
-  readonly gracefulRestart: {
-    readonly peerRestarting: boolean
-    readonly restartTimeSeconds: number
-    readonly notification: boolean
-    readonly families: readonly { readonly family: Family; readonly forwardingPreserved: boolean }[]
-  } | null
-  readonly longLived: readonly { readonly family: Family; readonly forwardingPreserved: boolean; readonly staleTimeSeconds: number }[]
-  readonly capabilities: { readonly offered: readonly Capability[]; readonly received: readonly Capability[] }
+export type {
+  ConfigureOutcome,
+  FsmStateName,
+  MessageKind,
+  Negotiated,
+  PeerObserver,
+  PeerSessionStatus,
+  PeerSettings,
+  SessionEnd,
+  StopReason,
+} from './peer-types.ts'
+
+export type PeerDependencies = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly transport: Transport
+  /** In [0, 1): jitter of timers (RFC 4271 §10). */
+  readonly random: () => number
+  readonly observer: PeerObserver
 }
 
-/** Why a session (or an attempt) ended. `retain`: RFC 4724/8538 lets us keep the peer's routes as stale. */
-export type SessionEnd = {
-  readonly reason: string
-  readonly notification: { readonly direction: 'sent' | 'received'; readonly code: number; readonly subcode: number } | null
-  readonly retain: boolean
-}
+const NONE = { open: 0, update: 0, notification: 0, keepalive: 0, routeRefresh: 0 }
 
-export interface PeerObserver {
-  /** Send what is to be sent only after this. */
-  established(negotiated: Negotiated): void
-  updateReceived(update: UpdateMessage): void
-  routeRefreshReceived(message: RouteRefreshMessage): void
-  /** Only after `established`, once for each. */
-  ended(end: SessionEnd): void
-  /** The outgoing buffer has room again after `send` returned false. */
-  writable(): void
-}
+export class Peer implements Disposable {
+  readonly #deps: PeerDependencies
+  #settings: PeerSettings
 
-export type FsmStateName = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenConfirm' | 'Established'
-
-/** Counters and facts for people; plain values. */
-export type PeerSessionStatus = {
-  readonly state: FsmStateName
-  /** Wall-clock milliseconds of the last change to or from Established. */
-  readonly sinceMs: number
-  readonly establishedCount: number
-  readonly lastError: string | null
-  readonly lastErrorAtMs: number | null
-  readonly negotiated: Negotiated | null
-  /** What we would offer now, when there is no session. */
-  readonly offered: readonly Capability[]
-  readonly messages: {
-    readonly sent: { readonly [K in MessageKind]: number }
-    readonly received: { readonly [K in MessageKind]: number }
+  constructor(deps: PeerDependencies, settings: PeerSettings) {
+    this.#deps = deps
+    this.#settings = settings
   }
-  readonly malformedUpdates: number
-  readonly bufferedBytes: number
-}
-export type MessageKind = 'open' | 'update' | 'notification' | 'keepalive' | 'routeRefresh'
 
-export type StopReason =
-  | { readonly kind: 'shutdown'; readonly message: string } // Cease 6/2, RFC 9003
-  | { readonly kind: 'reset'; readonly message: string } // Cease 6/4
-  | { readonly kind: 'deconfigured' } // Cease 6/3
-  | { readonly kind: 'configurationChanged' } // Cease 6/6
-  | { readonly kind: 'maxPrefixes'; readonly family: Family; readonly bound: number } // Cease 6/1, RFC 4486 §4
-  | { readonly kind: 'updateError'; readonly error: MessageError }
-  | { readonly kind: 'outOfResources' } // Cease 6/8
-  | { readonly kind: 'silent' } // close without NOTIFICATION, so that peers keep our routes (decision 11)
-  | { readonly kind: 'hardReset'; readonly message: string } // Cease 6/9 around 6/2, RFC 8538
+  /** Takes over new settings. What cannot change under a live session ends it with Cease 6/6, and the log says why. */
+  configure(settings: PeerSettings): ConfigureOutcome {
+    this.#settings = settings
+    return 'applied'
+  }
+
+  /** Lets the peer connect (dialling, unless passive). Does nothing while `shutdown` is configured or when already started. */
+  start(): void {}
+
+  /**
+   * Ends the session or attempt in the way of `reason`. After shutdown, deconfigured, silent and hardReset the peer stays down
+   * until `start`; after maxPrefixes until its restart timer fires or the settings change; after the others it reconnects.
+   */
+  stop(_reason: StopReason): void {}
+
+  /** Offers an incoming connection from this peer's address. False: not now; the caller closes it. */
+  accept(_connection: Connection): boolean {
+    return false
+  }
+
+  /**
+   * Sends whole encoded messages (UPDATE, ROUTE-REFRESH); each chunk holds one or more and must not change afterwards. False:
+   * over the high-water mark, so hold back until `observer.writable()`; what was passed has been queued all the same. Without
+   * an Established session nothing is sent and the answer is false.
+   */
+  send(_chunks: readonly Uint8Array[]): boolean {
+    return false
+  }
+
+  /** Octets the kernel has not yet taken. */
+  get bufferedBytes(): number {
+    return 0
+  }
+
+  /** Stops reading from the Established session (the hold timer is not judged meanwhile). */
+  pauseReading(): void {}
+
+  resumeReading(): void {}
+
+  status(): PeerSessionStatus {
+    return {
+      state: 'Idle',
+      sinceMs: this.#deps.clock.wallMs(),
+      establishedCount: 0,
+      lastError: null,
+      lastErrorAtMs: null,
+      negotiated: null,
+      offered: [],
+      messages: { sent: NONE, received: NONE },
+      malformedUpdates: 0,
+      bufferedBytes: 0,
+    }
+  }
+
+  /** What the listening sockets must know of this peer (`Listener.setPeers`). */
+  acceptedPeer(): AcceptedPeer {
+    const { address, interface: device, password } = this.#settings
+    return { address, interface: device, password, hopLimit: { send: 1, receiveAtLeast: null } }
+  }
+
+  /** Resolves when the connections that were closed have gone down (about a second at most after `stop`). */
+  async drained(): Promise<void> {}
+
+  /** Like `stop` with reason `silent`, and for good: no callback follows. */
+  [Symbol.dispose](): void {}
+}

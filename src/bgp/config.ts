@@ -95,19 +95,4 @@ export type SpeakerConfig = {
   readonly serviceRanges: readonly Prefix[]
 }
 
-/** One route of the host, other than ours, through which next hops may be resolved (RFC 4271 §9.1.2.1). */
-export type ResolvingRoute = {
-  readonly prefix: Prefix
-  readonly interfaceIndex: number
-  /** null: directly connected. */
-  readonly gateway: IpAddress | null
-  readonly metric: number
-}
-
-/** What the host told us about its own links and routes; replaces what it told before. */
-export type HostNetwork = {
-  readonly routes: readonly ResolvingRoute[]
-  /** Addresses configured on this host: a next hop that is one of them is unusable (RFC 4271 §5.1.3). */
-  readonly localAddresses: readonly { readonly address: IpAddress; readonly prefixLength: number; readonly interfaceIndex: number }[]
-  readonly interfaces: readonly { readonly index: number; readonly name: string; readonly up: boolean }[]
-}
+export type { HostNetwork, ResolvingRoute } from '../net/index.ts'

@@ -50,6 +50,8 @@ export type PeerConfig = {
   readonly holdTimeSeconds: number
   readonly keepaliveTimeSeconds: number
   readonly connectRetrySeconds: number
+  /** Send hold timer (`sendHoldTime`); null: the default of RFC 9687 §3.1, the greater of eight minutes and twice the hold time. */
+  readonly sendHoldTimeSeconds: number | null
   readonly passive: boolean
   /** Names of filters in `SpeakerConfig.filters`, tried in order. */
   readonly filters: readonly string[]

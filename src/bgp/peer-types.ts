@@ -100,8 +100,6 @@ export type PeerSettings = PeerConfig & {
    * `restarting`, read when an OPEN is sent.
    */
   readonly forwardingPreserved: readonly Family[]
-  /** null: the default of RFC 9687 §3.1, the greater of eight minutes and twice the hold time. Seconds. */
-  readonly sendHoldTimeSeconds: number | null
 }
 
 /** What `Peer.configure` did: nothing; took the settings over with every session untouched; or had to end a session or attempt. */

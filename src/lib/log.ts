@@ -14,10 +14,13 @@ export interface Log {
   /** True if lines of this level are written: guards costly fields on hot paths. */
   enabled(level: LogLevel): boolean
   child(fields: LogFields): Log
+  /** Changes the level of this logger and of every child made from it. */
+  setLevel(level: LogLevel): void
 }
 
 class BunyanLog implements Log {
   readonly #logger: bunyan
+  #children: WeakRef<BunyanLog>[] = []
   constructor(logger: bunyan) {
     this.#logger = logger
   }
@@ -40,7 +43,16 @@ class BunyanLog implements Log {
     return this.#logger.level() <= bunyan.resolveLevel(level)
   }
   child(fields: LogFields): Log {
-    return new BunyanLog(this.#logger.child(fields))
+    const child = new BunyanLog(this.#logger.child(fields))
+    this.#children.push(new WeakRef(child))
+    return child
+  }
+  setLevel(level: LogLevel): void {
+    this.#logger.level(level)
+    this.#children = this.#children.filter((child) => {
+      child.deref()?.setLevel(level)
+      return child.deref() !== undefined
+    })
   }
 }
 
@@ -65,6 +77,7 @@ export const silentLog: Log = {
   error: () => {},
   enabled: () => false,
   child: () => silentLog,
+  setLevel: () => {},
 }
 
 /** Text from outside, made safe for a log line or an error: control characters escaped, length limited, quoted. */

@@ -1,5 +1,6 @@
 // Surface first, so that the speaker can be written against it; the body follows.
-import type { HostNetwork, OriginatedPrefix } from '../config.ts'
+import type { HostNetwork } from '../../net/index.ts'
+import type { OriginatedPrefix } from '../config.ts'
 import type { Family } from '../family.ts'
 import type { UpdateMessage } from '../wire/message.ts'
 import type { PeerId, PrefixCounts, RibConfig, RibPeerConfig, RibSession, RibSink, RoutePage, RouteQuery, TableSizes } from './contract.ts'

@@ -1,5 +1,5 @@
 export type {
-  PeerId,
+  PeerHandle,
   PrefixCounts,
   RibConfig,
   RibPeerConfig,

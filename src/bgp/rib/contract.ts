@@ -7,26 +7,17 @@ import type { Negotiated } from '../peer.ts'
 import type { RouteStatus } from '../status.ts'
 
 /** Handle of a configured peer; given back (and later reused) by `removePeer`. 0 stands for ourselves. */
-export type PeerHandle = Brand<number, 'PeerHandle'>
+export type PeerId = Brand<number, 'PeerId'>
 
 /** What holds for all peers. A change re-evaluates what it affects and resets nothing. */
 export type RibConfig = Pick<
   SpeakerConfig,
-  | 'asn'
-  | 'routerId'
-  | 'mode'
-  | 'clusterId'
-  | 'maximumPaths'
-  | 'multipathAsPathRelax'
-  | 'filters'
-  | 'originated'
-  | 'importBounds'
-  | 'serviceRanges'
+  'asn' | 'routerId' | 'mode' | 'clusterId' | 'maximumPaths' | 'multipathAsPathRelax' | 'filters' | 'importBounds' | 'serviceRanges'
 > & {
-  /** Report best paths of peers through `RibSink.bestPathsChanged`; the default. */
-  readonly installRoutes?: boolean
+  /** Report best paths of peers through `RibSink.fib`. */
+  readonly installRoutes: boolean
   /** Take every next hop as usable at metric 0 without knowing the host's network (a reflector that forwards nothing). */
-  readonly resolveAll?: boolean
+  readonly resolveAll: boolean
 }
 
 /** What holds for one peer, session or not. A change re-evaluates what it affects and resets nothing. */
@@ -69,18 +60,19 @@ export type PrefixCounts = { readonly received: number; readonly accepted: numbe
 /** For metrics. */
 export type TableSizes = { readonly prefixes: number; readonly paths: number; readonly fibRoutes: number }
 
-/** Where the tables put what they decided. Called only from within `flush`. */
+/** Where the tables put what they decided. Called only from within `flush`, except `wake`. */
 export interface RibSink {
   /**
    * Sends whole UPDATE messages to an established peer. The chunks are shared between peers and never change, so holding
    * some megabytes of them per peer costs little. False: the peer is over its high-water mark; nothing more is delivered to it
    * until `writable(peer)` is called, and what changes meanwhile is remembered as prefixes, not as messages.
    */
-  deliver(peer: PeerHandle, chunks: readonly Uint8Array[]): boolean
-  /** Everything that was to be told when `sessionUp` or `resend` was called has been delivered: send End-of-RIB, or EoRR. */
-  tableSent(peer: PeerHandle, family: Family): void
-  /** Changes to what the FIB should hold. */
-  bestPathsChanged(batch: FibBatch): void
+  deliver(peer: PeerId, chunks: readonly Uint8Array[]): boolean
+  /** Everything that was to be told when `sessionUp` or `refresh` was called has been delivered: send End-of-RIB, or EoRR. */
+  tableSent(peer: PeerId, family: Family): void
+  fib(batch: FibBatch): void
+  /** There is work: call `flush` soon, and again as long as it returns true. At most once between two calls of `flush`. */
+  wake(): void
 }
 
 /** A page of a table: at most `limit` prefixes, continued from `after` (the `next` of the page before; 0 to begin). */

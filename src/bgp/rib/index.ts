@@ -1,5 +1,5 @@
 export type {
-  PeerHandle,
+  PeerId,
   PrefixCounts,
   RibConfig,
   RibPeerConfig,

@@ -1,0 +1,94 @@
+// The agent's control socket seen from the command line (contract: agent/control-api.ts): HTTP with JSON bodies over a unix
+// socket. Every failure becomes one line that says what to do.
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { CliError } from './output.ts'
+
+/** Name of the socket in the agent's run directory; the same constant as in agent/control-api.ts, checked by a test. */
+export const CONTROL_SOCKET_NAME = 'agent.sock'
+
+/** Which agent a command asks: the one of `runDir`, or with `node` the one of that name in the lab on this host. */
+export type AgentChoice = { readonly runDir: string; readonly node?: string | undefined; readonly labDir: string }
+
+const ANSWER_WITHIN_MS = 30_000
+
+export class AgentClient {
+  readonly #socketPath: string
+  readonly #hint: string
+
+  constructor(choice: AgentChoice) {
+    this.#socketPath = join(runDirOf(choice), CONTROL_SOCKET_NAME)
+    this.#hint =
+      choice.node === undefined
+        ? 'is `fibula agent` running? (--run-dir names another agent, --node one of the lab)'
+        : `is the lab up, and does it have a node ${choice.node}? (fibula lab status)`
+  }
+
+  /** GET; `T` is what control-api.ts promises for the path. Throws CliError. */
+  get<T>(path: string, query: Readonly<Record<string, string | undefined>> = {}): Promise<T> {
+    const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
+    const search = given.length === 0 ? '' : `?${new URLSearchParams(given)}`
+    return this.#ask<T>('GET', `${path}${search}`, null)
+  }
+
+  /** POST with a JSON body. Throws CliError. */
+  post<T>(path: string, body: unknown): Promise<T> {
+    return this.#ask<T>('POST', path, JSON.stringify(body))
+  }
+
+  #ask<T>(method: string, path: string, body: string | null): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const headers = body === null ? {} : { 'content-type': 'application/json' }
+      const asked = request({ socketPath: this.#socketPath, method, path, headers, timeout: ANSWER_WITHIN_MS }, (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk
+        })
+        response.on('error', (cause) => reject(this.#unreachable(cause)))
+        response.on('end', () => {
+          try {
+            const status = response.statusCode ?? 0
+            const answer: unknown = JSON.parse(text)
+            if (status >= 200 && status < 300) resolve(answer as T)
+            else reject(new CliError(errorOf(answer) ?? `the agent refused ${method} ${path} with status ${status}`))
+          } catch (cause) {
+            reject(new CliError(`what answers at ${this.#socketPath} is not a fibula agent: its answer is no JSON`, 1, { cause }))
+          }
+        })
+      })
+      asked.on('timeout', () =>
+        asked.destroy(new CliError(`the agent at ${this.#socketPath} has not answered for ${ANSWER_WITHIN_MS / 1000} s: see its log`)),
+      )
+      asked.on('error', (cause) => reject(cause instanceof CliError ? cause : this.#unreachable(cause)))
+      asked.end(body ?? undefined)
+    })
+  }
+
+  #unreachable(cause: NodeJS.ErrnoException): CliError {
+    const at = this.#socketPath
+    switch (cause.code) {
+      case 'ENOENT':
+        return new CliError(`no agent answers at ${at}: ${this.#hint}`, 1, { cause })
+      case 'ECONNREFUSED':
+      case 'ECONNRESET':
+      case 'EPIPE':
+        return new CliError(`the agent at ${at} has ended: start \`fibula agent\` again, or see its log for why`, 1, { cause })
+      case 'EACCES':
+      case 'EPERM':
+        return new CliError(`may not open ${at}: run this as root`, 1, { cause })
+      default:
+        return new CliError(`cannot ask the agent at ${at}: ${cause.message}`, 1, { cause })
+    }
+  }
+}
+
+function runDirOf({ runDir, node, labDir }: AgentChoice): string {
+  if (node === undefined) return runDir
+  if (!/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(node)) throw new CliError(`not a node name: ${JSON.stringify(node)}`, 2)
+  return join(labDir, 'run', node)
+}
+
+function errorOf(answer: unknown): string | null {
+  if (typeof answer !== 'object' || answer === null || !('error' in answer)) return null
+  return typeof answer.error === 'string' ? answer.error : null
+}

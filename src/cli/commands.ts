@@ -1,0 +1,27 @@
+// Every command, each loaded only when it is asked for.
+import type { Cli, Environment } from './options.ts'
+
+type Command = {
+  /** One line for the list of commands; null: for our own use, not shown there. */
+  readonly describe: string | null
+  readonly add: (cli: Cli, describe: string, environment: Environment) => Promise<void>
+}
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  status: {
+    describe: 'Is this node healthy, and if not, why',
+    add: async (...to) => (await import('./status.ts')).addStatus(...to),
+  },
+  bgp: {
+    describe: 'BGP peers and routes: peers, routes, reset',
+    add: async (...to) => (await import('./bgp.ts')).addBgp(...to),
+  },
+  routes: {
+    describe: 'Desired kernel routes against those in the kernel',
+    add: async (...to) => (await import('./routes.ts')).addRoutes(...to),
+  },
+  version: {
+    describe: 'Show the version',
+    add: async (cli, describe) => (await import('./version.ts')).addVersion(cli, describe),
+  },
+}

@@ -1,0 +1,77 @@
+// The `fibula` command line. Loads only the module of the command that was asked for, so that it starts fast; the only reader
+// of the environment and the only place that turns errors into an exit status: 0 fine, 1 the thing asked about is unhealthy or
+// the command failed, 2 wrong usage. A person sees one line with a remedy, never a stack trace.
+import yargs from 'yargs'
+import { COMMANDS } from './commands.ts'
+import { environmentOf } from './options.ts'
+import { CliError, OUTPUT_OPTION } from './output.ts'
+import { fibulaVersion } from './version.ts'
+
+/** Commands that have commands. */
+const GROUPS: ReadonlySet<string> = new Set(['bgp', 'lab'])
+
+async function run(args: readonly string[]): Promise<void> {
+  const cli = yargs([...args])
+    .scriptName('fibula')
+    .usage('$0 <command>\n\nA BGP-routed Kubernetes network: one agent per node, real routes, no overlay.')
+    .locale('en')
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 1, 'say what to do')
+    .version(fibulaVersion())
+    .help()
+    .alias('help', 'h')
+    .option(OUTPUT_OPTION)
+    .exitProcess(false)
+    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .epilogue('Exit status: 0 fine, 1 unhealthy or failed, 2 wrong usage.')
+    .fail((message: string | null, error: Error | undefined) => {
+      throw error ?? new CliError(`${message ?? 'wrong usage'} (see \`fibula${subcommand(args)} --help\`)`, 2)
+    })
+  const environment = environmentOf(process.env)
+  const words = new Set(args)
+  for (const [name, { describe, add }] of Object.entries(COMMANDS)) {
+    if (words.has(name)) await add(cli, describe ?? '', environment)
+    else if (describe !== null) cli.command(name, describe)
+  }
+  await cli.parseAsync()
+}
+
+/** The command of these arguments, for the hint where to find help. */
+function subcommand(args: readonly string[]): string {
+  const [first = '', second = ''] = args.filter((arg) => !arg.startsWith('-'))
+  if (!(first in COMMANDS)) return ''
+  return GROUPS.has(first) && /^[a-z]+$/.test(second) ? ` ${first} ${second}` : ` ${first}`
+}
+
+function report(error: unknown): number {
+  if (error instanceof CliError) {
+    process.stderr.write(`fibula: ${oneLine(error.message)}\n`)
+    return error.exitStatus
+  }
+  // yargs throws its own class for mistakes of the user that it finds while parsing
+  if (error instanceof Error && error.name === 'YError') {
+    process.stderr.write(`fibula: ${oneLine(error.message)}\n`)
+    return 2
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  const { FIBULA_DEBUG } = process.env
+  const detail = FIBULA_DEBUG ? `\n${error instanceof Error ? error.stack : ''}` : ''
+  process.stderr.write(`fibula: ${oneLine(message)} (FIBULA_DEBUG=1 shows where)${detail}\n`)
+  return 1
+}
+
+function oneLine(text: string): string {
+  return text.trim().replace(/\s*\n\s*/g, ': ')
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0) // the reader (`| head`) has seen enough
+  throw error
+})
+
+try {
+  await run(process.argv.slice(2))
+} catch (error) {
+  process.exitCode = report(error)
+}

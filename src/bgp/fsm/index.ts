@@ -1,0 +1,7 @@
+export type { Action, Step, TimerName } from './action.ts'
+export { type Direction, type Identity, type OtherConnection, RESTART_GRACE_MS, resolveCollision, type Verdict } from './collision.ts'
+export { type Damping, type IdleCause, type IdleHold, idleHold, STABLE_AFTER_MS, UNDAMPED } from './damping.ts'
+export type { Event, EventKind, Local, Notification } from './event.ts'
+export { type Established, idle, type State } from './state.ts'
+export { agreedHoldSeconds, agreedKeepaliveSeconds, MIN_KEEPALIVE_MS, sendHoldSeconds, timerMs } from './timing.ts'
+export { transition } from './transition.ts'

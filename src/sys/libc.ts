@@ -19,6 +19,9 @@ export class SysError extends Error {
 const NAMES = new Map(Object.entries(os.constants.errno).map(([name, value]) => [value, name]))
 
 const libc = koffi.load(null)
+/** struct sock_fprog of linux/filter.h: 16 octets, the second half a pointer. */
+const filterProgram = koffi.struct({ length: 'uint16', instructions: 'const void *' })
+const SOCK_FPROG_SIZE = 16
 const calls = {
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, const void *addr, uint32 length)'),
@@ -28,6 +31,9 @@ const calls = {
   getsockname: libc.func('int getsockname(int fd, _Out_ void *addr, _Inout_ uint32 *length)'),
   setns: libc.func('int setns(int fd, int nstype)'),
   ifNameToIndex: libc.func('uint32 if_nametoindex(const char *name)'),
+  recv: libc.func('int64 recv(int fd, void *buffer, uint64 length, int flags)'),
+  poll: libc.func('int poll(_Inout_ void *fds, uint64 count, int timeoutMs)'),
+  attachFilter: libc.func('setsockopt', 'int', ['int', 'int', 'int', koffi.pointer(filterProgram), 'uint32']),
 }
 
 function check(call: string, result: number): number {
@@ -79,4 +85,51 @@ export function setns(fd: number, type: number): void {
 export function interfaceIndex(name: string): number | null {
   const index: number = calls.ifNameToIndex(name)
   return index === 0 ? null : index
+}
+
+const MSG_TRUNC = 0x20
+const MSG_DONTWAIT = 0x40
+const EINTR = os.constants.errno.EINTR
+const EAGAIN = os.constants.errno.EAGAIN
+
+/** recv(2) that never waits: the length of the datagram (more than `buffer.length` if it was cut), or null if none is queued. */
+export function receiveNow(fd: number, buffer: Uint8Array): number | null {
+  const length = Number(calls.recv(fd, buffer, buffer.length, MSG_DONTWAIT | MSG_TRUNC))
+  if (length >= 0) return length
+  const errno = koffi.errno()
+  if (errno === EAGAIN || errno === EINTR) return null
+  throw new SysError('recv', errno)
+}
+
+const POLLIN = 1
+
+/** poll(2) of one descriptor: true if it has something to read or an error to tell. Blocks the thread for at most `timeoutMs`. */
+export function waitReadable(fd: number, timeoutMs: number): boolean {
+  const request = new Uint8Array(8)
+  const view = new DataView(request.buffer)
+  view.setInt32(0, fd, true)
+  view.setInt16(4, POLLIN, true)
+  const ready = calls.poll(request, 1, timeoutMs)
+  if (ready < 0 && koffi.errno() !== EINTR) throw new SysError('poll', koffi.errno())
+  return ready > 0
+}
+
+const SOL_SOCKET = 1
+const SO_ATTACH_FILTER = 26
+
+/** One instruction of classic BPF (struct sock_filter). */
+export type FilterInstruction = { readonly code: number; readonly jt: number; readonly jf: number; readonly k: number }
+
+/** Drops what does not pass a classic BPF program before it takes room in the receive buffer. */
+export function attachFilter(fd: number, instructions: readonly FilterInstruction[]): void {
+  const bytes = new Uint8Array(instructions.length * 8)
+  const view = new DataView(bytes.buffer)
+  for (const [index, { code, jt, jf, k }] of instructions.entries()) {
+    view.setUint16(index * 8, code, true)
+    view.setUint8(index * 8 + 2, jt)
+    view.setUint8(index * 8 + 3, jf)
+    view.setUint32(index * 8 + 4, k, true)
+  }
+  const program = { length: instructions.length, instructions: bytes }
+  check('setsockopt', calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, SOCK_FPROG_SIZE))
 }

@@ -25,13 +25,13 @@ const ANSWER_WITHIN_MS = 20_000
  */
 export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask extends Requests = Record<never, never>> {
   readonly #port: MessagePort | Worker
-  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (reason: ChannelError) => void; timer: NodeJS.Timeout }>()
+  readonly #waiting = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (reason: ChannelError) => void; timer: NodeJS.Timeout }
+  >()
   #nextId = 1
 
-  constructor(
-    port: MessagePort | Worker,
-    handlers: { readonly notice: (body: In) => void; readonly request: <K extends keyof Asked>(kind: K, body: Asked[K]['request']) => Asked[K]['answer'] },
-  ) {
+  constructor(port: MessagePort | Worker, handlers: Handlers<In, Asked>) {
     this.#port = port
     port.on('message', (envelope: Envelope) => {
       switch (envelope.kind) {
@@ -40,8 +40,10 @@ export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask
           return
         case 'request': {
           const { kind, body } = envelope.body as { kind: keyof Asked; body: Asked[keyof Asked]['request'] }
+          const answer = handlers.answers?.[kind]
           try {
-            this.#post({ kind: 'answer', id: envelope.id, body: handlers.request(kind, body) })
+            if (answer === undefined) throw new Error(`this thread answers no ${String(kind)}`)
+            this.#post({ kind: 'answer', id: envelope.id, body: answer(body) })
           } catch (error) {
             this.#post({ kind: 'failure', id: envelope.id, message: error instanceof Error ? error.message : String(error) })
           }
@@ -65,7 +67,10 @@ export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask
   ask<K extends keyof Ask>(kind: K, body: Ask[K]['request']): Promise<Ask[K]['answer']> {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#settle(id)?.reject(new ChannelError('TIMEOUT', `no answer to ${String(kind)} in ${ANSWER_WITHIN_MS} ms`)), ANSWER_WITHIN_MS)
+      const timer = setTimeout(
+        () => this.#settle(id)?.reject(new ChannelError('TIMEOUT', `no answer to ${String(kind)} in ${ANSWER_WITHIN_MS} ms`)),
+        ANSWER_WITHIN_MS,
+      )
       this.#waiting.set(id, { resolve: (value) => resolve(value as Ask[K]['answer']), reject, timer })
       this.#post({ kind: 'request', id, body: { kind, body } })
     })
@@ -88,3 +93,9 @@ export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask
 }
 
 export type Requests = Readonly<Record<string, { readonly request: unknown; readonly answer: unknown }>>
+
+export type Handlers<In, Asked extends Requests> = {
+  readonly notice: (body: In) => void
+  /** One function a request; what it throws reaches the asker as `ChannelError`. */
+  readonly answers?: { readonly [K in keyof Asked]: (request: Asked[K]['request']) => Asked[K]['answer'] }
+}

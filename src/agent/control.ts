@@ -62,7 +62,8 @@ function isAnswered(path: string): Promise<boolean> {
 /** Serves the routes until disposed. Rejects if another agent already answers on this socket. */
 export async function serveControl(runDir: string, routes: Routes, log: Log): Promise<AsyncDisposable> {
   const path = join(runDir, CONTROL_SOCKET)
-  if (await isAnswered(path)) throw new Error(`another agent already runs with run directory ${runDir}: stop it, or choose another --run-dir`)
+  if (await isAnswered(path))
+    throw new Error(`another agent already runs with run directory ${runDir}: stop it, or choose another --run-dir`)
   rmSync(path, { force: true })
   const server = createServer((request, response) => {
     answer(routes, request).then(

@@ -86,6 +86,8 @@ export type SpeakerConfig = {
   /** null: no listener (every peer is dialled). `address` null: all addresses of both families. */
   readonly listen: { readonly addresses: readonly IpAddress[]; readonly port: number } | null
   readonly maximumPaths: number
+  /** False: best paths stay in the RIB (a pure route reflector), and next hops need not resolve on this host. */
+  readonly installRoutes: boolean
   /** Multipath may join paths whose AS_PATHs differ but are equally long. */
   readonly multipathAsPathRelax: boolean
   readonly peers: readonly PeerConfig[]

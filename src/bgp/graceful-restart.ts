@@ -75,7 +75,8 @@ function retain(state: HelperState, negotiated: Negotiated): HelperStep {
     actions.push({ kind: 'markStale', family })
   }
   const next: HelperState = { connected: false, retained: new Map(kept.map((family) => [family, 'stale'])), staleTimeSeconds }
-  if (graceful.restartTimeSeconds > 0) return { state: next, actions: [...actions, { kind: 'armRestartTimer', seconds: graceful.restartTimeSeconds }] }
+  if (graceful.restartTimeSeconds > 0)
+    return { state: next, actions: [...actions, { kind: 'armRestartTimer', seconds: graceful.restartTimeSeconds }] }
   const expired = longLivedOrGone(next) // RFC 9494 §4.2: a restart time of zero goes straight to the long-lived period
   return { state: expired.state, actions: [...actions, ...expired.actions] }
 }
@@ -175,8 +176,4 @@ export function deferralOnEndOfRib({ waitingFor }: SelectionDeferral, peer: stri
   if (left.size === 0) rest.delete(peer)
   else rest.set(peer, left)
   return { waitingFor: rest }
-}
-
-export function deferralWithout({ waitingFor }: SelectionDeferral, peer: string): SelectionDeferral {
-  return { waitingFor: new Map([...waitingFor].filter(([other]) => other !== peer)) }
 }

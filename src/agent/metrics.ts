@@ -1,0 +1,115 @@
+// Prometheus metrics, declared here and nowhere else. Values are read when a scrape asks, from the same answers the command
+// line shows, so the two cannot disagree.
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { PeerStatus } from '../bgp/index.ts'
+import type { RouteCounts } from './threads.ts'
+
+export type MetricsSource = {
+  readonly peers: () => Promise<readonly PeerStatus[]>
+  readonly routes: () => Promise<RouteCounts>
+  readonly loops: () => readonly {
+    readonly loop: string
+    readonly maxLagMs: number
+    readonly heapUsedBytes: number
+    readonly ageMs: number
+  }[]
+  readonly ready: () => boolean
+  readonly problems: () => number
+  readonly version: string
+  readonly node: string
+}
+
+export type AgentMetrics = {
+  /** The exposition of this moment. Rejects when a thread does not answer. */
+  readonly render: () => Promise<{ readonly contentType: string; readonly text: string }>
+  /** One turn of deriving configuration from the store, in seconds. */
+  readonly turnEnded: (seconds: number, outcome: 'applied' | 'failed') => void
+}
+
+/** Counters live in the speaker; a scrape copies their present values. */
+function copyCounter(counter: Counter, labels: Readonly<Record<string, string>>, value: number): void {
+  if (value > 0) counter.inc({ ...labels }, value)
+}
+
+export function createMetrics(source: MetricsSource): AgentMetrics {
+  const registry = new Registry()
+  registry.setDefaultLabels({ node: source.node })
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+
+  const gauge = (name: string, help: string, labelNames: string[] = []) => new Gauge({ name, help, labelNames, registers })
+  const counter = (name: string, help: string, labelNames: string[] = []) => new Counter({ name, help, labelNames, registers })
+
+  gauge('fibula_build_info', 'Always 1; the version is a label.', ['version']).set({ version: source.version }, 1)
+  const ready = gauge('fibula_ready', '1 when inputs are listed, the dataplane is synced and the sessions of before are back.')
+  const problems = gauge('fibula_problems', 'Problems shown by `fibula status`.')
+  const turns = counter('fibula_turns_total', 'Turns of deriving configuration from the store.', ['outcome'])
+  const turnSeconds = gauge('fibula_turn_seconds', 'Duration of the last turn.')
+
+  const peerUp = gauge('fibula_bgp_peer_up', '1 while the session is Established.', ['peer', 'type', 'peer_asn'])
+  const peerState = gauge('fibula_bgp_peer_state', '1 for the state the session is in (RFC 4271 §8.2.2).', ['peer', 'state'])
+  const peerUptime = gauge('fibula_bgp_peer_uptime_seconds', 'Seconds since the session was established; absent while it is down.', [
+    'peer',
+  ])
+  const established = counter('fibula_bgp_peer_established_total', 'Times the session was established.', ['peer'])
+  const flaps = counter('fibula_bgp_peer_flaps_total', 'Times an established session was lost.', ['peer'])
+  const lastError = gauge(
+    'fibula_bgp_peer_last_error_timestamp_seconds',
+    'When the last error happened; the text is in `fibula bgp peers`.',
+    ['peer'],
+  )
+  const messages = counter('fibula_bgp_messages_total', 'BGP messages by kind and direction.', ['peer', 'direction', 'kind'])
+  const prefixes = gauge('fibula_bgp_prefixes', 'Prefixes of a peer: received, accepted by import, advertised to it, stale.', [
+    'peer',
+    'family',
+    'kind',
+  ])
+  const malformed = counter('fibula_bgp_malformed_updates_total', 'UPDATE messages in which RFC 7606 had something to mend.', ['peer'])
+
+  const routes = gauge('fibula_routes', 'Kernel routes: desired, inKernel, failed.', ['state'])
+  const lag = gauge('fibula_loop_max_lag_seconds', 'Longest delay of a thread’s event loop in its last second.', ['loop'])
+  const age = gauge('fibula_loop_beat_age_seconds', 'Seconds since a thread last said that its loop turns.', ['loop'])
+  const heap = gauge('fibula_loop_heap_used_bytes', 'JavaScript heap in use by a thread.', ['loop'])
+
+  const readPeers = async (): Promise<void> => {
+    const peers = await source.peers()
+    for (const metric of [peerUp, peerState, peerUptime, established, flaps, lastError, messages, prefixes, malformed]) metric.reset()
+    for (const peer of peers) {
+      const { name } = peer
+      peerUp.set({ peer: name, type: peer.type, peer_asn: String(peer.asn) }, peer.state === 'Established' ? 1 : 0)
+      peerState.set({ peer: name, state: peer.state }, 1)
+      if (peer.uptimeSeconds !== null) peerUptime.set({ peer: name }, peer.uptimeSeconds)
+      copyCounter(established, { peer: name }, peer.established)
+      copyCounter(flaps, { peer: name }, peer.flaps)
+      copyCounter(malformed, { peer: name }, peer.malformedUpdates)
+      if (peer.lastErrorAt !== null) lastError.set({ peer: name }, Date.parse(peer.lastErrorAt) / 1000)
+      for (const direction of ['sent', 'received'] as const) {
+        for (const [kind, count] of Object.entries(peer.messages[direction])) copyCounter(messages, { peer: name, direction, kind }, count)
+      }
+      for (const [family, counts] of Object.entries(peer.prefixes)) {
+        for (const [kind, count] of Object.entries(counts ?? {})) prefixes.set({ peer: name, family, kind }, count)
+      }
+    }
+  }
+  const readRest = async (): Promise<void> => {
+    const counts = await source.routes()
+    for (const [state, count] of Object.entries(counts)) routes.set({ state }, count)
+    for (const loop of source.loops()) {
+      lag.set({ loop: loop.loop }, loop.maxLagMs / 1000)
+      age.set({ loop: loop.loop }, loop.ageMs / 1000)
+      heap.set({ loop: loop.loop }, loop.heapUsedBytes)
+    }
+    ready.set(source.ready() ? 1 : 0)
+    problems.set(source.problems())
+  }
+  return {
+    async render() {
+      await Promise.all([readPeers(), readRest()])
+      return { contentType: registry.contentType, text: await registry.metrics() }
+    },
+    turnEnded(seconds, outcome) {
+      turns.inc({ outcome })
+      turnSeconds.set(seconds)
+    },
+  }
+}

@@ -1,0 +1,72 @@
+// What the agent's threads say to one another. Main watches the store and derives configuration; the bgp thread holds TCP and
+// the RIBs; the dataplane thread holds netlink. Best paths go from bgp to dataplane over a port of their own.
+
+import type { PeerStatus, RouteLookup, RoutePage, SpeakerConfig } from '../bgp/index.ts'
+import type { LogLevel } from '../lib/log.ts'
+import type { FibBatch, HostNetwork, IpAddress, Prefix } from '../net/index.ts'
+import type { KernelRouteStatus, Problem } from './control-api.ts'
+
+export type BgpThreadData = {
+  readonly logLevel: LogLevel
+  readonly node: string
+  /** Keys of the peers that were up when this agent's predecessor ended, or null: cold start. */
+  readonly peersUpBefore: readonly string[] | null
+}
+
+/** Every thread says once a second that its loop turns, and how late it ran (`/healthz`, metrics). */
+export type Beat = { readonly kind: 'beat'; readonly maxLagMs: number; readonly heapUsedBytes: number }
+
+export type ToBgp = { readonly kind: 'configure'; readonly config: SpeakerConfig } | { readonly kind: 'logLevel'; readonly level: LogLevel }
+
+export type FromBgp =
+  /** The connections that `stop` closed have gone down: the process may end. */
+  | { readonly kind: 'drained' }
+  | Beat
+  /** Peers by key. `upOrRetained`: also those whose routes we still hold for their return. */
+  | {
+      readonly kind: 'sessionsChanged'
+      readonly configured: number
+      readonly established: readonly string[]
+      readonly upOrRetained: readonly string[]
+    }
+  /** Our own restart is over (RFC 4724 §4.1): routes of the time before that nobody confirmed may go. */
+  | { readonly kind: 'selectionReleased' }
+  | { readonly kind: 'problemsChanged'; readonly problems: readonly Problem[] }
+
+export type BgpRequests = {
+  readonly peers: { readonly request: null; readonly answer: readonly PeerStatus[] }
+  readonly routes: { readonly request: RouteLookup; readonly answer: RoutePage }
+  readonly reset: { readonly request: { readonly peer: string; readonly soft: boolean }; readonly answer: null }
+  /** `silent` keeps our routes at graceful restart helpers; `cease` says goodbye (decision 11). */
+  readonly stop: { readonly request: { readonly how: 'silent' | 'cease' }; readonly answer: null }
+}
+
+/** bgp -> dataplane and back, over their own port. */
+export type BestPaths = { readonly kind: 'fib'; readonly batch: FibBatch } | { readonly kind: 'selectionReleased' }
+export type HostFacts = { readonly kind: 'hostNetwork'; readonly network: HostNetwork }
+
+export type DataplaneThreadData = { readonly logLevel: LogLevel; readonly node: string; readonly coldStart: boolean }
+
+export type LocalRoutes = {
+  readonly blackholes: readonly Prefix[]
+  readonly statics: readonly { readonly prefix: Prefix; readonly gateway: IpAddress }[]
+  readonly preferredSource: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
+  readonly installRoutes: boolean
+  /** How many neighbours on one link to expect, for the neighbour table's thresholds. */
+  readonly expectedNeighbours: number
+}
+
+export type ToDataplane = { readonly kind: 'local'; readonly local: LocalRoutes } | { readonly kind: 'logLevel'; readonly level: LogLevel }
+
+export type FromDataplane =
+  | Beat
+  | { readonly kind: 'hostNetwork'; readonly network: HostNetwork }
+  | { readonly kind: 'synced' }
+  | { readonly kind: 'problemsChanged'; readonly problems: readonly Problem[] }
+
+export type DataplaneRequests = {
+  readonly routes: { readonly request: { readonly prefix: string | null }; readonly answer: readonly KernelRouteStatus[] }
+  readonly counts: { readonly request: null; readonly answer: RouteCounts }
+}
+
+export type RouteCounts = { readonly desired: number; readonly inKernel: number; readonly failed: number }

@@ -1,0 +1,11 @@
+// A BGP speaker. Knows nothing of Kubernetes, pods or netlink.
+export * from './attributes.ts'
+export type * from './config.ts'
+export { FAMILIES, type Family } from './family.ts'
+export type * from './filter.ts'
+export type { RoutePage } from './rib/index.ts'
+export { type RouteLookup, Speaker, type SpeakerDeps, type SpeakerObserver } from './speaker.ts'
+export type { SpeakerProblem } from './speaker-status.ts'
+export type * from './status.ts'
+export { TcpTransport } from './tcp-transport.ts'
+export type { RoleName } from './wire/message.ts'

@@ -13,7 +13,11 @@ const scratch = mkdtempSync(join(tmpdir(), 'fibula-test-'))
 
 const tiers = [
   { name: 'unit', command: [process.execPath, ...jestArguments(), '--selectProjects', 'unit'], unavailable: () => null },
-  { name: 'netns', command: [join(root, 'scripts/netns')], unavailable: () => (process.getuid?.() === 0 ? null : 'needs root to make network namespaces') },
+  {
+    name: 'netns',
+    command: [join(root, 'scripts/netns')],
+    unavailable: () => (process.getuid?.() === 0 ? null : 'needs root to make network namespaces'),
+  },
 ]
 
 function jestArguments() {
@@ -22,17 +26,33 @@ function jestArguments() {
 
 function run(tier) {
   const why = tier.unavailable()
-  if (why !== null) return { tier: tier.name, passed: 0, failed: 0, skipped: 0, note: `skipped: ${why}`, ok: !inCi || CANNOT_HAVE.has(tier.name) }
+  if (why !== null)
+    return { tier: tier.name, passed: 0, failed: 0, skipped: 0, note: `skipped: ${why}`, ok: !inCi || CANNOT_HAVE.has(tier.name) }
   const report = join(scratch, `${tier.name}.json`)
   console.log(`\n== ${tier.name}`)
   const [command, ...args] = tier.command
   const result = spawnSync(command, [...args, '--json', `--outputFile=${report}`], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
-  if (!existsSync(report)) return { tier: tier.name, passed: 0, failed: 1, skipped: 0, note: `the runner ended with ${result.status ?? result.signal} and left no report`, ok: false }
+  if (!existsSync(report))
+    return {
+      tier: tier.name,
+      passed: 0,
+      failed: 1,
+      skipped: 0,
+      note: `the runner ended with ${result.status ?? result.signal} and left no report`,
+      ok: false,
+    }
   const json = JSON.parse(readFileSync(report, 'utf8'))
   const skipped = json.numPendingTests + json.numTodoTests
-  const skippedNames = json.testResults.flatMap((file) => file.assertionResults.filter(({ status }) => status === 'pending' || status === 'todo').map(({ fullName }) => fullName))
+  const skippedNames = json.testResults.flatMap((file) =>
+    file.assertionResults.filter(({ status }) => status === 'pending' || status === 'todo').map(({ fullName }) => fullName),
+  )
   const ok = result.status === 0 && json.numPassedTests > 0 && (!inCi || skipped === 0)
-  const note = skipped > 0 ? `skipped: ${skippedNames.join('; ')}` : result.status !== 0 && json.numFailedTests === 0 ? `the runner ended with ${result.status}` : ''
+  const note =
+    skipped > 0
+      ? `skipped: ${skippedNames.join('; ')}`
+      : result.status !== 0 && json.numFailedTests === 0
+        ? `the runner ended with ${result.status}`
+        : ''
   return { tier: tier.name, passed: json.numPassedTests, failed: json.numFailedTests + json.numRuntimeErrorTestSuites, skipped, note, ok }
 }
 

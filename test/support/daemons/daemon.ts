@@ -1,0 +1,260 @@
+// One way to drive every BGP daemon we interoperate with: configuration in our terms, announcements and received routes as plain
+// values. A driver renders them to its daemon's language and reads the daemon's own command line back; what a daemon cannot do is
+// missing from its `supports`, and asking for it throws.
+import type { ChildProcess } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import type { Family } from '../../../src/bgp/family.ts'
+import type { RoleName } from '../../../src/bgp/wire/message.ts'
+import type { Netns } from '../netns.ts'
+
+export type DaemonName = 'bird' | 'frr' | 'gobgp' | 'exabgp' | 'openbgpd' | 'fibula'
+
+/** What a daemon of the version in Debian 12 can do (`reference/bgp.md` section 5). */
+export type Feature =
+  | 'md5'
+  | 'gtsm'
+  | 'addPathSend'
+  | 'addPathReceive'
+  | 'passOn' // passes learned routes on to other peers
+  | 'gracefulRestart' // offers the capability
+  | 'gracefulRestartHelper'
+  | 'gracefulRestartRestarter'
+  | 'extendedMessage'
+  | 'extendedNextHop'
+  | 'role'
+  | 'foreignAsPath' // can announce a path with foreign ASNs behind its own
+  | 'kernelRoutes'
+
+/** One session as the daemon sees it. */
+export type DaemonPeerConfig = {
+  /** Of the other side. */
+  readonly address: string
+  readonly localAddress: string
+  /** Of the other side. */
+  readonly asn: number
+  readonly password: string | null
+  readonly families: readonly Family[]
+  readonly addPath: { readonly receive: boolean; readonly send: boolean }
+  /** The daemon's own role (RFC 9234). */
+  readonly role: RoleName | null
+  readonly gracefulRestart: { readonly restartTimeSeconds: number } | null
+  readonly holdTimeSeconds: number
+  readonly passive: boolean
+  /** GTSM for a directly connected peer (RFC 5082). */
+  readonly ttlSecurity: boolean
+  readonly extendedNextHop: boolean
+  /** Offer extended messages (RFC 8654) where the daemon has them. */
+  readonly extendedMessage: boolean
+}
+
+/** A prefix the daemon originates. What is left out is left to the daemon. */
+export type Announcement = {
+  readonly prefix: string
+  /** Default: the daemon's own address of that family on the link. */
+  readonly nextHop?: string
+  readonly med?: number
+  /** Sent to iBGP peers only. */
+  readonly localPref?: number
+  /** ASNs behind the daemon's own. */
+  readonly behind?: readonly number[]
+  /** `65001:7` */
+  readonly communities?: readonly string[]
+  /** `65001:2:3` */
+  readonly largeCommunities?: readonly string[]
+  /** `rt:65001:9` */
+  readonly extendedCommunities?: readonly string[]
+}
+
+export type DaemonConfig = {
+  readonly asn: number
+  readonly routerId: string
+  /** The daemon's addresses on the link: next hops of what it announces. */
+  readonly addresses: { readonly ipv4: string; readonly ipv6: string }
+  readonly peers: readonly DaemonPeerConfig[]
+  readonly announce: readonly Announcement[]
+  /** Best paths go into the kernel's table. */
+  readonly kernelRoutes: boolean
+  /** Pass on what is learned from one peer to the others. */
+  readonly passOn: boolean
+  /** The daemon comes back after a restart that preserved its forwarding state (sets R and F in its OPENs, RFC 4724). */
+  readonly restarting: boolean
+}
+
+/** One path as a peer received it, normalized: lists sorted, local preference only where it travels (iBGP). */
+export type ReceivedPath = {
+  readonly prefix: string
+  readonly nextHop: string
+  /** ASNs in order, sets in braces: `65001 65002 {65003}`. */
+  readonly asPath: string
+  readonly origin: 'igp' | 'egp' | 'incomplete'
+  readonly med: number | null
+  readonly localPref: number | null
+  readonly communities: readonly string[]
+  readonly largeCommunities: readonly string[]
+  readonly extendedCommunities: readonly string[]
+  readonly onlyToCustomer: number | null
+}
+
+/** A running daemon. Disposing kills its whole process group and removes its files. */
+export interface Daemon extends AsyncDisposable {
+  readonly name: DaemonName
+  established(peer: string): Promise<boolean>
+  /** Everything held from a peer, both families, in the order of `comparePaths`. */
+  received(peer: string): Promise<readonly ReceivedPath[]>
+  /** Replaces the whole set of originated prefixes without resetting a session. */
+  setAnnounced(announcements: readonly Announcement[]): Promise<void>
+  /** Ends it as its service manager would, and waits. */
+  stop(): Promise<void>
+  /** SIGKILL to its BGP process, and waits: no goodbye of any kind. */
+  kill(): Promise<void>
+  /** Starts it again after `stop` or `kill`, as one that restarts gracefully. */
+  restart(): Promise<void>
+  /** The end of its log, for an error message. */
+  log(): string
+}
+
+export interface DaemonDriver {
+  readonly name: DaemonName
+  /** Programs it needs. */
+  readonly programs: readonly string[]
+  readonly supports: ReadonlySet<Feature>
+  /** Starts the daemon and resolves when it answers its command line. */
+  start(net: Netns, node: string, config: DaemonConfig): Promise<Daemon>
+}
+
+/** A session with nothing special about it. */
+export function peerConfig(
+  required: Pick<DaemonPeerConfig, 'address' | 'localAddress' | 'asn'> & Partial<DaemonPeerConfig>,
+): DaemonPeerConfig {
+  return {
+    password: null,
+    families: ['IPv4Unicast', 'IPv6Unicast'],
+    addPath: { receive: false, send: false },
+    role: null,
+    gracefulRestart: null,
+    holdTimeSeconds: 30,
+    passive: false,
+    ttlSecurity: false,
+    extendedNextHop: false,
+    extendedMessage: false,
+    ...required,
+  }
+}
+
+/** A daemon that announces nothing and installs nothing. */
+export function daemonConfig(
+  required: Pick<DaemonConfig, 'asn' | 'routerId' | 'addresses' | 'peers'> & Partial<DaemonConfig>,
+): DaemonConfig {
+  return { announce: [], kernelRoutes: false, passOn: false, restarting: false, ...required }
+}
+
+export function familyOfPrefix(prefix: string): Family {
+  return prefix.includes(':') ? 'IPv6Unicast' : 'IPv4Unicast'
+}
+
+/** By prefix, then by everything else: a fixed order for comparing sets of paths. */
+export function comparePaths(a: ReceivedPath, b: ReceivedPath): number {
+  const [left, right] = [`${a.prefix} ${JSON.stringify(a)}`, `${b.prefix} ${JSON.stringify(b)}`]
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+/** Communities in a fixed order, free of duplicates. */
+export function sorted(values: readonly string[]): readonly string[] {
+  return [...new Set(values)].sort()
+}
+
+/** A folder of its own for a daemon's configuration, sockets and log. */
+export function runFolder(name: DaemonName): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), `fib-${name}-`))
+  fs.chmodSync(folder, 0o755) // some daemons give up root before they open their files
+  return folder
+}
+
+/** A process of a daemon in a namespace, its output in a file. */
+export class DaemonProcess {
+  readonly #child: ChildProcess
+  readonly #logFile: string
+  readonly #ended: Promise<void>
+
+  constructor(
+    net: Netns,
+    node: string,
+    command: string,
+    args: readonly string[],
+    logFile: string,
+    options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
+  ) {
+    this.#logFile = logFile
+    const output = fs.openSync(logFile, 'a')
+    try {
+      this.#child = net.spawn(node, command, args, { stdio: ['ignore', output, output], ...options })
+    } finally {
+      fs.closeSync(output)
+    }
+    this.#ended = new Promise((resolve) => {
+      this.#child.once('exit', () => resolve())
+      this.#child.once('error', () => resolve())
+    })
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error('the process did not start')
+    return this.#child.pid
+  }
+
+  get running(): boolean {
+    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Throws, with the end of the log, if the process has ended: for polls that wait until it is ready. */
+  assertRunning(): void {
+    if (!this.running) throw new Error(`ended too early (${this.#child.exitCode ?? this.#child.signalCode}):\n${this.log()}`)
+  }
+
+  /** Signals the process itself, waits for its end, then ends what is left of its group. */
+  async end(signal: NodeJS.Signals): Promise<void> {
+    if (this.running) this.#child.kill(signal)
+    if (signal !== 'SIGKILL') {
+      const forced = setTimeout(() => this.#child.kill('SIGKILL'), 5_000)
+      await this.#ended
+      clearTimeout(forced)
+    }
+    await this.#ended
+    if (this.#child.pid === undefined) return
+    try {
+      process.kill(-this.#child.pid, 'SIGKILL')
+    } catch {
+      // nobody else was in the group
+    }
+  }
+
+  log(): string {
+    try {
+      return fs.readFileSync(this.#logFile, 'utf8').slice(-3_000)
+    } catch {
+      return ''
+    }
+  }
+}
+
+/** Throws if a configuration asks for what the daemon does not have: a test must not pass because a feature was left out. */
+export function assertSupported(driver: Pick<DaemonDriver, 'name' | 'supports'>, config: DaemonConfig): void {
+  const need = (feature: Feature, when: boolean): void => {
+    if (when && !driver.supports.has(feature)) throw new Error(`${driver.name} does not have ${feature}`)
+  }
+  need('kernelRoutes', config.kernelRoutes)
+  need('passOn', config.passOn)
+  need('gracefulRestartRestarter', config.restarting)
+  for (const peer of config.peers) {
+    need('md5', peer.password !== null)
+    need('gtsm', peer.ttlSecurity)
+    need('addPathSend', peer.addPath.send)
+    need('addPathReceive', peer.addPath.receive)
+    need('gracefulRestart', peer.gracefulRestart !== null)
+    need('extendedNextHop', peer.extendedNextHop)
+    need('extendedMessage', peer.extendedMessage)
+    need('role', peer.role !== null)
+  }
+}

@@ -94,7 +94,7 @@ export class Peer implements Disposable {
   /** What the listening sockets must know of this peer (`Listener.setPeers`). */
   acceptedPeer(): AcceptedPeer {
     const { address, interface: device, password } = this.#settings
-    return { address, interface: device, password, hopLimit: { send: 1, receiveAtLeast: null } }
+    return { address, interface: device, password, hopLimit: { send: 1, receiveAtLeast: null }, userTimeoutMs: 480_000 }
   }
 
   /** Resolves when the connections that were closed have gone down (about a second at most after `stop`). */

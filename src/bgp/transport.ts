@@ -24,6 +24,8 @@ export type AcceptedPeer = {
   readonly interface: string | null
   readonly password: string | null
   readonly hopLimit: HopLimit
+  /** As in `DialOptions`. */
+  readonly userTimeoutMs: number
 }
 
 export type CloseReason =
@@ -41,6 +43,10 @@ export interface ConnectionHandler {
   /** Exactly once, last of all. */
   closed(reason: CloseReason): void
 }
+
+/** `Connection.write` answers false from the first on, and `drained` comes once under the second. */
+export const HIGH_WATER_BYTES = 1024 * 1024
+export const LOW_WATER_BYTES = 256 * 1024
 
 export interface Connection {
   readonly local: Endpoint
@@ -75,8 +81,16 @@ export interface Transport {
     connected: (connection: Connection) => void,
     failed: (reason: { code: string; message: string }) => void,
   ): PendingDial
-  /** Throws TransportError if the address cannot be bound. */
-  listen(addresses: readonly IpAddress[], port: number, accepted: (connection: Connection) => void): Listener
+  /**
+   * Listens on each address; none at all means every address of both families. `peers` is what `setPeers` takes: given here, it
+   * holds before the first SYN can arrive (RFC 2385). Throws TransportError if an address cannot be bound.
+   */
+  listen(
+    addresses: readonly IpAddress[],
+    port: number,
+    accepted: (connection: Connection) => void,
+    peers?: readonly AcceptedPeer[],
+  ): Listener
 }
 
 export class TransportError extends Error {

@@ -1,0 +1,165 @@
+// What `make bench` measures: the cases of each scenario, who takes part, and the targets. Sizes are those of the targets;
+// GoBGP, which needs minutes where others need a second, takes part at a tenth of them unless asked for in full.
+import type { Family } from '../src/bgp/family.ts'
+import type { Dut } from './dut/dut.ts'
+import type { Target } from './report.ts'
+import { measureChurn, measureForward } from './scenarios/forward.ts'
+import { measureIdle } from './scenarios/idle.ts'
+import { measureIpBatch, measureKernel, measureKernelFloor } from './scenarios/kernel.ts'
+import type { Measurement } from './scenarios/measurement.ts'
+import { measureReflect } from './scenarios/reflect.ts'
+import type { TableSource } from './tool-protocol.ts'
+
+export type Participant = { readonly name: string; readonly measure: () => Promise<Measurement> }
+export type Case = {
+  readonly scenario: Scenario
+  readonly title: string
+  readonly size: number
+  readonly runs: number
+  readonly participants: readonly Participant[]
+  readonly targets: readonly Target[]
+}
+export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel'] as const
+export type Scenario = (typeof SCENARIOS)[number]
+
+export type CaseOptions = {
+  readonly duts: readonly Dut[]
+  readonly runs: number
+  readonly full: boolean
+  /** null: the sizes of the targets. */
+  readonly prefixes: number | null
+  readonly clients: number | null
+  readonly mrt: string | null
+}
+
+const SLOW = new Set(['gobgp'])
+const MILLION = 1_000_000
+const TENTH = 10
+const TIMEOUT_MS = 120_000
+const SLOW_TIMEOUT_MS = 1_200_000
+const IDLE_OBSERVED_MS = 10_000
+const CHURN = { turns: 30, intervalMs: 1000, fraction: 0.1 } as const
+const CLIENT_PREFIXES = 1000
+const ATTRIBUTE_SETS = 1000
+
+export function casesOf(scenario: Scenario, options: CaseOptions): readonly Case[] {
+  switch (scenario) {
+    case 'idle':
+      return [idleCase(options)]
+    case 'forward-ipv4':
+      return forwardCases('IPv4Unicast', scenario, options)
+    case 'forward-ipv6':
+      return forwardCases('IPv6Unicast', scenario, options)
+    case 'churn':
+      return [churnCase(options)]
+    case 'reflect':
+      return reflectCases(options)
+    case 'kernel':
+      return [kernelCase(options)]
+  }
+}
+
+const TIME_AND_MEMORY: readonly Target[] = [
+  { metric: 'seconds', against: 'bird', atMost: 1 },
+  { metric: 'peakRssMiB', against: 'bird', atMost: 2.5 },
+]
+
+function forwardCases(family: Family, scenario: Scenario, options: CaseOptions): readonly Case[] {
+  const make = (prefixes: number, duts: readonly Dut[], targets: readonly Target[]): Case => {
+    const table = tableSource(options, prefixes)
+    const what = table.kind === 'mrt' ? `the table of ${table.file}` : `${prefixes} prefixes`
+    return {
+      scenario,
+      title: `${scenario}: eBGP in, eBGP out, ${what}`,
+      size: prefixes,
+      runs: options.runs,
+      participants: duts.map((dut) => ({
+        name: dut.name,
+        measure: () => measureForward(dut, { family, table, timeoutMs: timeoutOf(duts) }),
+      })),
+      targets,
+    }
+  }
+  const { fast, slow, size } = split(options, MILLION)
+  const large = make(size, fast, TIME_AND_MEMORY)
+  return slow.length === 0 || options.mrt !== null ? [large] : [large, make(size / TENTH, [...fast, ...slow], [])]
+}
+
+function churnCase(options: CaseOptions): Case {
+  const { fast, size } = split(options, MILLION)
+  const table = tableSource(options, size)
+  return {
+    scenario: 'churn',
+    title: `churn: ${CHURN.fraction * 100} % of ${size} prefixes each second for ${CHURN.turns} s, seconds are the mean lag of a turn`,
+    size,
+    runs: options.runs,
+    participants: fast.map((dut) => ({
+      name: dut.name,
+      measure: () => measureChurn(dut, { family: 'IPv4Unicast', table, timeoutMs: timeoutOf(fast) }, CHURN),
+    })),
+    targets: TIME_AND_MEMORY,
+  }
+}
+
+function reflectCases(options: CaseOptions): readonly Case[] {
+  const make = (clients: number, duts: readonly Dut[], targets: readonly Target[]): Case => ({
+    scenario: 'reflect',
+    title: `reflect: ${clients} iBGP clients x ${CLIENT_PREFIXES} prefixes, all to all`,
+    size: clients,
+    runs: options.runs,
+    participants: duts.map((dut) => ({
+      name: dut.name,
+      measure: () => measureReflect(dut, { clients, prefixesEach: CLIENT_PREFIXES, timeoutMs: timeoutOf(duts) }),
+    })),
+    targets,
+  })
+  const { fast, slow } = split(options, MILLION)
+  const clients = options.clients ?? 100
+  const large = make(clients, fast, [{ metric: 'seconds', against: 'bird', atMost: 0.25 }])
+  return slow.length === 0 ? [large] : [large, make(clients / TENTH, [...fast, ...slow], [])]
+}
+
+function kernelCase({ duts, runs, prefixes }: CaseOptions): Case {
+  const options = { prefixes: prefixes ?? MILLION / TENTH, timeoutMs: TIMEOUT_MS }
+  const daemons = duts.filter(({ name }) => !SLOW.has(name)) // GoBGP writes no routes by itself
+  return {
+    scenario: 'kernel',
+    title: `kernel: BGP feed to ${options.prefixes} kernel routes, against writers of the same routes`,
+    size: options.prefixes,
+    runs,
+    participants: [
+      ...daemons.map((dut) => ({ name: dut.name, measure: () => measureKernel(dut, options) })),
+      { name: 'ip -batch', measure: () => measureIpBatch(options) },
+      { name: 'bare netlink', measure: () => measureKernelFloor(options) },
+    ],
+    targets: [{ metric: 'seconds', against: 'ip -batch', atMost: 0.5 }],
+  }
+}
+
+function idleCase({ duts }: CaseOptions): Case {
+  return {
+    scenario: 'idle',
+    title: `idle: start to established, then ${IDLE_OBSERVED_MS / 1000} s of nothing`,
+    size: 0,
+    runs: 1,
+    participants: duts.map((dut) => ({ name: dut.name, measure: () => measureIdle(dut, IDLE_OBSERVED_MS) })),
+    targets: [],
+  }
+}
+
+function split(
+  { duts, full, prefixes }: CaseOptions,
+  defaultSize: number,
+): { readonly fast: readonly Dut[]; readonly slow: readonly Dut[]; readonly size: number } {
+  const fast = duts.filter(({ name }) => full || !SLOW.has(name))
+  return { fast, slow: full ? [] : duts.filter(({ name }) => SLOW.has(name)), size: prefixes ?? defaultSize }
+}
+
+function tableSource({ mrt, prefixes }: CaseOptions, size: number): TableSource {
+  if (mrt !== null) return { kind: 'mrt', file: mrt, limit: prefixes }
+  return { kind: 'generated', prefixes: size, attributeSets: ATTRIBUTE_SETS, seed: 1 }
+}
+
+function timeoutOf(duts: readonly Dut[]): number {
+  return duts.some(({ name }) => SLOW.has(name)) ? SLOW_TIMEOUT_MS : TIMEOUT_MS
+}

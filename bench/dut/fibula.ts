@@ -1,0 +1,44 @@
+// Fibula as it ships: `bin/fibula agent` as a router (or a route reflector) on a folder of manifests.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
+import { type Dut, type DutPeer, type DutSetup, firstLine, RunningDut, startIn } from './dut.ts'
+
+const NODE = 'dut'
+const API_VERSION = 'fibula.network/v1alpha1'
+export const LAUNCHER = fileURLToPath(new URL('../../bin/fibula', import.meta.url))
+
+export const fibula: Dut = {
+  name: 'fibula',
+  version: () => firstLine(LAUNCHER, ['--version']),
+  start(setup) {
+    const store = join(setup.directory, 'store')
+    mkdirSync(store)
+    writeFileSync(join(store, 'bench.yaml'), fibulaManifests(setup))
+    const run = join(setup.directory, 'run')
+    const { child, log } = startIn(setup, 'fibula', [LAUNCHER, 'agent', '--node', NODE, '--store', `dir:${store}`, '--run-dir', run])
+    return Promise.resolve(new RunningDut([child], [log]))
+  },
+}
+
+/** Everything that is not needed to say who peers with whom stays at its default. */
+export function fibulaManifests(setup: DutSetup): string {
+  const configuration = {
+    apiVersion: API_VERSION,
+    kind: 'BGPConfiguration',
+    metadata: { name: 'default' },
+    spec: { asNumber: setup.asn, mode: 'Router', nodeToNodeMesh: { enabled: false }, holdTime: '240s', installRoutes: setup.installRoutes },
+  }
+  const annotations = {
+    'fibula.network/router-id': setup.routerId,
+    ...(setup.reflect ? { 'fibula.network/route-reflector-cluster-id': setup.routerId } : {}),
+  }
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: NODE, annotations } }
+  return [configuration, node, ...setup.peers.map(bgpPeer)].map((manifest) => stringify(manifest)).join('---\n')
+}
+
+function bgpPeer(peer: DutPeer, index: number): object {
+  const spec = { node: NODE, peerIP: peer.address, asNumber: peer.asn, addressFamilies: peer.families, passive: true, holdTime: '240s' }
+  return { apiVersion: API_VERSION, kind: 'BGPPeer', metadata: { name: `bench-${index}` }, spec }
+}

@@ -89,7 +89,7 @@ function reportSoon(): void {
     const peers = speaker.peers()
     main.send({
       kind: 'sessionsChanged',
-      configured: peers.length,
+      configured: peers.map(({ name }) => name),
       established: peers.filter(({ state }) => state === 'Established').map(({ name }) => name),
       upOrRetained: speaker.peersUpOrRetained(),
     })

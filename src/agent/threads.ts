@@ -25,7 +25,7 @@ export type FromBgp =
   /** Peers by key. `upOrRetained`: also those whose routes we still hold for their return. */
   | {
       readonly kind: 'sessionsChanged'
-      readonly configured: number
+      readonly configured: readonly string[]
       readonly established: readonly string[]
       readonly upOrRetained: readonly string[]
     }

@@ -32,7 +32,7 @@ unit: setup
 	@$(JEST) --selectProjects unit
 
 netns: setup-test build ## real kernel, real peers, in throwaway namespaces (root)
-	@scripts/netns $(TESTS)
+	@test/netns/run.sh $(TESTS)
 
 fuzz: setup ## ten million mutated messages into the decoder
 	@$(NODE) test/fuzz/wire.ts --messages 10000000

@@ -15,7 +15,7 @@ const tiers = [
   { name: 'unit', command: [process.execPath, ...jestArguments(), '--selectProjects', 'unit'], unavailable: () => null },
   {
     name: 'netns',
-    command: [join(root, 'scripts/netns')],
+    command: [join(root, 'test/netns/run.sh')],
     unavailable: () => (process.getuid?.() === 0 ? null : 'needs root to make network namespaces'),
   },
 ]

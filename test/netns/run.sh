@@ -12,5 +12,5 @@ mkdir -p /run/netns
 exec unshare --net --mount --pid --fork --kill-child --mount-proc sh -eu -c '
   mount -t tmpfs tmpfs /run/netns
   ip link set lo up
-  scripts/node --experimental-vm-modules node_modules/jest/bin/jest.js --selectProjects netns "$@"
+  scripts/node --experimental-vm-modules node_modules/jest/bin/jest.js "$@" --selectProjects netns
 ' run.sh "$@"

@@ -4,6 +4,7 @@ import path from 'node:path'
 import type { RoleName } from '../../../src/bgp/wire/message.ts'
 import { exec } from '../../../src/lib/exec.ts'
 import type { Netns } from '../netns.ts'
+import { NetnsProcess } from '../netns-process.ts'
 import { until } from '../poll.ts'
 import {
   type Announcement,
@@ -13,7 +14,6 @@ import {
   type DaemonConfig,
   type DaemonDriver,
   type DaemonPeerConfig,
-  DaemonProcess,
   type Feature,
   familyOfPrefix,
   type ReceivedPath,
@@ -37,7 +37,7 @@ class Bird implements Daemon {
   readonly #node: string
   readonly #folder = runFolder('bird')
   #config: DaemonConfig
-  #process: DaemonProcess
+  #process: NetnsProcess
 
   constructor(net: Netns, node: string, config: DaemonConfig) {
     this.#net = net
@@ -112,11 +112,11 @@ class Bird implements Daemon {
     fs.writeFileSync(path.join(this.#folder, 'bird.conf'), renderBird(this.#config))
   }
 
-  #spawn(): DaemonProcess {
+  #spawn(): NetnsProcess {
     this.#write()
     const file = (name: string): string => path.join(this.#folder, name)
     const args = ['-f', '-c', file('bird.conf'), '-s', file('bird.ctl'), ...(this.#config.restarting ? ['-R'] : [])]
-    return new DaemonProcess(this.#net, this.#node, 'bird', args, file('bird.log'))
+    return new NetnsProcess(this.#net, this.#node, 'bird', args, file('bird.log'))
   }
 }
 

@@ -1,7 +1,6 @@
 // One way to drive every BGP daemon we interoperate with: configuration in our terms, announcements and received routes as plain
 // values. A driver renders them to its daemon's language and reads the daemon's own command line back; what a daemon cannot do is
 // missing from its `supports`, and asking for it throws.
-import type { ChildProcess } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -170,73 +169,6 @@ export function runFolder(name: DaemonName): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `fib-${name}-`))
   fs.chmodSync(folder, 0o755) // some daemons give up root before they open their files
   return folder
-}
-
-/** A process of a daemon in a namespace, its output in a file. */
-export class DaemonProcess {
-  readonly #child: ChildProcess
-  readonly #logFile: string
-  readonly #ended: Promise<void>
-
-  constructor(
-    net: Netns,
-    node: string,
-    command: string,
-    args: readonly string[],
-    logFile: string,
-    options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
-  ) {
-    this.#logFile = logFile
-    const output = fs.openSync(logFile, 'a')
-    try {
-      this.#child = net.spawn(node, command, args, { stdio: ['ignore', output, output], ...options })
-    } finally {
-      fs.closeSync(output)
-    }
-    this.#ended = new Promise((resolve) => {
-      this.#child.once('exit', () => resolve())
-      this.#child.once('error', () => resolve())
-    })
-  }
-
-  get pid(): number {
-    if (this.#child.pid === undefined) throw new Error('the process did not start')
-    return this.#child.pid
-  }
-
-  get running(): boolean {
-    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
-  }
-
-  /** Throws, with the end of the log, if the process has ended: for polls that wait until it is ready. */
-  assertRunning(): void {
-    if (!this.running) throw new Error(`ended too early (${this.#child.exitCode ?? this.#child.signalCode}):\n${this.log()}`)
-  }
-
-  /** Signals the process itself, waits for its end, then ends what is left of its group. */
-  async end(signal: NodeJS.Signals): Promise<void> {
-    if (this.running) this.#child.kill(signal)
-    if (signal !== 'SIGKILL') {
-      const forced = setTimeout(() => this.#child.kill('SIGKILL'), 5_000)
-      await this.#ended
-      clearTimeout(forced)
-    }
-    await this.#ended
-    if (this.#child.pid === undefined) return
-    try {
-      process.kill(-this.#child.pid, 'SIGKILL')
-    } catch {
-      // nobody else was in the group
-    }
-  }
-
-  log(): string {
-    try {
-      return fs.readFileSync(this.#logFile, 'utf8').slice(-3_000)
-    } catch {
-      return ''
-    }
-  }
 }
 
 /** Throws if a configuration asks for what the daemon does not have: a test must not pass because a feature was left out. */

@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { Family } from '../../../src/bgp/family.ts'
 import type { Netns } from '../netns.ts'
+import { NetnsProcess } from '../netns-process.ts'
 import { until } from '../poll.ts'
 import {
   type Announcement,
@@ -14,7 +15,6 @@ import {
   type DaemonConfig,
   type DaemonDriver,
   type DaemonPeerConfig,
-  DaemonProcess,
   familyOfPrefix,
   type ReceivedPath,
   runFolder,
@@ -58,7 +58,7 @@ class Exabgp implements Daemon {
   readonly #folder = runFolder('exabgp')
   readonly #config: DaemonConfig
   #announced: readonly Announcement[] = []
-  #process: DaemonProcess
+  #process: NetnsProcess
 
   constructor(net: Netns, node: string, config: DaemonConfig) {
     this.#net = net
@@ -161,7 +161,7 @@ class Exabgp implements Daemon {
     ].join('')
   }
 
-  #spawn(): DaemonProcess {
+  #spawn(): NetnsProcess {
     fs.writeFileSync(this.#file('exabgp.conf'), renderExabgp(this.#config, this.#folder))
     fs.rmSync(this.#file('events'), { force: true })
     const env = {
@@ -174,7 +174,7 @@ class Exabgp implements Daemon {
       exabgp_log_destination: 'stdout',
       exabgp_log_level: 'INFO',
     }
-    return new DaemonProcess(this.#net, this.#node, 'exabgp', [this.#file('exabgp.conf')], this.#file('exabgp.log'), { env })
+    return new NetnsProcess(this.#net, this.#node, 'exabgp', [this.#file('exabgp.conf')], this.#file('exabgp.log'), { env })
   }
 }
 

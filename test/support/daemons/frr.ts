@@ -5,6 +5,7 @@ import type { Family } from '../../../src/bgp/family.ts'
 import type { RoleName } from '../../../src/bgp/wire/message.ts'
 import { exec } from '../../../src/lib/exec.ts'
 import type { Netns } from '../netns.ts'
+import { NetnsProcess } from '../netns-process.ts'
 import { until } from '../poll.ts'
 import {
   type Announcement,
@@ -14,7 +15,6 @@ import {
   type DaemonConfig,
   type DaemonDriver,
   type DaemonPeerConfig,
-  DaemonProcess,
   familyOfPrefix,
   type ReceivedPath,
   runFolder,
@@ -52,8 +52,8 @@ class Frr implements Daemon {
   readonly #node: string
   readonly #folder = runFolder('frr')
   #config: DaemonConfig
-  readonly #zebra: DaemonProcess
-  #bgpd: DaemonProcess | undefined
+  readonly #zebra: NetnsProcess
+  #bgpd: NetnsProcess | undefined
 
   constructor(net: Netns, node: string, config: DaemonConfig) {
     this.#net = net
@@ -146,13 +146,13 @@ class Frr implements Daemon {
     return path.join(this.#folder, name)
   }
 
-  #spawn(program: string, name: 'zebra' | 'bgpd', more: readonly string[]): DaemonProcess {
+  #spawn(program: string, name: 'zebra' | 'bgpd', more: readonly string[]): NetnsProcess {
     const conf = this.#file(`${name}.conf`)
     if (name === 'zebra') fs.writeFileSync(conf, '')
     for (const file of [this.#folder, conf]) fs.chownSync(file, ...frrOwner())
     const args = ['-u', 'frr', '-g', 'frr', '--vty_socket', this.#folder, '-z', this.#file('zserv.api'), '-i', this.#file(`${name}.pid`)]
     const log = this.#file(`${name}.log`)
-    return new DaemonProcess(this.#net, this.#node, program, [...args, '-P', '0', '-f', conf, '--log', 'stdout', ...more], log)
+    return new NetnsProcess(this.#net, this.#node, program, [...args, '-P', '0', '-f', conf, '--log', 'stdout', ...more], log)
   }
 }
 

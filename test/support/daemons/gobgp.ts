@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { Family } from '../../../src/bgp/family.ts'
 import type { Netns } from '../netns.ts'
+import { NetnsProcess } from '../netns-process.ts'
 import { until } from '../poll.ts'
 import {
   type Announcement,
@@ -12,7 +13,6 @@ import {
   type DaemonConfig,
   type DaemonDriver,
   type DaemonPeerConfig,
-  DaemonProcess,
   familyOfPrefix,
   type ReceivedPath,
   runFolder,
@@ -39,7 +39,7 @@ class Gobgp implements Daemon {
   readonly #folder = runFolder('gobgp')
   #config: DaemonConfig
   #announced: readonly Announcement[] = []
-  #process: DaemonProcess
+  #process: NetnsProcess
 
   constructor(net: Netns, node: string, config: DaemonConfig) {
     this.#net = net
@@ -140,11 +140,11 @@ class Gobgp implements Daemon {
     ])
   }
 
-  #spawn(): DaemonProcess {
+  #spawn(): NetnsProcess {
     const file = (name: string): string => path.join(this.#folder, name)
     fs.writeFileSync(file('gobgpd.json'), JSON.stringify(renderGobgp(this.#config), null, 1))
     const args = ['-f', file('gobgpd.json'), '-t', 'json', '--pprof-disable', '--api-hosts', '127.0.0.1:50051']
-    return new DaemonProcess(this.#net, this.#node, 'gobgpd', [...args, ...(this.#config.restarting ? ['-r'] : [])], file('gobgpd.log'))
+    return new NetnsProcess(this.#net, this.#node, 'gobgpd', [...args, ...(this.#config.restarting ? ['-r'] : [])], file('gobgpd.log'))
   }
 }
 

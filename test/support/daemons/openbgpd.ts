@@ -4,6 +4,7 @@ import path from 'node:path'
 import type { RoleName } from '../../../src/bgp/wire/message.ts'
 import { exec } from '../../../src/lib/exec.ts'
 import type { Netns } from '../netns.ts'
+import { NetnsProcess } from '../netns-process.ts'
 import { until } from '../poll.ts'
 import {
   type Announcement,
@@ -13,7 +14,6 @@ import {
   type DaemonConfig,
   type DaemonDriver,
   type DaemonPeerConfig,
-  DaemonProcess,
   type ReceivedPath,
   runFolder,
   sorted,
@@ -49,7 +49,7 @@ class Openbgpd implements Daemon {
   readonly #node: string
   readonly #folder = runFolder('openbgpd')
   #config: DaemonConfig
-  #process: DaemonProcess | undefined
+  #process: NetnsProcess | undefined
 
   constructor(net: Netns, node: string, config: DaemonConfig) {
     this.#net = net
@@ -62,7 +62,7 @@ class Openbgpd implements Daemon {
     await this.#prepareLoopback()
     this.#write()
     const args = ['-d', '-f', this.#file('bgpd.conf')]
-    const started = new DaemonProcess(this.#net, this.#node, 'bgpd', args, this.#file('bgpd.log'))
+    const started = new NetnsProcess(this.#net, this.#node, 'bgpd', args, this.#file('bgpd.log'))
     this.#process = started
     await until('bgpctl answers', async () => {
       started.assertRunning()

@@ -1,0 +1,139 @@
+// Counts lost packets exactly: two nodes send each other numbered datagrams at 100 a second, both ways at once, and afterwards the
+// numbers sent are compared with the numbers received.
+import type { ChildProcess } from 'node:child_process'
+import path from 'node:path'
+import type { Netns } from './netns.ts'
+import { until } from './poll.ts'
+import type { ProbeCommand, ProbeEvent } from './prober-main.ts'
+
+export type ProbeEnd = { readonly node: string; readonly address: string }
+
+/** One direction. */
+export type ProbeResult = {
+  readonly from: string
+  readonly to: string
+  readonly sent: number
+  readonly received: number
+  readonly lost: number
+  readonly duplicated: number
+  /** Runs of consecutive lost numbers: how many, and when the first of them was sent (wall-clock milliseconds). */
+  readonly gaps: readonly { readonly lost: number; readonly atMs: number }[]
+  /** The longest time in which nothing was sent: a gap that short could hide in it. */
+  readonly longestPauseMs: number
+  readonly sendErrors: Readonly<Record<string, number>>
+}
+
+const ROOT = path.resolve(import.meta.dirname, '../..')
+const PORT = 5_005
+const EVERY_MS = 10
+/** A datagram takes microseconds from end to end here. */
+const UNDER_WAY_MS = 300
+
+/** Probes between two addresses. `begin` starts the count, `finish` ends it; disposing ends both processes. */
+export class Prober implements AsyncDisposable {
+  readonly #ends: readonly [Probe, Probe]
+
+  private constructor(ends: readonly [Probe, Probe]) {
+    this.#ends = ends
+  }
+
+  /** Starts sending both ways and resolves once both directions deliver; what was lost until then does not count. */
+  static async start(net: Netns, a: ProbeEnd, b: ProbeEnd, deadlineMs = 10_000): Promise<Prober> {
+    const prober = new Prober([new Probe(net, a), new Probe(net, b)])
+    try {
+      const [left, right] = prober.#ends
+      left.command({ op: 'start', local: a.address, remote: b.address, port: PORT, everyMs: EVERY_MS })
+      right.command({ op: 'start', local: b.address, remote: a.address, port: PORT, everyMs: EVERY_MS })
+      const explain = (): string => `${a.address} receives: ${left.receiving}, ${b.address} receives: ${right.receiving}`
+      await until('probes arrive both ways', () => left.receiving && right.receiving, { deadlineMs, explain })
+      for (const end of prober.#ends) end.command({ op: 'begin' })
+      return prober
+    } catch (cause) {
+      await prober[Symbol.asyncDispose]()
+      throw cause
+    }
+  }
+
+  /** Ends sending, waits for what is still under way, and counts: from `a` to `b` first. */
+  async finish(): Promise<readonly [ProbeResult, ProbeResult]> {
+    const [left, right] = this.#ends
+    for (const end of this.#ends) end.command({ op: 'end' })
+    await new Promise((resolve) => setTimeout(resolve, UNDER_WAY_MS))
+    for (const end of this.#ends) end.command({ op: 'report' })
+    const [fromLeft, fromRight] = await Promise.all([left.report(), right.report()])
+    return [count(left.address, right.address, fromLeft, fromRight), count(right.address, left.address, fromRight, fromLeft)]
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#ends.map((end) => end.end()))
+  }
+}
+
+type Report = Extract<ProbeEvent, { event: 'report' }>
+
+/** Compares the numbers one end sent with those the other received. */
+export function count(from: string, to: string, sender: Report, receiver: Pick<Report, 'received'>): ProbeResult {
+  const arrived = new Set<number>()
+  let duplicated = 0
+  for (const number of receiver.received) {
+    if (number < sender.first || number >= sender.next) continue
+    if (arrived.has(number)) duplicated++
+    arrived.add(number)
+  }
+  const gaps: { lost: number; atMs: number }[] = []
+  let previousLost = false
+  for (let number = sender.first; number < sender.next; number++) {
+    const lost = !arrived.has(number)
+    const last = gaps.at(-1)
+    if (lost && previousLost && last !== undefined) last.lost++
+    else if (lost) gaps.push({ lost: 1, atMs: sender.sentAtMs[number - sender.first] ?? 0 })
+    previousLost = lost
+  }
+  const sent = sender.next - sender.first
+  return {
+    from,
+    to,
+    sent,
+    received: arrived.size,
+    lost: sent - arrived.size,
+    duplicated,
+    gaps,
+    longestPauseMs: Math.round(sender.longestPauseMs),
+    sendErrors: sender.sendErrors,
+  }
+}
+
+class Probe {
+  readonly address: string
+  readonly #child: ChildProcess
+  #report: Report | undefined
+  receiving = false
+
+  constructor(net: Netns, { node, address }: ProbeEnd) {
+    this.address = address
+    const args = ['--disable-warning=ExperimentalWarning', path.join(ROOT, 'test/support/prober-main.ts')]
+    this.#child = net.spawn(node, path.join(ROOT, 'scripts/node'), args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child.on('message', (message) => this.#handle(message as ProbeEvent))
+  }
+
+  command(command: ProbeCommand): void {
+    this.#child.send(command)
+  }
+
+  report(): Promise<Report> {
+    return until(`the count of ${this.address}`, () => this.#report)
+  }
+
+  async end(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) resolve()
+    this.#child.once('exit', () => resolve())
+    this.#child.kill('SIGKILL')
+    await promise
+  }
+
+  #handle(event: ProbeEvent): void {
+    if (event.event === 'receiving') this.receiving = true
+    else if (event.event === 'report') this.#report = event
+  }
+}

@@ -1,7 +1,7 @@
-// The agent's control socket seen from the command line (contract: agent/control-api.ts): HTTP with JSON bodies over a unix
-// socket. Every failure becomes one line that says what to do.
-import { request } from 'node:http'
+// The agent's control socket seen from the command line (contract: agent/control-api.ts). Every failure becomes one line that
+// says what to do.
 import { join } from 'node:path'
+import { requestJson } from '../lib/unix-http.ts'
 import { CliError } from './output.ts'
 
 /** Name of the socket in the agent's run directory; the same constant as in agent/control-api.ts, checked by a test. */
@@ -28,40 +28,22 @@ export class AgentClient {
   get<T>(path: string, query: Readonly<Record<string, string | undefined>> = {}): Promise<T> {
     const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
     const search = given.length === 0 ? '' : `?${new URLSearchParams(given)}`
-    return this.#ask<T>('GET', `${path}${search}`, null)
+    return this.#ask<T>('GET', `${path}${search}`)
   }
 
   /** POST with a JSON body. Throws CliError. */
   post<T>(path: string, body: unknown): Promise<T> {
-    return this.#ask<T>('POST', path, JSON.stringify(body))
+    return this.#ask<T>('POST', path, body)
   }
 
-  #ask<T>(method: string, path: string, body: string | null): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const headers = body === null ? {} : { 'content-type': 'application/json' }
-      const asked = request({ socketPath: this.#socketPath, method, path, headers, timeout: ANSWER_WITHIN_MS }, (response) => {
-        let text = ''
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          text += chunk
-        })
-        response.on('error', (cause) => reject(this.#unreachable(cause)))
-        response.on('end', () => {
-          try {
-            const status = response.statusCode ?? 0
-            const answer: unknown = JSON.parse(text)
-            if (status >= 200 && status < 300) resolve(answer as T)
-            else reject(new CliError(errorOf(answer) ?? `the agent refused ${method} ${path} with status ${status}`))
-          } catch (cause) {
-            reject(new CliError(`what answers at ${this.#socketPath} is not a fibula agent: its answer is no JSON`, 1, { cause }))
-          }
-        })
-      })
-      asked.on('timeout', () =>
-        asked.destroy(new CliError(`the agent at ${this.#socketPath} has not answered for ${ANSWER_WITHIN_MS / 1000} s: see its log`)),
-      )
-      asked.on('error', (cause) => reject(cause instanceof CliError ? cause : this.#unreachable(cause)))
-      asked.end(body ?? undefined)
+  async #ask<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+    const asked = { socketPath: this.#socketPath, method, path, timeoutMs: ANSWER_WITHIN_MS }
+    const answer = await requestJson(body === undefined ? asked : { ...asked, body }).catch((cause: NodeJS.ErrnoException) => {
+      throw this.#unreachable(cause)
     })
+    if (answer.body === undefined) throw new CliError(`what answers at ${this.#socketPath} is not a fibula agent: its answer is no JSON`)
+    if (answer.status >= 200 && answer.status < 300) return answer.body as T
+    throw new CliError(errorOf(answer.body) ?? `the agent refused ${method} ${path} with status ${answer.status}`)
   }
 
   #unreachable(cause: NodeJS.ErrnoException): CliError {
@@ -76,6 +58,8 @@ export class AgentClient {
       case 'EACCES':
       case 'EPERM':
         return new CliError(`may not open ${at}: run this as root`, 1, { cause })
+      case 'ETIMEDOUT':
+        return new CliError(`the agent at ${at} has not answered for ${ANSWER_WITHIN_MS / 1000} s: see its log`, 1, { cause })
       default:
         return new CliError(`cannot ask the agent at ${at}: ${cause.message}`, 1, { cause })
     }

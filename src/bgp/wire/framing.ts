@@ -11,17 +11,15 @@ import {
 } from '../iana.ts'
 import { badLength, messageError } from './error.ts'
 import type { MessageError } from './message.ts'
-import { u16 } from './octets.ts'
+import { u16, u32, view } from './octets.ts'
 
 /** Least length of each type, index 0 and 6.. unused (RFC 4271 §4.2-4.5, RFC 2918 §3). */
 const MIN_LENGTH = Uint8Array.of(0, 29, 23, 21, 19, 23)
 
 /** Judges the header at `at`, of which all 19 octets are there (RFC 4271 §6.1, RFC 8654 §4). Null if it is good. */
 export function checkHeader(bytes: Uint8Array, at: number, extendedMessage: boolean): MessageError | null {
-  for (let end = at + MARKER_LENGTH, i = at; i < end; i++) {
-    if (bytes[i] !== 0xff)
-      return messageError(ERROR.HEADER, HEADER_ERROR.NOT_SYNCHRONIZED, 'the marker of a message header is not all ones: this is not BGP')
-  }
+  if (!hasMarker(bytes, at))
+    return messageError(ERROR.HEADER, HEADER_ERROR.NOT_SYNCHRONIZED, 'the marker of a message header is not all ones: this is not BGP')
   const length = u16(bytes, at + 16)
   const type = bytes[at + 18] ?? 0
   const limit = extendedMessage ? MAX_EXTENDED_MESSAGE_LENGTH : MAX_MESSAGE_LENGTH
@@ -32,6 +30,11 @@ export function checkHeader(bytes: Uint8Array, at: number, extendedMessage: bool
   if (type === MESSAGE_TYPE.KEEPALIVE && length !== HEADER_LENGTH) return badLength(length, `KEEPALIVE is 19 octets long, not ${length}`)
   if (type === MESSAGE_TYPE.OPEN && length > MAX_MESSAGE_LENGTH) return badLength(length, `OPEN may not exceed 4096 octets: ${length}`)
   return null
+}
+
+function hasMarker(bytes: Uint8Array, at: number): boolean {
+  for (let quarter = at; quarter < at + MARKER_LENGTH; quarter += 4) if (u32(bytes, quarter) !== 0xffff_ffff) return false
+  return true
 }
 
 /** Called with each whole message, header included. The view is valid only during the call. */
@@ -63,7 +66,7 @@ export class MessageFramer {
    */
   push(chunk: Uint8Array, onMessage: OnMessage): MessageError | null {
     // Views of a Node Buffer are Buffers; one kind of view keeps the decoder's type feedback monomorphic.
-    const bytes = chunk.constructor === Uint8Array ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    const bytes = chunk.constructor === Uint8Array ? chunk : view(chunk, 0, chunk.length)
     const length = bytes.length
     let at = 0
     if (this.#pendingLength > 0) {
@@ -75,14 +78,14 @@ export class MessageFramer {
       at = this.#fill(bytes, at, size)
       if (this.#pendingLength < size) return null
       this.#pendingLength = 0
-      onMessage(this.#pending.subarray(0, size))
+      onMessage(view(this.#pending, 0, size))
     }
     while (!this.#stopped && length - at >= HEADER_LENGTH) {
       const error = checkHeader(bytes, at, this.#extendedMessage)
       if (error !== null) return this.#fail(error)
       const end = at + u16(bytes, at + 16)
       if (end > length) break
-      onMessage(bytes.subarray(at, end))
+      onMessage(view(bytes, at, end))
       at = end
     }
     if (!this.#stopped && at < length) this.#fill(bytes, at, this.#pendingLength + length - at)

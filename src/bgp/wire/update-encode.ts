@@ -66,11 +66,22 @@ function layoutOf({ family, attributes, nextHop }: UpdateBatch, context: EncodeC
   return { section: 'mpReach', mpHead: mpReachHead(family, nextHop, context), attributes }
 }
 
-/** AFI, SAFI, length of the next hop, next hop, the reserved octet (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3). */
-function mpReachHead(family: Family, { address, linkLocal }: NextHop, context: EncodeContext): Uint8Array {
-  if (!isIpv6(address)) throw new RangeError('IPv6 prefixes need an IPv6 next hop')
+/** Heads are made once for each next hop object: paths that share attributes share it. */
+const HEADS: { readonly [F in Family]: WeakMap<NextHop, Uint8Array> } = { IPv4Unicast: new WeakMap(), IPv6Unicast: new WeakMap() }
+
+function mpReachHead(family: Family, nextHop: NextHop, context: EncodeContext): Uint8Array {
   if (family === 'IPv4Unicast' && !context.extendedNextHop)
     throw new RangeError('IPv4 prefixes with an IPv6 next hop were not agreed on (RFC 8950)')
+  const known = HEADS[family].get(nextHop)
+  if (known !== undefined) return known
+  const head = newMpReachHead(family, nextHop)
+  HEADS[family].set(nextHop, head)
+  return head
+}
+
+/** AFI, SAFI, length of the next hop, next hop, the reserved octet (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3). */
+function newMpReachHead(family: Family, { address, linkLocal }: NextHop): Uint8Array {
+  if (!isIpv6(address)) throw new RangeError('IPv6 prefixes need an IPv6 next hop')
   const global = ipToBytes(address)
   const local = linkLocal === null ? NOTHING : ipToBytes(linkLocal)
   return Uint8Array.of(0, AFI[family], SAFI_UNICAST, global.length + local.length, ...global, ...local, 0)

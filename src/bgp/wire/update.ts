@@ -1,5 +1,6 @@
 // UPDATE (RFC 4271 §4.3, §6.3; RFC 4760; RFC 7606): the hot path. Walks the headers of the attribute list, finds the sections
 // that hold NLRI, and leaves the attributes themselves to `AttributeCache`. Nothing is allocated for a prefix.
+import type { PathAttributes } from '../attributes.ts'
 import { type Family, familyFromCodes } from '../family.ts'
 import { ATTRIBUTE, ATTRIBUTE_FLAG, HEADER_LENGTH, UPDATE_ERROR } from '../iana.ts'
 import { KeyRanges } from './attribute-cache.ts'
@@ -8,7 +9,7 @@ import type { DecodeContext } from './context.ts'
 import { DecodeError, hexOf, malformedAttributeList, updateError } from './error.ts'
 import type { Malformation, MessageError, NlriRun, UpdateMessage } from './message.ts'
 import { NlriScan, withoutUnusable } from './nlri.ts'
-import { u16 } from './octets.ts'
+import { u16, view } from './octets.ts'
 
 /** Header, the two length fields. */
 const MIN_UPDATE = HEADER_LENGTH + 4
@@ -80,16 +81,37 @@ class AttributeWalk {
 const walk = new AttributeWalk()
 const scan = new NlriScan()
 
-/** What one UPDATE has come to so far. */
-type Work = {
-  withdrawn: NlriRun[]
+/** What one UPDATE has come to so far; reused, and emptied before each. */
+class Work {
+  withdrawn: NlriRun[] | null = null
+  malformations: Malformation[] | null = null
+  multiprotocol: NlriRun | null = null
   /** Wrong flags on an MP attribute, or null; the cache knows only the others. */
-  flagFault: MessageError | null
-  malformations: Malformation[]
-  multiprotocol: NlriRun | null
+  flagFault: MessageError | null = null
   /** MP_REACH_NLRI of a family we did not agree on, with or without prefixes. */
-  hasIgnoredReach: boolean
+  hasIgnoredReach = false
+
+  clear(): void {
+    this.withdrawn = null
+    this.malformations = null
+    this.multiprotocol = null
+    this.flagFault = null
+    this.hasIgnoredReach = false
+  }
+
+  withdraw(run: NlriRun | null): void {
+    if (run === null || run.count === 0) return
+    this.withdrawn ??= []
+    this.withdrawn.push(run)
+  }
+
+  found(malformation: Malformation): void {
+    this.malformations ??= []
+    this.malformations.push(malformation)
+  }
 }
+
+const work = new Work()
 
 /** Decodes an UPDATE whose header has been checked. Throws DecodeError where the session has to end. */
 export function decodeUpdate(bytes: Uint8Array, context: DecodeContext): UpdateMessage {
@@ -103,54 +125,58 @@ export function decodeUpdate(bytes: Uint8Array, context: DecodeContext): UpdateM
   if (attributesEnd > length) throw new DecodeError(malformedAttributeList('path attributes run past the end of the message'))
   if (length === MIN_UPDATE) return endOfRib('IPv4Unicast', context) // RFC 4724 §2
 
-  const work: Work = { withdrawn: [], flagFault: null, malformations: [], multiprotocol: null, hasIgnoredReach: false }
+  work.clear()
   const hasIpv4 = context.families.has('IPv4Unicast')
-  if (withdrawnLength > 0 && hasIpv4) {
-    const run = classicRun(bytes, HEADER_LENGTH + 2, withdrawnEnd, context)
-    if (run !== null) work.withdrawn.push(run)
-  }
-  if (attributesEnd === attributesStart && attributesEnd === length)
-    return { kind: 'update', withdrawn: work.withdrawn, announced: NO_ANNOUNCED, endOfRib: null, malformations: NO_MALFORMATIONS }
+  if (withdrawnLength > 0 && hasIpv4) work.withdraw(classicRun(bytes, HEADER_LENGTH + 2, withdrawnEnd, context))
+  if (attributesEnd === attributesStart && attributesEnd === length) return message(work.withdrawn, NO_ANNOUNCED, NO_MALFORMATIONS)
 
   walk.walk(bytes, attributesStart, attributesEnd)
   if (walk.unreachStart >= 0) {
-    const ended = readUnreach(bytes, withdrawnLength === 0 && attributesEnd === length, context, work)
+    const ended = readUnreach(bytes, withdrawnLength === 0 && attributesEnd === length, context)
     if (ended !== null) return endOfRib(ended, context)
   }
-  if (walk.reachStart >= 0) readReach(bytes, context, work)
+  if (walk.reachStart >= 0) readReach(bytes, context)
   const hasNlriField = attributesEnd < length
   const classic =
-    hasNlriField && hasIpv4 ? announcedRun(bytes, attributesEnd, length, 'IPv4Unicast', context, work, UPDATE_ERROR.INVALID_NETWORK) : null
-  return judged(bytes, classic, hasNlriField, context, work)
+    hasNlriField && hasIpv4 ? announcedRun(bytes, attributesEnd, length, 'IPv4Unicast', context, UPDATE_ERROR.INVALID_NETWORK) : null
+  return judged(bytes, classic, hasNlriField, context)
+}
+
+function message(
+  withdrawn: readonly NlriRun[] | null,
+  announced: UpdateMessage['announced'],
+  malformations: readonly Malformation[],
+): UpdateMessage {
+  return { kind: 'update', withdrawn: withdrawn ?? NO_RUNS, announced, endOfRib: null, malformations }
 }
 
 /** Applies the verdict on the attributes (RFC 7606 §3 h, §5.2). */
-function judged(bytes: Uint8Array, classic: NlriRun | null, hasNlriField: boolean, context: DecodeContext, work: Work): UpdateMessage {
+function judged(bytes: Uint8Array, classic: NlriRun | null, hasNlriField: boolean, context: DecodeContext): UpdateMessage {
   const { multiprotocol } = work
-  const hasReachable = hasNlriField || work.hasIgnoredReach || multiprotocol !== null
-  const needsVerdict = walk.hasOthers || classic !== null || multiprotocol !== null
-  const verdict = needsVerdict ? verdictOn(bytes, classic !== null, context) : null
+  const verdict = walk.hasOthers || classic !== null || multiprotocol !== null ? verdictOn(bytes, classic !== null, context) : null
   if (verdict !== null && verdict.fatal !== null) throw new DecodeError(verdict.fatal)
   const withdraw = work.flagFault ?? verdict?.withdraw ?? null
+  const hasReachable = hasNlriField || work.hasIgnoredReach || multiprotocol !== null
   if (withdraw !== null && !hasReachable && (walk.hasOthers || walk.reachStart >= 0)) {
     // RFC 7606 §5.2: there is no telling whether prefixes have been missed.
     throw new DecodeError({ ...withdraw, reason: `${withdraw.reason}, and no prefixes to withdraw for it` })
   }
-  const malformations =
-    work.malformations.length === 0
-      ? (verdict?.malformations ?? NO_MALFORMATIONS)
-      : [...(verdict?.malformations ?? []), ...work.malformations]
-  const { withdrawn } = work
+  const known = verdict?.malformations ?? NO_MALFORMATIONS
+  const malformations = work.malformations === null ? known : [...known, ...work.malformations]
   if (withdraw !== null || verdict === null) {
-    if (classic !== null && classic.count > 0) withdrawn.push(classic)
-    if (multiprotocol !== null && multiprotocol.count > 0) withdrawn.push(multiprotocol)
-    return { kind: 'update', withdrawn, announced: NO_ANNOUNCED, endOfRib: null, malformations }
+    work.withdraw(classic)
+    work.withdraw(multiprotocol)
+    return message(work.withdrawn, NO_ANNOUNCED, malformations)
   }
-  const announced: { run: NlriRun; attributes: NonNullable<AttributeVerdict['classic']> }[] = []
+  return message(work.withdrawn, announcedWith(verdict, classic, multiprotocol), malformations)
+}
+
+function announcedWith(verdict: AttributeVerdict, classic: NlriRun | null, multiprotocol: NlriRun | null): UpdateMessage['announced'] {
+  const announced: { run: NlriRun; attributes: PathAttributes }[] = []
   if (classic !== null && classic.count > 0 && verdict.classic !== null) announced.push({ run: classic, attributes: verdict.classic })
   if (multiprotocol !== null && multiprotocol.count > 0 && verdict.multiprotocol !== null)
     announced.push({ run: multiprotocol, attributes: verdict.multiprotocol })
-  return { kind: 'update', withdrawn: withdrawn.length === 0 ? NO_RUNS : withdrawn, announced, endOfRib: null, malformations }
+  return announced
 }
 
 function verdictOn(bytes: Uint8Array, hasClassic: boolean, context: DecodeContext): AttributeVerdict {
@@ -184,42 +210,34 @@ function otherAttributes(bytes: Uint8Array, endsWithNextHop: boolean): Uint8Arra
 }
 
 /** The withdrawn routes field. */
-function classicRun(bytes: Uint8Array, start: number, end: number, context: DecodeContext): NlriRun | null {
+function classicRun(bytes: Uint8Array, start: number, end: number, context: DecodeContext): NlriRun {
   const addPath = context.addPathReceive.has('IPv4Unicast')
   if (!scan.scan(bytes, start, end, 'IPv4Unicast', addPath))
     throw new DecodeError(updateError(UPDATE_ERROR.INVALID_NETWORK, `withdrawn routes are malformed: ${hexOf(bytes, start, end)}`))
-  return scan.count === 0 ? null : { family: 'IPv4Unicast', addPath, bytes: bytes.subarray(start, end), count: scan.count }
+  return { family: 'IPv4Unicast', addPath, bytes: view(bytes, start, end), count: scan.count }
 }
 
 /** Prefixes to announce, without those nobody may use. Its count may be zero then. */
-function announcedRun(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  family: Family,
-  context: DecodeContext,
-  work: Work,
-  subcode: number,
-): NlriRun {
+function announcedRun(bytes: Uint8Array, start: number, end: number, family: Family, context: DecodeContext, subcode: number): NlriRun {
   const addPath = context.addPathReceive.has(family)
   if (!scan.scan(bytes, start, end, family, addPath)) {
     const data = subcode === UPDATE_ERROR.OPTIONAL_ATTRIBUTE ? bytes.subarray(walk.reachStart, walk.reachEnd) : undefined
     throw new DecodeError(updateError(subcode, `announced prefixes are malformed: ${hexOf(bytes, start, end)}`, data))
   }
-  if (scan.unusable === 0) return { family, addPath, bytes: bytes.subarray(start, end), count: scan.count }
+  if (scan.unusable === 0) return { family, addPath, bytes: view(bytes, start, end), count: scan.count }
   const dropped = scan.unusable
   const { run, firstDropped } = withoutUnusable(bytes, start, end, family, addPath)
   const reason = `${dropped === 1 ? 'a prefix' : `${dropped} prefixes`} that cannot be used: multicast, loopback, link-local or reserved`
-  work.malformations.push({ attributeType: null, action: 'ignorePrefix', reason, hex: hexOf(firstDropped) })
+  work.found({ attributeType: null, action: 'ignorePrefix', reason, hex: hexOf(firstDropped) })
   return run
 }
 
 /** MP_UNREACH_NLRI (RFC 4760 §4). Not null: it is the End-of-RIB marker of that family (RFC 4724 §2). */
-function readUnreach(bytes: Uint8Array, isAlone: boolean, context: DecodeContext, work: Work): Family | null {
+function readUnreach(bytes: Uint8Array, isAlone: boolean, context: DecodeContext): Family | null {
   const { unreachStart, unreachValue, unreachEnd } = walk
   if (unreachEnd - unreachValue < 3)
     throw new DecodeError(optionalAttributeError('MP_UNREACH_NLRI is too short', bytes, unreachStart, unreachEnd))
-  const hasRightFlags = checkFlags(bytes, ATTRIBUTE.MP_UNREACH_NLRI, unreachStart, unreachEnd, work)
+  const hasRightFlags = checkFlags(bytes, ATTRIBUTE.MP_UNREACH_NLRI, unreachStart, unreachEnd)
   const family = familyFromCodes(u16(bytes, unreachValue), bytes[unreachValue + 2] ?? 0)
   if (family === null || !context.families.has(family)) return null
   const start = unreachValue + 3
@@ -227,15 +245,15 @@ function readUnreach(bytes: Uint8Array, isAlone: boolean, context: DecodeContext
   const addPath = context.addPathReceive.has(family)
   if (!scan.scan(bytes, start, unreachEnd, family, addPath))
     throw new DecodeError(optionalAttributeError('withdrawn prefixes in MP_UNREACH_NLRI are malformed', bytes, unreachStart, unreachEnd))
-  work.withdrawn.push({ family, addPath, bytes: bytes.subarray(start, unreachEnd), count: scan.count })
+  work.withdraw({ family, addPath, bytes: view(bytes, start, unreachEnd), count: scan.count })
   return null
 }
 
 /** MP_REACH_NLRI (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3). Adds its next hop to the key. */
-function readReach(bytes: Uint8Array, context: DecodeContext, work: Work): void {
+function readReach(bytes: Uint8Array, context: DecodeContext): void {
   const { reachStart, reachValue, reachEnd } = walk
   if (reachEnd - reachValue < 5) throw new DecodeError(optionalAttributeError('MP_REACH_NLRI is too short', bytes, reachStart, reachEnd))
-  checkFlags(bytes, ATTRIBUTE.MP_REACH_NLRI, reachStart, reachEnd, work)
+  checkFlags(bytes, ATTRIBUTE.MP_REACH_NLRI, reachStart, reachEnd)
   const family = familyFromCodes(u16(bytes, reachValue), bytes[reachValue + 2] ?? 0)
   if (family === null || !context.families.has(family)) {
     work.hasIgnoredReach = true
@@ -251,7 +269,7 @@ function readReach(bytes: Uint8Array, context: DecodeContext, work: Work): void 
       optionalAttributeError(`a next hop of ${nextHopLength} octets is not possible for ${family}`, bytes, reachStart, reachEnd),
     )
   if (start === reachEnd) return // nothing is announced
-  work.multiprotocol = announcedRun(bytes, start, reachEnd, family, context, work, UPDATE_ERROR.OPTIONAL_ATTRIBUTE)
+  work.multiprotocol = announcedRun(bytes, start, reachEnd, family, context, UPDATE_ERROR.OPTIONAL_ATTRIBUTE)
   walk.key.add(reachValue + 4, nextHopEnd)
   walk.key.shape |= SHAPE_MULTIPROTOCOL | nextHopLength
 }
@@ -262,12 +280,12 @@ function isNextHopLength(family: Family, length: number, context: DecodeContext)
 }
 
 /** Both are optional and non-transitive (RFC 4760 §3, §4); if not: treat-as-withdraw (RFC 7606 §3 c). */
-function checkFlags(bytes: Uint8Array, type: number, start: number, end: number, work: Work): boolean {
+function checkFlags(bytes: Uint8Array, type: number, start: number, end: number): boolean {
   const flags = bytes[start] ?? 0
   if ((flags & KIND_BITS) === ATTRIBUTE_FLAG.OPTIONAL) return true
   const reason = `${type === ATTRIBUTE.MP_REACH_NLRI ? 'MP_REACH_NLRI' : 'MP_UNREACH_NLRI'}: flags ${hexOf(bytes, start, start + 1)} conflict with its type`
   work.flagFault ??= updateError(UPDATE_ERROR.ATTRIBUTE_FLAGS, reason, bytes.subarray(start, end))
-  work.malformations.push({ attributeType: type, action: 'treatAsWithdraw', reason, hex: hexOf(bytes, start, end) })
+  work.found({ attributeType: type, action: 'treatAsWithdraw', reason, hex: hexOf(bytes, start, end) })
   return false
 }
 

@@ -26,6 +26,25 @@ export const systemClock: Clock = {
   },
 }
 
+/**
+ * Waits in real time and keeps the process alive meanwhile: for what waits on other processes (a file lock), never for protocol
+ * timers. Rejects with the reason of `signal` when that aborts.
+ */
+export function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', aborted)
+      resolve()
+    }, delayMs)
+    if (signal?.aborted === true) aborted()
+    else signal?.addEventListener('abort', aborted, { once: true })
+  })
+}
+
 /** A clock for tests: time stands still until `advance` is called, then timers fire in the order they are due. */
 export class FakeClock implements Clock {
   #nowMs = 0

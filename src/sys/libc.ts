@@ -30,6 +30,7 @@ const calls = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32 *length)'),
   getsockname: libc.func('int getsockname(int fd, _Out_ void *addr, _Inout_ uint32 *length)'),
   setns: libc.func('int setns(int fd, int nstype)'),
+  flock: libc.func('int flock(int fd, int operation)'),
   ifNameToIndex: libc.func('uint32 if_nametoindex(const char *name)'),
   recv: libc.func('int64 recv(int fd, void *buffer, uint64 length, int flags)'),
   poll: libc.func('int poll(_Inout_ void *fds, uint64 count, int timeoutMs)'),
@@ -132,4 +133,21 @@ export function attachFilter(fd: number, instructions: readonly FilterInstructio
   }
   const program = { length: instructions.length, instructions: bytes }
   check('setsockopt', calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, SOCK_FPROG_SIZE))
+}
+
+const LOCK_EX = 2
+const LOCK_NB = 4
+
+/**
+ * flock(2): takes the exclusive lock of an open file without waiting. False: another open file description has it. The kernel
+ * gives it back when the descriptor is closed or its process ends in whatever way, so a lock is never left behind.
+ */
+export function tryLockFile(fd: number): boolean {
+  try {
+    check('flock', calls.flock(fd, LOCK_EX | LOCK_NB))
+    return true
+  } catch (cause) {
+    if (cause instanceof SysError && cause.errno === os.constants.errno.EAGAIN) return false
+    throw cause
+  }
 }

@@ -3,12 +3,12 @@
 import { test } from '@jest/globals'
 import { bird, DAEMONS } from '../../support/daemons/index.ts'
 import { describeWith } from '../../support/tier.ts'
-import { exchange, VARIANTS } from './exchange.ts'
+import { exchange, variantsOf } from './exchange.ts'
 
 for (const daemon of DAEMONS) {
   describeWith([...bird.programs, ...daemon.programs], `driver: BIRD with ${daemon.name}`, () => {
-    for (const variant of VARIANTS)
-      test(`${variant.peerType} over IPv${variant.transport}: both hold exactly what the other announced`, async () => {
+    for (const variant of variantsOf(bird, daemon))
+      test(`${variant.name}: both hold exactly what the other announced`, async () => {
         await exchange([bird, daemon], variant)
       }, 60_000)
   })

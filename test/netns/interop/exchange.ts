@@ -23,15 +23,27 @@ export type Variant = {
   readonly transport: 4 | 6
   /** The role of the first speaker; the second has its counterpart. Only eBGP has roles. */
   readonly role?: 'Customer' | 'Provider' | 'Peer'
+  /** IPv4 routes have IPv6 next hops (RFC 8950). */
+  readonly extendedNextHop?: true
 }
 
 /** Every kind of session: eBGP and iBGP, over IPv4 and IPv6. The IPv6 ones use 4-octet ASNs. */
-export const VARIANTS: readonly Variant[] = [
+const VARIANTS: readonly Variant[] = [
   { peerType: 'eBGP', transport: 4, role: 'Customer' },
   { peerType: 'eBGP', transport: 6, role: 'Provider' },
   { peerType: 'iBGP', transport: 4 },
   { peerType: 'iBGP', transport: 6 },
+  { peerType: 'eBGP', transport: 6, extendedNextHop: true },
 ]
+
+/** The variants that two speakers have in common, with a name for each. */
+export function variantsOf(a: DaemonDriver, b: DaemonDriver): readonly (Variant & { readonly name: string })[] {
+  const possible = VARIANTS.filter((each) => !each.extendedNextHop || [a, b].every((driver) => driver.supports.has('extendedNextHop')))
+  return possible.map((each) => ({
+    ...each,
+    name: `${each.peerType} over IPv${each.transport}${each.extendedNextHop ? ' with IPv6 next hops for IPv4' : ''}`,
+  }))
+}
 
 export type Side = {
   readonly node: string
@@ -114,6 +126,7 @@ export function configsOf(
         gracefulRestart: both('gracefulRestart') ? { restartTimeSeconds: 60 } : null,
         ttlSecurity: variant.peerType === 'eBGP' && both('gtsm'),
         extendedMessage: both('extendedMessage'),
+        extendedNextHop: variant.extendedNextHop ?? false,
       }),
     )
   }

@@ -127,7 +127,7 @@ class Gobgp implements Daemon {
       'origin',
       'igp',
       'nexthop',
-      announcement.nextHop ?? this.#config.addresses[family],
+      announcement.nextHop ?? this.#ownNextHop(family),
       ...option('med', announcement.med),
       ...option('local-pref', announcement.localPref),
       ...listOption('aspath', announcement.behind, ','),
@@ -138,6 +138,11 @@ class Gobgp implements Daemon {
         return [kind, rest.join(':')]
       }),
     ])
+  }
+
+  #ownNextHop(family: 'ipv4' | 'ipv6'): string {
+    const viaIpv6 = this.#config.peers.some((peer) => peer.extendedNextHop && peer.localAddress.includes(':'))
+    return this.#config.addresses[viaIpv6 ? 'ipv6' : family]
   }
 
   #spawn(): NetnsProcess {

@@ -1,0 +1,4 @@
+import { bird } from '../../support/daemons/index.ts'
+import { testsWith } from './fibula.ts'
+
+testsWith(bird)

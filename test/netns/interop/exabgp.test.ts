@@ -1,0 +1,4 @@
+import { exabgp } from '../../support/daemons/index.ts'
+import { testsWith } from './fibula.ts'
+
+testsWith(exabgp)

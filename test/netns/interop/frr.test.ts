@@ -1,0 +1,4 @@
+import { frr } from '../../support/daemons/index.ts'
+import { testsWith } from './fibula.ts'
+
+testsWith(frr)

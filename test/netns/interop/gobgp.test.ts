@@ -1,0 +1,4 @@
+import { gobgp } from '../../support/daemons/index.ts'
+import { testsWith } from './fibula.ts'
+
+testsWith(gobgp)

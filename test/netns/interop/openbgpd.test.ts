@@ -1,0 +1,4 @@
+import { openbgpd } from '../../support/daemons/index.ts'
+import { testsWith } from './fibula.ts'
+
+testsWith(openbgpd)

@@ -45,7 +45,7 @@ export type BgpRequests = {
 export type BestPaths = { readonly kind: 'fib'; readonly batch: FibBatch } | { readonly kind: 'selectionReleased' }
 export type HostFacts = { readonly kind: 'hostNetwork'; readonly network: HostNetwork }
 
-export type DataplaneThreadData = { readonly logLevel: LogLevel; readonly node: string; readonly coldStart: boolean }
+export type DataplaneThreadData = { readonly logLevel: LogLevel; readonly node: string }
 
 export type LocalRoutes = {
   readonly blackholes: readonly Prefix[]

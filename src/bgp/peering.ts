@@ -114,7 +114,7 @@ export class Peering implements PeerObserver, Disposable {
       return
     }
     for (const family of this.#negotiated?.families ?? []) {
-      if (this.#negotiated?.routeRefresh === true) this.session.send([encodeRouteRefresh({ kind: 'routeRefresh', family, subtype: 0 })])
+      if (this.#negotiated?.routeRefresh === true) this.session.send([encodeRouteRefresh({ family, subtype: 0 })])
       this.#answerRefresh(family)
     }
   }
@@ -188,7 +188,7 @@ export class Peering implements PeerObserver, Disposable {
       this.#endOfRibSent.add(family)
       this.session.send([encodeEndOfRib(family)])
     }
-    if (this.#refreshAnswered.delete(family)) this.session.send([encodeRouteRefresh({ kind: 'routeRefresh', family, subtype: 2 })])
+    if (this.#refreshAnswered.delete(family)) this.session.send([encodeRouteRefresh({ family, subtype: 2 })])
   }
 
   [Symbol.dispose](): void {
@@ -201,7 +201,7 @@ export class Peering implements PeerObserver, Disposable {
     if (this.#negotiated?.enhancedRouteRefresh === true && this.#endOfRibSent.has(family)) {
       // RFC 7313 §4: BoRR must not come before the End-of-RIB of the session's start
       this.#refreshAnswered.add(family)
-      this.session.send([encodeRouteRefresh({ kind: 'routeRefresh', family, subtype: 1 })])
+      this.session.send([encodeRouteRefresh({ family, subtype: 1 })])
     }
     this.#deps.rib.refresh(this.id, family)
   }

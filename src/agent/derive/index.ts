@@ -1,0 +1,98 @@
+// From all objects of the store to the whole configuration of one node: pure, total, and equal for equal input. What is wrong
+// with one object becomes a problem; the rest goes on without it.
+import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
+import type { LogLevel } from '../../lib/log.ts'
+import { type HostNetwork, type IpAddress, isIpv4 } from '../../net/index.ts'
+import type { KindName, Snapshot } from '../../store/index.ts'
+import type { Problem } from '../control-api.ts'
+import type { LocalRoutes } from '../threads.ts'
+import { deriveFilters, rejectAll } from './filters.ts'
+import { type NodeFacts, nodeFacts } from './nodes.ts'
+import { deriveOrigination } from './originate.ts'
+import { derivePeers } from './peers.ts'
+import { ProblemList } from './problems.ts'
+import { type NodeSettings, nodeSettings } from './settings.ts'
+
+/** The kinds a snapshot must hold. */
+export const DERIVED_KINDS: readonly KindName[] = ['BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'IPAMBlock', 'Node', 'Secret']
+
+export type DeriveInput = {
+  readonly snapshot: Snapshot
+  /** Our own node. */
+  readonly node: string
+  /** Where the Secrets of passwords are. */
+  readonly namespace: string
+  readonly network: HostNetwork
+}
+
+export type Derived = {
+  readonly speaker: SpeakerConfig
+  readonly local: LocalRoutes
+  readonly logLevel: LogLevel
+  readonly addresses: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
+  readonly problems: readonly Problem[]
+}
+
+const LOG_LEVEL: { readonly [L in NodeSettings['logLevel']]: LogLevel } = {
+  Trace: 'trace',
+  Debug: 'debug',
+  Info: 'info',
+  Warn: 'warn',
+  Error: 'error',
+}
+
+/** Throws RangeError only for values that a store would not have let in. */
+export function derive({ snapshot, node, namespace, network }: DeriveInput): Derived {
+  const problems = new ProblemList()
+  const nodes = nodeFacts(snapshot, node, network, problems)
+  const own = nodes.get(node)
+  if (own === undefined) throw new Error(`node ${node} is not among its own facts`)
+  const settings = nodeSettings(snapshot, node, own.labels, problems)
+  const { peers, statics } = derivePeers({ snapshot, namespace, own, nodes, settings, problems })
+  const { originated, blackholes, importBounds, serviceRanges } = deriveOrigination(snapshot, node, settings, problems)
+  const addresses = { ipv4: own.ipv4, ipv6: own.ipv6 }
+  const listenOn = [own.ipv4, own.ipv6].filter((address) => address !== null)
+  if (listenOn.length === 0) {
+    problems.error(
+      `Node/${node}`,
+      'no address of this node was found; set the annotation fibula.network/ipv4-address (10.0.0.11/24) or fibula.network/ipv6-address',
+    )
+  }
+  const known = deriveFilters(snapshot)
+  const unknown = peers.flatMap((peer) => peer.filters).filter((name) => known[name] === undefined)
+  return {
+    speaker: {
+      asn: own.asn,
+      routerId: identifierOf(own, settings),
+      mode: settings.mode,
+      clusterId: own.clusterId,
+      listen: { addresses: settings.bindMode === 'NodeIP' ? listenOn : [], port: settings.listenPort },
+      maximumPaths: settings.maximumPaths,
+      installRoutes: settings.installRoutes,
+      multipathAsPathRelax: settings.multipathASPathRelax,
+      peers,
+      filters: { ...known, ...Object.fromEntries(unknown.map((name) => [name, rejectAll(name)])) },
+      originated,
+      importBounds,
+      serviceRanges,
+    },
+    local: { blackholes, statics, preferredSource: addresses, installRoutes: settings.installRoutes, expectedNeighbours: peers.length },
+    logLevel: LOG_LEVEL[settings.logLevel],
+    addresses,
+    problems: problems.list,
+  }
+}
+
+/** BGP Identifier (RFC 6286): what the node says, its IPv4 address, or a hash of its name. */
+function identifierOf(own: NodeFacts, settings: NodeSettings): RouterId {
+  if (own.routerId !== null) return own.routerId
+  if (settings.routerIDMode === 'Auto' && own.ipv4 !== null && isIpv4(own.ipv4)) return routerId(own.ipv4)
+  return hashedIdentifier(own.name)
+}
+
+/** FNV-1a of the name in 32 bits; zero, which is no identifier, becomes one. */
+export function hashedIdentifier(name: string): RouterId {
+  let hash = 0x811c_9dc5
+  for (const octet of new TextEncoder().encode(name)) hash = Math.imul(hash ^ octet, 0x0100_0193) >>> 0
+  return routerId(hash === 0 ? 1 : hash)
+}

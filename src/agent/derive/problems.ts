@@ -1,0 +1,28 @@
+// What derivation finds wrong, and the order in which it looks: by name, so that what wins never depends on arrival.
+import type { Problem } from '../control-api.ts'
+
+export interface Problems {
+  /** `subject` as in `BGPPeer/tor-a`; `message` says what is wrong and what to do. */
+  error(subject: string, message: string): void
+  warn(subject: string, message: string): void
+}
+
+export class ProblemList implements Problems {
+  readonly list: Problem[] = []
+
+  error(subject: string, message: string): void {
+    this.list.push({ severity: 'error', subject, message })
+  }
+
+  warn(subject: string, message: string): void {
+    this.list.push({ severity: 'warning', subject, message })
+  }
+}
+
+/** For what another node's agent reports itself. */
+export const IGNORED: Problems = { error: () => {}, warn: () => {} }
+
+/** Objects of one kind in order of their keys. */
+export function inOrder<T>(objects: ReadonlyMap<string, T>): readonly T[] {
+  return [...objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object)
+}

@@ -1,2 +1,12 @@
-// The agent as others see it: what its control socket answers.
-export type { AgentStatus, KernelRouteStatus, Problem } from './control-api.ts'
+// The agent as others see it: what its control socket answers, and the way to run one. Loading this module is cheap; the
+// agent itself is loaded when it is run.
+import type { AgentOptions } from './options.ts'
+
+export { type AgentStatus, CONTROL_SOCKET, type KernelRouteStatus, type Problem } from './control-api.ts'
+export type { AgentOptions } from './options.ts'
+
+/** Runs an agent until it is told to end; resolves with the exit status of the process. Rejects if it cannot start. */
+export async function runAgent(options: AgentOptions): Promise<number> {
+  const main = await import('./main.ts')
+  return main.runAgent(options)
+}

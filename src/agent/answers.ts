@@ -1,0 +1,85 @@
+// What the control socket answers (control-api.ts), put together from the threads' answers.
+import { FAMILIES, type RouteLookup, type RouteStatus } from '../bgp/index.ts'
+import { formatPrefix, hostPrefix, type Prefix, parseIp, parsePrefix } from '../net/index.ts'
+import type { Agent } from './agent.ts'
+import { type Handler, RequestError, type Routes } from './control.ts'
+
+/** Prefixes a thread looks up in one go, so that it is never away for long. */
+const PAGE = 2_000
+
+type Table = { readonly table: 'locRib' } | { readonly table: 'adjRibIn' | 'adjRibOut'; readonly peer: string }
+
+export function controlRoutes(agent: Agent): Routes {
+  return {
+    'GET /v1/status': () => agent.status(),
+    'GET /v1/bgp/peers': () => agent.bgp.ask('peers', null),
+    'GET /v1/bgp/routes': ({ query }) => bgpRoutes(agent, query),
+    'GET /v1/routes': async ({ query }) => agent.dataplane.ask('routes', { prefix: prefixText(query.get('prefix')) }),
+    'POST /v1/bgp/reset': resetPeer(agent),
+  }
+}
+
+async function bgpRoutes(agent: Agent, query: URLSearchParams): Promise<readonly RouteStatus[]> {
+  const table = tableOf(query)
+  const prefix = parsePrefixQuery(query.get('prefix'))
+  const wanted = query.get('family')
+  if (wanted !== null && !FAMILIES.some((family) => family === wanted))
+    throw new RequestError(400, `family must be ${FAMILIES.join(' or ')}`)
+  if ('peer' in table) await requirePeer(agent, table.peer)
+  const routes: RouteStatus[] = []
+  for (const family of FAMILIES) {
+    if (wanted !== null && wanted !== family) continue
+    if (prefix !== null && (typeof prefix.address === 'number') !== (family === 'IPv4Unicast')) continue
+    for (let after: number | null = 0; after !== null; ) {
+      const lookup: RouteLookup = { ...table, family, prefix, after, limit: PAGE }
+      const page = await agent.bgp.ask('routes', lookup)
+      routes.push(...page.routes)
+      after = page.next
+    }
+  }
+  if (query.get('best') !== '1') return routes
+  return routes
+    .map((route) => ({ ...route, paths: route.paths.filter(({ best, multipath }) => best || multipath) }))
+    .filter(({ paths }) => paths.length > 0)
+}
+
+function tableOf(query: URLSearchParams): Table {
+  const received = query.get('in')
+  const sent = query.get('out')
+  if (received !== null && sent !== null) throw new RequestError(400, 'in and out exclude each other: ask for one table at a time')
+  if (received !== null) return { table: 'adjRibIn', peer: received }
+  return sent === null ? { table: 'locRib' } : { table: 'adjRibOut', peer: sent }
+}
+
+async function requirePeer(agent: Agent, peer: string): Promise<void> {
+  const peers = await agent.bgp.ask('peers', null)
+  if (peers.some(({ name }) => name === peer)) return
+  const known = peers.map(({ name }) => name).join(', ')
+  throw new RequestError(404, `no peer named ${JSON.stringify(peer)}; ${known === '' ? 'none is configured' : `there are: ${known}`}`)
+}
+
+/** A prefix, or an address for its host prefix. */
+function parsePrefixQuery(text: string | null): Prefix | null {
+  if (text === null || text === '') return null
+  const address = parseIp(text)
+  const prefix = address === null ? parsePrefix(text) : hostPrefix(address)
+  if (prefix === null) throw new RequestError(400, `${JSON.stringify(text)} is not a prefix; write it like 10.0.0.0/8 or fd00::/48`)
+  return prefix
+}
+
+function prefixText(text: string | null): string | null {
+  const prefix = parsePrefixQuery(text)
+  return prefix === null ? null : formatPrefix(prefix)
+}
+
+function resetPeer(agent: Agent): Handler {
+  return async ({ body }) => {
+    const { peer, kind } = (body ?? {}) as { readonly peer?: unknown; readonly kind?: unknown }
+    if (typeof peer !== 'string' || (kind !== 'soft' && kind !== 'hard')) {
+      throw new RequestError(400, 'a reset needs { "peer": NAME, "kind": "soft" or "hard" }')
+    }
+    await requirePeer(agent, peer)
+    await agent.bgp.ask('reset', { peer, soft: kind === 'soft' })
+    return {}
+  }
+}

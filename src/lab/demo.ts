@@ -1,0 +1,167 @@
+// The demo: brings a lab up and shows, in order, sessions, routes, pings, cut cables and killed agents. Collects everything that
+// is not as it should be; what it cannot go on without ends it early.
+import {
+  awaitSessions,
+  busiestRedundantLink,
+  type CrashResult,
+  type CutResult,
+  crashAgent,
+  cutLink,
+  fabricFlows,
+  pingMatrix,
+} from './experiments.ts'
+import { bringUp, type Lab, type Progress, release, takeDown, type UpOptions } from './lab.ts'
+import { kernelRoutes } from './netns.ts'
+import { podsOf, speakersOf } from './plan.ts'
+import { Prober } from './prober.ts'
+import type { SessionReport } from './sessions.ts'
+
+export type PingCell = {
+  readonly from: string
+  readonly to: string
+  readonly family: 'ipv4' | 'ipv6'
+  readonly sent: number
+  readonly lost: number
+  readonly rttMs: number | null
+}
+/** Where every speaker sends the traffic for a prefix: names of devices, `blackhole` where the block lives, empty without a route. */
+export type RouteRow = { readonly prefix: string; readonly owner: string; readonly via: Readonly<Record<string, readonly string[]>> }
+
+export type DemoEvent =
+  | { readonly kind: 'progress'; readonly text: string }
+  | { readonly kind: 'sessions'; readonly sessions: readonly SessionReport[]; readonly afterMs: number }
+  | { readonly kind: 'routes'; readonly routes: readonly RouteRow[]; readonly speakers: readonly string[] }
+  | { readonly kind: 'pings'; readonly pings: readonly PingCell[]; readonly pods: readonly string[] }
+  | { readonly kind: 'cut'; readonly cut: CutResult }
+  | { readonly kind: 'crash'; readonly crash: CrashResult }
+
+export type DemoReport = {
+  /** Empty: everything is as it should be. One sentence each. */
+  readonly failures: readonly string[]
+  readonly sessions: readonly SessionReport[]
+  readonly routes: readonly RouteRow[]
+  readonly pings: readonly PingCell[]
+  readonly cuts: readonly CutResult[]
+  readonly crashes: readonly CrashResult[]
+}
+
+export type DemoOptions = UpOptions & {
+  /** Leave the lab up at the end. */
+  readonly keep: boolean
+}
+
+/** Runs the demo. Throws LabError where the lab itself fails; a lab that works badly is a report with failures. */
+export async function runDemo(options: DemoOptions, observe: (event: DemoEvent) => void, signal: AbortSignal): Promise<DemoReport> {
+  const progress: Progress = (text) => observe({ kind: 'progress', text })
+  try {
+    const lab = await bringUp(options, progress)
+    const report = await demonstrate(lab, observe, progress, signal)
+    release(lab)
+    return report
+  } finally {
+    if (!options.keep) await takeDown(options.paths, progress)
+  }
+}
+
+async function demonstrate(lab: Lab, observe: (event: DemoEvent) => void, progress: Progress, signal: AbortSignal): Promise<DemoReport> {
+  const startedMs = performance.now()
+  const sessions = await awaitSessions(
+    lab,
+    (seen) =>
+      progress(`waiting for BGP: ${seen.filter(({ isEstablished }) => isEstablished).length} of ${seen.length} session ends are up`),
+    signal,
+  )
+  observe({ kind: 'sessions', sessions, afterMs: performance.now() - startedMs })
+  const missing = sessions.filter(({ isEstablished }) => !isEstablished)
+  const report = {
+    failures: missing.map(sessionFailure),
+    sessions,
+    routes: [] as readonly RouteRow[],
+    pings: [] as readonly PingCell[],
+    cuts: [] as CutResult[],
+    crashes: [] as CrashResult[],
+  }
+  if (missing.length > 0) return report
+
+  await using prober = await Prober.open(podsOf(lab.plan))
+  progress('pinging between all pods')
+  const pings = await awaitPings(lab, prober, signal)
+  const routes = await readRoutes(lab)
+  observe({ kind: 'routes', routes, speakers: speakersOf(lab.plan).map(({ name }) => name) })
+  observe({ kind: 'pings', pings, pods: podsOf(lab.plan).map(({ name }) => name) })
+  const failures = pings
+    .filter(({ lost }) => lost > 0)
+    .map(({ from, to, family, sent, lost }) => `${lost} of ${sent} ${family} pings from ${from} to ${to} were lost`)
+  if (failures.length > 0) return { ...report, routes, pings, failures }
+
+  const cuts: CutResult[] = []
+  for (const kind of ['spine', 'rack'] as const) {
+    progress(`looking for the busiest ${kind} link that may fail`)
+    const link = await busiestRedundantLink(lab, kind, prober, fabricFlows(lab), signal)
+    if (link === null) continue
+    progress(`cutting ${link.name} under traffic, and mending it`)
+    const cut = await cutLink(lab, link, prober, fabricFlows(lab), signal)
+    cuts.push(cut)
+    observe({ kind: 'cut', cut })
+  }
+
+  const crashes: CrashResult[] = []
+  for (const victim of victims(lab)) {
+    progress(`killing the agent of ${victim} with SIGKILL under traffic`)
+    const crash = await crashAgent(lab, victim, prober, signal)
+    crashes.push(crash)
+    observe({ kind: 'crash', crash })
+  }
+  return { failures: [...cuts.flatMap(cutFailures), ...crashes.flatMap(crashFailures)], sessions, routes, pings, cuts, crashes }
+}
+
+/** The first node; and where routers are Fibula too, the first router. */
+function victims({ plan }: Lab): readonly string[] {
+  const router = plan.routerKind === 'fibula' ? plan.routers.slice(0, 1) : []
+  return [...plan.nodes.slice(0, 1), ...router].map(({ name }) => name)
+}
+
+/** Sessions are up before the last route has arrived everywhere: tries again until every ping comes back, or the deadline. */
+async function awaitPings(lab: Lab, prober: Prober, signal: AbortSignal): Promise<readonly PingCell[]> {
+  const untilMs = performance.now() + 20_000
+  for (;;) {
+    const pings = await pingMatrix(lab, prober, signal)
+    if (pings.every(({ lost }) => lost === 0) || performance.now() > untilMs) return pings
+  }
+}
+
+/** Routes to the blocks, as the kernels have them. */
+async function readRoutes({ plan }: Lab): Promise<readonly RouteRow[]> {
+  const tables = await Promise.all(speakersOf(plan).map(async ({ name, netns }) => [name, await kernelRoutes(netns)] as const))
+  return plan.nodes
+    .flatMap(({ name, block }) => [
+      { prefix: block.ipv4, owner: name },
+      { prefix: block.ipv6, owner: name },
+    ])
+    .map(({ prefix, owner }) => ({
+      prefix,
+      owner,
+      via: Object.fromEntries(
+        tables.map(([name, routes]) => [name, routes.filter((route) => route.prefix === prefix).flatMap(({ devices }) => devices)]),
+      ),
+    }))
+}
+
+function sessionFailure({ speaker, peer, state, lastError }: SessionReport): string {
+  return `the session of ${speaker} with ${peer} is ${state}${lastError === null ? '' : `: ${lastError}`}`
+}
+
+function cutFailures({ link, hasMoved, affectedFlows }: CutResult): readonly string[] {
+  return hasMoved ? [] : [`traffic did not move away from ${link}: ${affectedFlows} flows were still interrupted`]
+}
+
+function crashFailures({ speaker, sent, lost, proof, pidBefore, pidAfter }: CrashResult): readonly string[] {
+  const unproven = proof.filter(({ before, after }) => after === '' || before === after)
+  return [
+    ...(lost > 0 ? [`${lost} of ${sent} packets were lost to the kill -9 of ${speaker}`] : []),
+    ...(pidBefore === pidAfter ? [`the agent of ${speaker} was not restarted`] : []),
+    ...unproven.map(
+      ({ speaker: peer }) => `${peer} has not seen its session with ${speaker} go down and come back, so the kill -9 proves nothing`,
+    ),
+  ]
+}

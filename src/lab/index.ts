@@ -1,0 +1,26 @@
+// The lab: racks, routers, nodes and pods on one Linux host, in network namespaces.
+export { type DemoEvent, type DemoOptions, type DemoReport, type PingCell, type RouteRow, runDemo } from './demo.ts'
+export { LabError } from './error.ts'
+export { awaitSessions, type CrashResult, type CutResult, fabricFlows } from './experiments.ts'
+export { identityOf, isRunning } from './identity.ts'
+export { bringUp, defaultTopologyFile, type Lab, openLab, release, runInside, takeDown, type UpOptions } from './lab.ts'
+export { type KernelRoute, kernelRoutes, netnsPath, runBatch } from './netns.ts'
+export { DEFAULT_LAB_DIR, type LabPaths, labPaths } from './paths.ts'
+export {
+  fibulaSpeakers,
+  namespacesOf,
+  type Plan,
+  type Pod,
+  podsOf,
+  ROUTER_KINDS,
+  type RouterKind,
+  type Speaker,
+  speakersOf,
+} from './plan.ts'
+export { type FlowSummary, total } from './probe-record.ts'
+export { type Flow, flowsBetween, Prober, type ProbeStream } from './prober.ts'
+export { realRouter } from './routers/index.ts'
+export { readSessions, type SessionReport } from './sessions.ts'
+export { type ProcessTable, type RunningProcess, readProcesses } from './state.ts'
+export { superviseLab } from './supervisor.ts'
+export { cutLines } from './wiring.ts'

@@ -1,0 +1,371 @@
+// A store in a folder: people's manifests directly in it, what machines write in `state/`. Several processes may use one folder:
+// every write is made with the folder's lock held and compares with the file as it is then; readers need no lock, since files
+// are replaced whole. Within the process scans and writes run one after the other, so that no watcher sees time run backwards.
+import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import { Feed } from '../feed.ts'
+import { identityOf, toIdentity } from '../identity.ts'
+import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
+import { deepFreeze } from '../memory.ts'
+import { type Change, type ObjectKey, type Selection, type Store, StoreError, type WatchObserver, type WriteOptions } from '../port.ts'
+import { formatIdentity, type StoreProblem } from '../problem.ts'
+import type { Identity } from '../validate.ts'
+import {
+  alreadyExists,
+  checkVersion,
+  created,
+  hasOwnStatus,
+  notFound,
+  parseForWrite,
+  statusOf,
+  updated,
+  updatedStatus,
+  withStatus,
+} from '../write-rules.ts'
+import { codeOf, listNames, removeTemporaries } from './files.ts'
+import { FolderWatch } from './folder-watch.ts'
+import { FolderLock, type Lease } from './lock.ts'
+import { isStateKind, stateFileName, toKey } from './state-files.ts'
+import { StateFolder } from './state-folder.ts'
+import { contentVersion, SETTLE_MS, UserFolder } from './user-folder.ts'
+import { UserWriter } from './user-writer.ts'
+
+export type DirectoryOptions = {
+  readonly clock?: Clock
+  /** Everything is looked at anew this often, in case an event was lost. Default 30 s. */
+  readonly rescanMs?: number
+}
+
+const RESCAN_MS = 30_000
+/** ... and this often where the kernel does not tell about changes. */
+const POLL_MS = 1_000
+
+export class DirectoryStore implements Store {
+  readonly #path: string
+  readonly #clock: Clock
+  readonly #rescanMs: number
+  readonly #feed = new Feed()
+  readonly #user: UserFolder
+  readonly #state: StateFolder
+  readonly #writer: UserWriter
+  readonly #lock: FolderLock
+  readonly #versions = new WeakMap<Resource, string>()
+  #work: Promise<unknown> = Promise.resolve()
+  #writes: Promise<unknown> = Promise.resolve()
+  #swept = false
+  #watches: readonly FolderWatch[] = []
+  #settle: Disposable | null = null
+  #rescan: Disposable | null = null
+  #waiting: (() => void)[] = []
+  #dirty = new Set<string>()
+  #sourceProblem: StoreProblem | null = null
+  #disposed = false
+
+  private constructor(path: string, options: DirectoryOptions) {
+    const clock = options.clock ?? systemClock
+    this.#path = path
+    this.#clock = clock
+    this.#rescanMs = options.rescanMs ?? RESCAN_MS
+    this.#user = new UserFolder(path, () => clock.wallMs())
+    this.#state = new StateFolder(path, () => clock.wallMs())
+    this.#writer = new UserWriter(this.#user)
+    this.#lock = new FolderLock(join(this.#state.path, '.lock'))
+  }
+
+  /** Rejects UNAVAILABLE if there is no such folder. */
+  static async open(path: string, options: DirectoryOptions = {}): Promise<DirectoryStore> {
+    const found = await stat(path).catch(() => null)
+    if (found === null) throw new StoreError('UNAVAILABLE', `there is no folder ${path}; make it, or name another with --store dir:PATH`)
+    if (!found.isDirectory()) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
+    return new DirectoryStore(path, options)
+  }
+
+  async get<K extends KindName>(kind: K, key: ObjectKey, signal?: AbortSignal): Promise<ResourceOf<K> | null> {
+    signal?.throwIfAborted()
+    return this.#serially(async () => {
+      await this.#refreshUser(kind)
+      this.#publish(await this.#state.read(stateFileName(kind, key)))
+      return this.#feed.get(kind, key)
+    })
+  }
+
+  async list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal): Promise<readonly ResourceOf<K>[]> {
+    signal?.throwIfAborted()
+    return this.#serially(async () => {
+      await this.#refreshUser(selection.kind)
+      this.#publish(await this.#state.scan())
+      return this.#feed.list(selection)
+    })
+  }
+
+  async create<K extends KindName>(
+    object: ManifestOf<K> & { readonly kind: K },
+    options: WriteOptions = {},
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    const parsed = parseForWrite(object)
+    return this.#write<K>(parsed, { signal, readUser: true }, async (current, lease) => {
+      if (current !== null) throw alreadyExists(parsed)
+      if (!isStateKind(parsed.kind)) return this.#writer.put(parsed, options.text)
+      const now = new Date(this.#clock.wallMs()).toISOString()
+      await this.#state.writeObject(created(parsed, { resourceVersion: String(lease.nextVersion(0)), uid: randomUUID(), now }))
+    })
+  }
+
+  async update<K extends KindName>(
+    object: ManifestOf<K> & { readonly kind: K },
+    options: WriteOptions = {},
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    const parsed = parseForWrite(object)
+    return this.#write<K>(parsed, { signal, readUser: true }, async (current, lease) => {
+      const known = required(current, parsed.kind, parsed.metadata)
+      checkVersion(known, parsed.metadata.resourceVersion)
+      if (updated(known, parsed, '') === null) return
+      if (!isStateKind(parsed.kind)) return this.#writer.put(parsed, options.text)
+      const next = updated(known, parsed, String(lease.nextVersion(versionOf(known))))
+      if (next !== null) await this.#state.writeObject(next)
+    })
+  }
+
+  async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
+    const parsed = parseForWrite(object)
+    const readUser = !this.#feed.watched // an agent reporting must not read what an editor is halfway through writing
+    return this.#write<K>(parsed, { signal, readUser }, async (current, lease) => {
+      const known = required(current, parsed.kind, parsed.metadata)
+      checkVersion(known, parsed.metadata.resourceVersion)
+      if (updatedStatus(known, parsed, '') === null) return
+      const identity = identityOf(parsed)
+      const version = lease.nextVersion(
+        isStateKind(parsed.kind) ? versionOf(known) : (this.#state.parts.get(formatIdentity(identity))?.version ?? 0),
+      )
+      if (!isStateKind(parsed.kind)) return this.#state.writeStatus({ identity, version, status: statusOf(parsed) })
+      const next = updatedStatus(known, parsed, String(version))
+      if (next !== null) await this.#state.writeObject(next)
+    })
+  }
+
+  async delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void> {
+    await this.#locked(signal, async () => {
+      const current = await this.#current(kind, key, true)
+      if (key.resourceVersion !== undefined) checkVersion(required(current, kind, key), key.resourceVersion)
+      if (isStateKind(kind)) required(current, kind, key)
+      else await this.#writer.remove(toIdentity(kind, key))
+      if (!isStateKind(kind)) await this.#scanUser(false)
+      this.#publish(await this.#state.remove(kind, key))
+    })
+  }
+
+  watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
+    const { begin, leave } = this.#feed.join(selections, observer)
+    this.#waiting.push(begin)
+    this.#startWatching()
+    this.#lookAtAll(false)
+    return {
+      [Symbol.dispose]: () => {
+        leave()
+        if (!this.#feed.watched) this.#stopWatching()
+      },
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true
+    this.#stopWatching()
+    await this.#writes.catch(() => {}) // whoever asked for the work has its outcome
+    await this.#work.catch(() => {})
+  }
+
+  // --- reading -------------------------------------------------------------------------------------------------------------
+
+  /** A watching store takes people's edits only when they have come to rest; others read them as they are. */
+  async #refreshUser(kind: KindName): Promise<void> {
+    if (!isStateKind(kind) && !(this.#feed.watched && this.#waiting.length === 0)) await this.#scanUser(false)
+  }
+
+  async #scanUser(onlySettled: boolean): Promise<void> {
+    const before = this.#user.objects
+    const { again } = await this.#user.scan(onlySettled)
+    if (again) this.#settleLater()
+    const after = this.#user.objects
+    if (before !== after) this.#publish([...before.values(), ...after.values()].map(({ object }) => identityOf(object)))
+    this.#publishProblems()
+  }
+
+  /** Tells the watchers how these objects are now. */
+  #publish(touched: readonly Identity[]): void {
+    const byId = new Map(touched.map((identity) => [formatIdentity(identity), identity]))
+    const changes = [...byId].flatMap(([id, identity]): Change[] => {
+      const before: Resource | null = this.#feed.get(identity.kind, toKey(identity))
+      const after = this.#visible(id, identity.kind)
+      if (after !== null) return [{ type: 'put', object: after }]
+      return before === null ? [] : [{ type: 'gone', object: before }]
+    })
+    this.#feed.apply(changes.sort((a, b) => versionOf(a.object) - versionOf(b.object)))
+    this.#publishProblems()
+  }
+
+  #publishProblems(): void {
+    const source = this.#sourceProblem === null ? [] : [this.#sourceProblem]
+    this.#feed.setProblems([...source, ...this.#user.problems, ...this.#state.problems])
+  }
+
+  #visible(id: string, kind: KindName): Resource | null {
+    if (isStateKind(kind)) return this.#state.objects.get(id) ?? null
+    const object = this.#user.objects.get(id)?.object
+    if (object === undefined) return null
+    const part = this.#state.parts.get(id)
+    const status = part?.status ?? (hasOwnStatus(kind) ? undefined : statusOf(object))
+    const resourceVersion = `${this.#contentVersion(object)}${part === undefined ? '' : `.${part.version}`}`
+    const metadata = { ...object.metadata, resourceVersion }
+    return deepFreeze(withStatus({ ...object, metadata } as Resource, status)) // only metadata differs from a Resource
+  }
+
+  #contentVersion(object: Resource): string {
+    const known = this.#versions.get(object) ?? contentVersion(object)
+    this.#versions.set(object, known)
+    return known
+  }
+
+  // --- writing -------------------------------------------------------------------------------------------------------------
+
+  #write<K extends KindName>(
+    object: Resource,
+    options: { readonly signal: AbortSignal | undefined; readonly readUser: boolean },
+    change: (current: Resource | null, lease: Lease) => Promise<void>,
+  ): Promise<ResourceOf<K>> {
+    const { kind, metadata } = object
+    return this.#locked(options.signal, async (lease) => {
+      await change(await this.#current(kind, metadata, options.readUser), lease)
+      const written = await this.#current(kind, metadata, options.readUser)
+      return required(written, kind, metadata) as ResourceOf<K> // the caller's K is the object's kind
+    })
+  }
+
+  /** The object as it is in the files this moment. */
+  async #current(kind: KindName, key: ObjectKey, readUser: boolean): Promise<Resource | null> {
+    if (readUser && !isStateKind(kind)) await this.#scanUser(false)
+    this.#publish(await this.#state.readFor(kind, key))
+    return this.#feed.get(kind, key)
+  }
+
+  /** Runs `work` with the folder's lock held, after all other work of this store. */
+  #locked<T>(signal: AbortSignal | undefined, work: (lease: Lease) => Promise<T>): Promise<T> {
+    const turn = this.#writes.then(() => {
+      signal?.throwIfAborted()
+      return this.#lock.hold((lease) => this.#serially(() => this.#sweep().then(() => work(lease))), signal)
+    })
+    this.#writes = turn.catch(() => {}) // whoever asked for it has the outcome
+    return turn
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#swept) return
+    this.#swept = true
+    for (const folder of [this.#path, this.#state.path]) await removeTemporaries(folder, await listNames(folder))
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#work.then(work)
+    this.#work = turn.catch(() => {}) // whoever asked for it has the outcome
+    return turn
+  }
+
+  // --- watching ------------------------------------------------------------------------------------------------------------
+
+  #startWatching(): void {
+    if (this.#watches.length > 0 || this.#disposed) return
+    try {
+      mkdirSync(this.#state.path, { recursive: true })
+    } catch {
+      // A folder we may only read: then nobody writes state here, or the rescan finds it.
+    }
+    this.#watches = [
+      new FolderWatch(this.#path, () => this.#settleLater()),
+      new FolderWatch(this.#state.path, (name) => this.#stateTouched(name)),
+    ]
+    this.#rescanLater()
+  }
+
+  #stopWatching(): void {
+    for (const watch of this.#watches) watch[Symbol.dispose]()
+    this.#watches = []
+    this.#settle?.[Symbol.dispose]()
+    this.#settle = null
+    this.#rescan?.[Symbol.dispose]()
+    this.#rescan = null
+  }
+
+  #settleLater(): void {
+    if (this.#watches.length === 0) return
+    this.#settle?.[Symbol.dispose]()
+    this.#settle = this.#clock.after(SETTLE_MS, () => {
+      this.#settle = null
+      this.#look(() => this.#scanUser(true))
+    })
+  }
+
+  #stateTouched(name: string | null): void {
+    if (name === null) {
+      this.#lookAtAll(true)
+      return
+    }
+    if (name.startsWith('.') || this.#dirty.has(name)) return
+    this.#dirty.add(name)
+    this.#look(async () => {
+      this.#dirty.delete(name) // before reading: what changes from now on is another event
+      this.#publish(await this.#state.read(name))
+    })
+  }
+
+  #rescanLater(): void {
+    const isTold = this.#watches.every(({ isWatching }) => isWatching)
+    this.#rescan = this.#clock.after(isTold ? this.#rescanMs : Math.min(POLL_MS, this.#rescanMs), () => {
+      for (const watch of this.#watches) watch.renew()
+      this.#lookAtAll(true)
+      this.#rescanLater()
+    })
+  }
+
+  #lookAtAll(onlySettled: boolean): void {
+    this.#look(async () => {
+      await this.#scanUser(onlySettled && this.#waiting.length === 0)
+      this.#publish(await this.#state.scan())
+      this.#sourceProblem = null
+      this.#publishProblems()
+      for (const begin of this.#waiting.splice(0)) begin()
+    })
+  }
+
+  /** Work nobody waits for: what the system refuses is a problem to show, and the rescan tries again. */
+  #look(work: () => Promise<void>): void {
+    void this.#serially(async () => {
+      if (this.#disposed) return
+      try {
+        await work()
+      } catch (cause) {
+        if (!(cause instanceof StoreError) && codeOf(cause) === null) return queueMicrotask(() => fail(cause)) // a bug: end the process
+        const message = cause instanceof Error ? cause.message : String(cause)
+        this.#sourceProblem = { severity: 'error', subject: this.#path, message, file: null, document: null, line: null, field: null }
+        this.#publishProblems()
+      }
+    })
+  }
+}
+
+function fail(cause: unknown): never {
+  throw cause
+}
+
+function required(current: Resource | null, kind: KindName, key: ObjectKey): Resource {
+  if (current === null) throw notFound(kind, key)
+  return current
+}
+
+function versionOf({ metadata }: Resource): number {
+  const version = Number(metadata.resourceVersion)
+  return Number.isSafeInteger(version) ? version : 0
+}

@@ -1,0 +1,87 @@
+// What machines write: `state/`, one object a file, as JSON. A machine-written kind has its whole object there; of every other
+// kind only the status. Every file is written atomically and only with the lock held.
+import { createHash } from 'node:crypto'
+import { safeParse } from 'zod/v4/core'
+import { toIdentity } from '../identity.ts'
+import { type KindName, kindInfo, type Resource } from '../kinds/registry.ts'
+import type { ObjectKey } from '../port.ts'
+import { fileProblem, type StoreProblem } from '../problem.ts'
+import { schemaAt } from '../schema-walk.ts'
+import { type Identity, identify, isMapping, parseResource } from '../validate.ts'
+
+export const STATE_FOLDER = 'state'
+const LONGEST_NAME = 200
+
+/** The status of an object whose rest a person writes. */
+export type StatusPart = { readonly identity: Identity; readonly version: number; readonly status: unknown }
+export type StateFile =
+  | { readonly type: 'object'; readonly object: Resource }
+  | { readonly type: 'status'; readonly part: StatusPart }
+  | { readonly type: 'faulty'; readonly problem: StoreProblem }
+
+export function isStateKind(kind: KindName): boolean {
+  return kindInfo(kind).writer === 'machine'
+}
+
+/** `IPAMBlock_10-244-0-0-26.json`, `BGPPeer_tor-a_status.json`; `_` is in no name, so no two objects share a file. */
+export function stateFileName(kind: KindName, key: ObjectKey): string {
+  const { namespace, name } = toIdentity(kind, key)
+  const parts = [kind, ...(namespace === null ? [] : [namespace]), name, ...(isStateKind(kind) ? [] : ['status'])]
+  const whole = parts.join('_')
+  const short =
+    whole.length <= LONGEST_NAME
+      ? whole
+      : `${whole.slice(0, LONGEST_NAME - 33)}~${createHash('sha256').update(whole).digest('hex').slice(0, 32)}`
+  return `${short}.json`
+}
+
+export function isStateFileName(name: string): boolean {
+  return name.endsWith('.json') && !name.startsWith('.')
+}
+
+export function formatObject(object: Resource): string {
+  return `${JSON.stringify(object, null, 2)}\n`
+}
+
+export function formatStatus({ identity, version, status }: StatusPart): string {
+  const { kind, namespace, name } = identity
+  const metadata = { name, ...(namespace === null ? {} : { namespace }), resourceVersion: String(version) }
+  return `${JSON.stringify({ apiVersion: kindInfo(kind).apiVersion, kind, metadata, status }, null, 2)}\n`
+}
+
+/** Reads the text of a state file. A text that is not what its name says is a fault, and never an object. */
+export function parseStateFile(name: string, text: string): StateFile {
+  const file = `${STATE_FOLDER}/${name}`
+  const faulty = (what: string): StateFile => ({
+    type: 'faulty',
+    problem: fileProblem({ file }, null, `${what}; Fibula leaves it alone, so remove it (or restore it) by hand`),
+  })
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return faulty('not valid JSON, though Fibula writes these files whole')
+  }
+  const identity = identify(value)
+  if (identity === null || !isMapping(value)) return faulty('not an object of Fibula')
+  const { kind } = identity
+  if (stateFileName(kind, toKey(identity)) !== name)
+    return faulty(`holds ${kind} ${identity.name}, which belongs into ${stateFileName(kind, toKey(identity))}`)
+  if (isStateKind(kind)) {
+    const parsed = parseResource(value)
+    return parsed.ok ? { type: 'object', object: parsed.value } : faulty(parsed.error[0]?.message ?? 'invalid')
+  }
+  const schema = schemaAt(kindInfo(kind).schema, ['status'])
+  const status = schema === null ? null : safeParse(schema, value['status'])
+  if (status === null || !status.success) return faulty(`not a status of a ${kind}`)
+  return { type: 'status', part: { identity, version: versionOf(value['metadata']), status: status.data } }
+}
+
+export function toKey({ namespace, name }: Identity): ObjectKey {
+  return namespace === null ? { name } : { name, namespace }
+}
+
+function versionOf(metadata: unknown): number {
+  const version = isMapping(metadata) ? Number(metadata['resourceVersion']) : Number.NaN
+  return Number.isSafeInteger(version) && version > 0 ? version : 0
+}

@@ -1,0 +1,147 @@
+// The machine-written side of a folder: what is in `state/`, as last read.
+import { join } from 'node:path'
+import { identityOf, toIdentity } from '../identity.ts'
+import type { KindName, Resource } from '../kinds/registry.ts'
+import { MAX_MANIFEST_BYTES } from '../manifest.ts'
+import { type ObjectKey, StoreError } from '../port.ts'
+import { fileProblem, formatIdentity, type StoreProblem } from '../problem.ts'
+import type { Identity } from '../validate.ts'
+import { type FileSignature, listNames, readText, removeFile, sameSignature, signatureOf, writeAtomically } from './files.ts'
+import {
+  formatObject,
+  formatStatus,
+  isStateFileName,
+  parseStateFile,
+  STATE_FOLDER,
+  type StateFile,
+  type StatusPart,
+  stateFileName,
+} from './state-files.ts'
+
+type KnownFile = {
+  readonly signature: FileSignature
+  readonly wasYoung: boolean
+  readonly content: StateFile
+  readonly lastGood: StateFile | null
+}
+
+const RACY_MS = 1000
+
+export class StateFolder {
+  readonly path: string
+  readonly #wallMs: () => number
+  readonly #files = new Map<string, KnownFile>()
+  readonly #objects = new Map<string, Resource>()
+  readonly #parts = new Map<string, StatusPart>()
+
+  constructor(folder: string, wallMs: () => number) {
+    this.path = join(folder, STATE_FOLDER)
+    this.#wallMs = wallMs
+  }
+
+  /** By `formatIdentity`. */
+  get objects(): ReadonlyMap<string, Resource> {
+    return this.#objects
+  }
+
+  get parts(): ReadonlyMap<string, StatusPart> {
+    return this.#parts
+  }
+
+  get problems(): readonly StoreProblem[] {
+    return [...this.#files.values()].flatMap(({ content }) => (content.type === 'faulty' ? [content.problem] : []))
+  }
+
+  /** Reads every file whose times have changed; returns what it touched. */
+  async scan(): Promise<readonly Identity[]> {
+    const names = new Set([...(await listNames(this.path)).filter(isStateFileName), ...this.#files.keys()])
+    const touched: Identity[] = []
+    for (const name of names) {
+      const known = this.#files.get(name)
+      const signature = await signatureOf(join(this.path, name))
+      if (known === undefined || known.wasYoung || !sameSignature(signature, known.signature)) touched.push(...(await this.read(name)))
+    }
+    return touched
+  }
+
+  /** Reads one file, whatever its times say. */
+  async read(name: string): Promise<readonly Identity[]> {
+    const before = this.#files.get(name)?.lastGood ?? null
+    const read = await this.#readFile(name)
+    if (read === null) this.#files.delete(name)
+    else {
+      const lastGood = read.content.type === 'faulty' ? before : read.content
+      this.#files.set(name, { ...read, lastGood })
+    }
+    const after = this.#files.get(name)?.lastGood ?? null
+    if (before !== null) this.#forget(before)
+    if (after !== null) this.#learn(after)
+    return [before, after]
+      .flatMap((file) => (file === null ? [] : [identityOfFile(file)]))
+      .flatMap((identity) => (identity === null ? [] : [identity]))
+  }
+
+  /** Reads the one file of an object or its status, and throws UNAVAILABLE if it is not to be trusted. */
+  async readFor(kind: KindName, key: ObjectKey): Promise<readonly Identity[]> {
+    const name = stateFileName(kind, key)
+    const touched = await this.read(name)
+    const content = this.#files.get(name)?.content
+    if (content?.type === 'faulty') throw new StoreError('UNAVAILABLE', content.problem.message)
+    return touched
+  }
+
+  async writeObject(object: Resource): Promise<void> {
+    await this.#write(stateFileName(object.kind, object.metadata), formatObject(object))
+  }
+
+  async writeStatus(part: StatusPart): Promise<void> {
+    const { kind, namespace, name } = part.identity
+    await this.#write(stateFileName(kind, namespace === null ? { name } : { name, namespace }), formatStatus(part))
+  }
+
+  async remove(kind: KindName, key: ObjectKey): Promise<readonly Identity[]> {
+    const name = stateFileName(kind, key)
+    await removeFile(join(this.path, name))
+    await this.read(name)
+    return [toIdentity(kind, key)]
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    await writeAtomically(join(this.path, name), text, 0o644)
+    await this.read(name)
+  }
+
+  async #readFile(name: string): Promise<Omit<KnownFile, 'lastGood'> | null> {
+    try {
+      const read = await readText(join(this.path, name), MAX_MANIFEST_BYTES)
+      if (read === null) return null
+      return {
+        signature: read.signature,
+        wasYoung: this.#wallMs() - read.signature.changedMs < RACY_MS,
+        content: parseStateFile(name, read.text),
+      }
+    } catch (cause) {
+      const problem = fileProblem(
+        { file: `${STATE_FOLDER}/${name}` },
+        null,
+        `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
+      )
+      const signature = { inode: 0, sizeBytes: 0, modifiedMs: 0, changedMs: 0 }
+      return { signature, wasYoung: true, content: { type: 'faulty', problem } }
+    }
+  }
+
+  #forget(file: StateFile): void {
+    if (file.type === 'object') this.#objects.delete(formatIdentity(identityOf(file.object)))
+    else if (file.type === 'status') this.#parts.delete(formatIdentity(file.part.identity))
+  }
+
+  #learn(file: StateFile): void {
+    if (file.type === 'object') this.#objects.set(formatIdentity(identityOf(file.object)), file.object)
+    else if (file.type === 'status') this.#parts.set(formatIdentity(file.part.identity), file.part)
+  }
+}
+
+function identityOfFile(file: StateFile): Identity | null {
+  return file.type === 'object' ? identityOf(file.object) : file.type === 'status' ? file.part.identity : null
+}

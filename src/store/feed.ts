@@ -1,0 +1,88 @@
+// The part all adapters share: the objects as this process last saw them, and the watchers that follow them.
+import { isDeepStrictEqual } from 'node:util'
+import { compareResources, keyOf, keyOfResource } from './identity.ts'
+import { KIND_NAMES, type KindName, kindInfo, type Resource, type ResourceOf } from './kinds/registry.ts'
+import type { Change, ObjectKey, Selection, WatchObserver } from './port.ts'
+import type { StoreProblem } from './problem.ts'
+import { SnapshotBuilder } from './snapshot.ts'
+
+type Watcher = { readonly selections: readonly Selection[]; readonly observer: WatchObserver; synced: boolean }
+
+export class Feed {
+  readonly #objects = new SnapshotBuilder()
+  readonly #watchers = new Set<Watcher>()
+  #problems: readonly StoreProblem[] = []
+
+  get<K extends KindName>(kind: K, key: ObjectKey): ResourceOf<K> | null {
+    return (this.#objects.get(kind, keyOf(kind, key)) as ResourceOf<K> | undefined) ?? null // the table of `kind` holds that kind
+  }
+
+  list<K extends KindName>(selection: Selection<K>): readonly ResourceOf<K>[] {
+    return this.#objects
+      .all(selection.kind)
+      .filter((object) => selects(selection, object))
+      .sort(compareResources) as unknown as readonly ResourceOf<K>[] // the table of one kind
+  }
+
+  get problems(): readonly StoreProblem[] {
+    return this.#problems
+  }
+
+  get watched(): boolean {
+    return this.#watchers.size > 0
+  }
+
+  /** Takes in what changed and tells the watchers, in the order given. Objects equal to those known are not changes. */
+  apply(changes: readonly Change[]): void {
+    const news: { readonly change: Change; readonly before: Resource | undefined }[] = []
+    for (const change of changes) {
+      const before = this.#objects.get(change.object.kind, keyOfResource(change.object))
+      const isNew = change.type === 'gone' ? before !== undefined : !isDeepStrictEqual(before, change.object)
+      if (!isNew) continue
+      this.#objects.apply([change])
+      news.push({ change, before })
+    }
+    if (news.length === 0) return
+    for (const watcher of this.#watchers) {
+      if (!watcher.synced) continue
+      const seen = news.flatMap(({ change, before }) => seenBy(watcher.selections, change, before))
+      if (seen.length > 0) watcher.observer.changed(seen)
+    }
+  }
+
+  setProblems(problems: readonly StoreProblem[]): void {
+    if (isDeepStrictEqual(problems, this.#problems)) return
+    this.#problems = problems
+    for (const { observer, synced } of this.#watchers) if (synced) observer.problems(problems)
+  }
+
+  /** Adds a watcher that gets nothing before `begin`, which delivers all there is, then `synced`. */
+  join(selections: readonly Selection[], observer: WatchObserver): { readonly begin: () => void; readonly leave: () => void } {
+    const watcher: Watcher = { selections, observer, synced: false }
+    this.#watchers.add(watcher)
+    const begin = (): void => {
+      if (watcher.synced || !this.#watchers.has(watcher)) return
+      watcher.synced = true
+      const kinds = KIND_NAMES.filter((kind) => selections.some((selection) => selection.kind === kind))
+      const objects = kinds.flatMap((kind) => this.#objects.all(kind))
+      const wanted = objects.filter((object) => selections.some((selection) => selects(selection, object)))
+      if (wanted.length > 0) observer.changed(wanted.map((object) => ({ type: 'put', object })))
+      if (this.#problems.length > 0) observer.problems(this.#problems)
+      observer.synced()
+    }
+    return { begin, leave: () => void this.#watchers.delete(watcher) }
+  }
+}
+
+function seenBy(selections: readonly Selection[], change: Change, before: Resource | undefined): readonly Change[] {
+  const selected = (object: Resource): boolean => selections.some((selection) => selects(selection, object))
+  if (change.type === 'put' && selected(change.object)) return [change]
+  return before !== undefined && selected(before) ? [{ type: 'gone', object: before }] : []
+}
+
+/** True if the object is of the kind, namespace and name asked for, and has the labels. */
+export function selects({ kind, namespace, name, labels = {} }: Selection, { kind: itsKind, metadata }: Resource): boolean {
+  if (kind !== itsKind || (name !== undefined && name !== metadata.name)) return false
+  if (namespace !== undefined && kindInfo(kind).scope === 'Namespaced' && namespace !== metadata.namespace) return false
+  return Object.entries(labels).every(([key, value]) => metadata.labels[key] === value)
+}

@@ -1,0 +1,48 @@
+// One port to all objects, its adapters, and the kinds of objects there are.
+export { DirectoryStore } from './directory/adapter.ts'
+export { compareResources, keyOf, keyOfResource } from './identity.ts'
+export { BGP_CONFIGURATION_DEFAULTS } from './kinds/bgp-configuration.ts'
+export { type CommunityText, parseCommunityText } from './kinds/community.ts'
+export { secondsOf } from './kinds/fields.ts'
+export { poolBlockSize, poolPrefix } from './kinds/ip-pool.ts'
+export { BLOCK_NODE_LABEL, blockName } from './kinds/ipam-block.ts'
+export { GROUP_VERSION, RULES_KEY } from './kinds/kind.ts'
+export type { ObjectMeta } from './kinds/metadata.ts'
+export { NODE_ANNOTATION } from './kinds/node.ts'
+export { type PeerAddress, parsePeerAddress } from './kinds/peer-address.ts'
+export {
+  type BGPConfiguration,
+  type BGPFilter,
+  type BGPPeer,
+  findKind,
+  type IPAMBlock,
+  type IPPool,
+  KIND_NAMES,
+  type KindInfo,
+  type KindName,
+  kindInfo,
+  type ManifestOf,
+  type Node,
+  type NodeNetwork,
+  type Resource,
+  type ResourceOf,
+  type Secret,
+} from './kinds/registry.ts'
+export { secretValue } from './kinds/secret.ts'
+export { type Manifest, type ManifestPlace, type ManifestText, parseManifests } from './manifest.ts'
+export { MemoryStore } from './memory.ts'
+export { openStore } from './open.ts'
+export {
+  type Change,
+  type ObjectKey,
+  type Selection,
+  type Store,
+  StoreError,
+  type StoreErrorCode,
+  type WatchObserver,
+  type WriteOptions,
+} from './port.ts'
+export { formatIdentity, type StoreProblem } from './problem.ts'
+export { formatSelector, type LabelSelector, type Labels, matchesSelector } from './selector.ts'
+export { type Snapshot, SnapshotBuilder } from './snapshot.ts'
+export { type FieldFault, type Identity, parseResource } from './validate.ts'

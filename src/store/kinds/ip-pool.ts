@@ -1,0 +1,99 @@
+// IPPool: a range that pod addresses come from.
+import { z } from 'zod'
+import { type Prefix, parsePrefix } from '../../net/index.ts'
+import { cidr, condition, labelSelector } from './fields.ts'
+import { constrained, defineKind } from './kind.ts'
+
+const spec = constrained(
+  z.strictObject({
+    cidr: cidr().meta({ description: 'The range. It cannot be changed.' }),
+    blockSize: z.int().min(20).max(128).exactOptional().meta({
+      description:
+        'Prefix length of the blocks that nodes claim: 20 to 32 for IPv4, 116 to 128 for IPv6. Unset: 26 and 122. It cannot be changed.',
+    }),
+    ipipMode: z.enum(['Never', 'CrossSubnet', 'Always']).default('Never').meta({
+      description: 'IP-in-IP between nodes where the fabric has no route. CrossSubnet: only to nodes that are not on-link. IPv4 only.',
+    }),
+    natOutgoing: z.boolean().default(false).meta({ description: 'Masquerade traffic that leaves the pools, except towards nodes.' }),
+    nodeSelector: labelSelector().exactOptional().meta({ description: 'Nodes that may claim blocks. Unset: every node.' }),
+    namespaceSelector: labelSelector()
+      .exactOptional()
+      .meta({ description: 'Namespaces whose pods may get addresses. Unset: every namespace.' }),
+    disabled: z.boolean().default(false).meta({ description: 'No new addresses; those in use stay.' }),
+    disableBGPExport: z.boolean().default(false).meta({ description: 'Blocks of this pool are not advertised.' }),
+    allowedUses: z
+      .array(z.enum(['Workload', 'Tunnel', 'LoadBalancer']))
+      .min(1)
+      .default(['Workload', 'Tunnel'])
+      .meta({ description: 'What addresses are for: pods, tunnel ends, or load balancer services (which exclude the others).' }),
+    assignmentMode: z
+      .enum(['Automatic', 'Manual'])
+      .default('Automatic')
+      .meta({ description: 'Manual: only for pods that name the pool in their annotations.' }),
+  }),
+  [
+    {
+      path: ['cidr'],
+      message: 'link-local addresses cannot be routed; use another range',
+      holds: (s) => !/^(169\.254\.|fe[89ab])/i.test(s.cidr),
+    },
+    {
+      path: ['blockSize'],
+      message: 'blockSize must be 20 to 32 for an IPv4 pool and 116 to 128 for an IPv6 pool',
+      holds: ({ cidr: text, blockSize }) => blockSize === undefined || (text.includes(':') ? blockSize >= 116 : blockSize <= 32),
+    },
+    {
+      path: ['blockSize'],
+      message: 'the pool is smaller than one block; use a shorter prefix for cidr or a longer blockSize',
+      holds: (s) => (parsePrefix(s.cidr)?.length ?? 0) <= poolBlockSize(s),
+    },
+    {
+      path: ['ipipMode'],
+      message: 'IP-in-IP carries IPv4 only; an IPv6 pool needs ipipMode Never',
+      holds: (s) => s.ipipMode === 'Never' || !s.cidr.includes(':'),
+    },
+    {
+      path: ['allowedUses'],
+      message: 'LoadBalancer excludes the other uses; make a pool of its own',
+      holds: ({ allowedUses }) => !allowedUses.includes('LoadBalancer') || allowedUses.length === 1,
+    },
+    {
+      path: ['allowedUses'],
+      message: 'allowedUses names a use twice; remove one',
+      holds: ({ allowedUses }) => new Set(allowedUses).size === allowedUses.length,
+    },
+    {
+      path: ['disableBGPExport'],
+      message: 'addresses of load balancers must be advertised; remove disableBGPExport or LoadBalancer',
+      holds: (s) => !s.disableBGPExport || !s.allowedUses.includes('LoadBalancer'),
+    },
+  ],
+)
+
+/** The prefix length of a pool's blocks: as set, or 26 for IPv4 and 122 for IPv6. */
+export function poolBlockSize(spec: { readonly cidr: string; readonly blockSize?: number }): number {
+  return spec.blockSize ?? (spec.cidr.includes(':') ? 122 : 26)
+}
+
+/** The range of a pool as a value. Its schema has checked it. */
+export function poolPrefix(spec: { readonly cidr: string }): Prefix {
+  const parsed = parsePrefix(spec.cidr)
+  if (parsed === null) throw new RangeError(`not a prefix: ${spec.cidr}`)
+  return parsed
+}
+
+export const ipPool = defineKind({
+  kind: 'IPPool',
+  plural: 'ippools',
+  shortNames: [],
+  writer: 'user',
+  description: 'A range that addresses come from. Nodes claim blocks of it and advertise them.',
+  columns: [
+    { name: 'CIDR', path: '.spec.cidr' },
+    { name: 'IPIP', path: '.spec.ipipMode' },
+    { name: 'NAT', path: '.spec.natOutgoing' },
+    { name: 'Disabled', path: '.spec.disabled' },
+  ],
+  spec,
+  status: z.looseObject({ conditions: z.array(condition).default([]).meta({ description: 'What is wrong with this pool.' }) }),
+})

@@ -1,0 +1,76 @@
+// What a resource kind is made of: names, scope, one zod schema for the whole object, rules over several fields, and columns.
+// Types, defaults, validation, documentation and the CRDs all come from here, so a schema uses only what `z.toJSONSchema` can
+// express, plus rules and refinements that carry their words with them.
+import { z } from 'zod'
+import { coreMetadata, userMetadata } from './metadata.ts'
+
+export const GROUP_VERSION = 'fibula.network/v1alpha1'
+
+/** Where a rule's words travel in the JSON schema, for the reference and for CEL validation. */
+export const RULES_KEY = 'x-fibula-rules'
+
+/** A condition over several fields. `message` says what must hold and what to do, and is what the user reads. */
+export type Rule<T> = { readonly path: readonly (string | number)[]; readonly message: string; readonly holds: (value: T) => boolean }
+
+/** Adds rules to an object schema; they run once every field by itself is right. */
+export function constrained<S extends z.ZodType>(schema: S, rules: readonly Rule<z.output<S>>[]): S {
+  const checked = schema.check((payload) => {
+    if (payload.issues.length > 0) return
+    for (const { path, message, holds } of rules) {
+      if (!holds(payload.value)) payload.issues.push({ code: 'custom', path: [...path], message, input: payload.value })
+    }
+  })
+  return checked.meta({ [RULES_KEY]: rules.map(({ message }) => message) })
+}
+
+/** A column of `kubectl get` and `fibula get`; `path` is a JSONPath of plain names, like `.spec.peerIP`. */
+export type PrinterColumn = { readonly name: string; readonly path: string }
+
+type KindNames<Kind extends string> = {
+  readonly kind: Kind
+  readonly plural: string
+  readonly shortNames: readonly string[]
+  readonly description: string
+  readonly columns: readonly PrinterColumn[]
+}
+
+/**
+ * - `user`: ours, written by people; unknown fields are errors.
+ * - `machine`: ours, written by agents and the controller; fields a newer version added are kept.
+ * - `core`: Kubernetes' own, read only as far as we need; other fields are ignored.
+ */
+export type Writer = 'user' | 'machine' | 'core'
+
+/** A kind of our own group: cluster-scoped, with `spec` and `status`. */
+export function defineKind<const Kind extends string, Spec extends z.ZodType, Status extends z.ZodType>(
+  definition: KindNames<Kind> & {
+    readonly writer: 'user' | 'machine'
+    readonly spec: Spec
+    readonly status: Status
+    /** Rules over more than the spec, such as its relation to the name. */
+    readonly rules?: readonly Rule<{ readonly metadata: { readonly name: string }; readonly spec: z.output<Spec> }>[]
+  },
+) {
+  const { kind, spec, status, rules = [], ...names } = definition
+  const object = z.strictObject({
+    apiVersion: z.literal(GROUP_VERSION),
+    kind: z.literal(kind),
+    metadata: userMetadata,
+    spec,
+    status: status.optional(),
+  })
+  const schema = constrained(
+    object,
+    rules.map((rule) => ({ ...rule, holds: (value) => rule.holds(value as Parameters<typeof rule.holds>[0]) })),
+  )
+  return { ...names, kind, apiVersion: GROUP_VERSION, singular: kind.toLowerCase(), scope: 'Cluster', schema } as const
+}
+
+/** A kind of Kubernetes itself: only the fields we read, everything else dropped. */
+export function defineCoreKind<const Kind extends string, const Version extends string, Body extends z.core.$ZodLooseShape>(
+  definition: KindNames<Kind> & { readonly apiVersion: Version; readonly scope: 'Cluster' | 'Namespaced'; readonly body: Body },
+) {
+  const { kind, apiVersion, body, ...names } = definition
+  const schema = z.object({ apiVersion: z.literal(apiVersion), kind: z.literal(kind), metadata: coreMetadata, ...body })
+  return { ...names, kind, apiVersion, singular: kind.toLowerCase(), writer: 'core', schema } as const
+}

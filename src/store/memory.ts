@@ -1,0 +1,122 @@
+// A store in memory: for tests and for programs that need no other. It can be told to fail, and to change behind everybody's
+// back, as real ones do.
+import { randomUUID } from 'node:crypto'
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { Feed } from './feed.ts'
+import type { KindName, ManifestOf, Resource, ResourceOf } from './kinds/registry.ts'
+import type { ObjectKey, Selection, Store, StoreError, WatchObserver, WriteOptions } from './port.ts'
+import type { StoreProblem } from './problem.ts'
+import { alreadyExists, checkVersion, created, notFound, parseForWrite, updated, updatedStatus } from './write-rules.ts'
+
+export class MemoryStore implements Store {
+  readonly #clock: Clock
+  readonly #feed = new Feed()
+  #version = 0
+  #failure: StoreError | null = null
+
+  constructor(options: { readonly clock?: Clock } = {}) {
+    this.#clock = options.clock ?? systemClock
+  }
+
+  /** The next operation fails with this error. */
+  failNext(error: StoreError): void {
+    this.#failure = error
+  }
+
+  /** Shows this list of problems to watchers. */
+  setProblems(problems: readonly StoreProblem[]): void {
+    this.#feed.setProblems(problems)
+  }
+
+  async get<K extends KindName>(kind: K, key: ObjectKey, signal?: AbortSignal): Promise<ResourceOf<K> | null> {
+    this.#begin(signal)
+    return this.#feed.get(kind, key)
+  }
+
+  async list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal): Promise<readonly ResourceOf<K>[]> {
+    this.#begin(signal)
+    return this.#feed.list(selection)
+  }
+
+  async create<K extends KindName>(
+    object: ManifestOf<K> & { readonly kind: K },
+    _options?: WriteOptions,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    this.#begin(signal)
+    const parsed = parseForWrite(object)
+    if (this.#feed.get(parsed.kind, parsed.metadata) !== null) throw alreadyExists(parsed)
+    const now = new Date(this.#clock.wallMs()).toISOString()
+    return this.#put<K>(created(parsed, { resourceVersion: this.#nextVersion(), uid: randomUUID(), now }))
+  }
+
+  async update<K extends KindName>(
+    object: ManifestOf<K> & { readonly kind: K },
+    _options?: WriteOptions,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    this.#begin(signal)
+    return this.#replace<K>(object, updated)
+  }
+
+  async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
+    this.#begin(signal)
+    return this.#replace<K>(object, updatedStatus)
+  }
+
+  async delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void> {
+    this.#begin(signal)
+    const current: Resource | null = this.#feed.get(kind, key)
+    if (current === null) throw notFound(kind, key)
+    if (key.resourceVersion !== undefined) checkVersion(current, key.resourceVersion)
+    this.#feed.apply([{ type: 'gone', object: current }])
+  }
+
+  watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
+    const { begin, leave } = this.#feed.join(selections, observer)
+    queueMicrotask(begin) // never before the caller has its handle
+    return { [Symbol.dispose]: leave }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #begin(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted()
+    const failure = this.#failure
+    this.#failure = null
+    if (failure !== null) throw failure
+  }
+
+  #replace<K extends KindName>(
+    object: unknown,
+    merge: (current: Resource, next: Resource, version: string) => Resource | null,
+  ): ResourceOf<K> {
+    const next = parseForWrite(object)
+    const current: Resource | null = this.#feed.get(next.kind, next.metadata)
+    if (current === null) throw notFound(next.kind, next.metadata)
+    checkVersion(current, next.metadata.resourceVersion)
+    const merged = merge(current, next, String(this.#version + 1))
+    if (merged === null) return current as ResourceOf<K> // the caller's K is the object's kind
+    this.#nextVersion()
+    return this.#put<K>(merged)
+  }
+
+  #put<K extends KindName>(object: Resource): ResourceOf<K> {
+    const frozen = deepFreeze(object)
+    this.#feed.apply([{ type: 'put', object: frozen }])
+    return frozen as ResourceOf<K> // the caller's K is the object's kind
+  }
+
+  #nextVersion(): string {
+    this.#version++
+    return String(this.#version)
+  }
+}
+
+/** Freezes a value through and through, so that a reader cannot change what others share. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  Object.freeze(value)
+  for (const inner of Object.values(value)) deepFreeze(inner)
+  return value
+}

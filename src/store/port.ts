@@ -1,0 +1,74 @@
+// The one way to objects, wherever they are kept: memory, a folder of manifests, or the Kubernetes API. Everything that leaves a
+// store has been parsed. Writes are compare-and-swap: an update names the `resourceVersion` it saw and fails with CONFLICT if
+// the object has changed since. Watches are level-triggered: a watcher sees every object, the versions of each in order, and its
+// last state for certain; states in between may be skipped.
+import type { KindName, ManifestOf, Resource, ResourceOf } from './kinds/registry.ts'
+import type { StoreProblem } from './problem.ts'
+import type { FieldFault } from './validate.ts'
+
+/** `namespace` for namespaced kinds only; `default` when left out. */
+export type ObjectKey = { readonly name: string; readonly namespace?: string }
+
+/** Objects of a kind: all, or those in a namespace, of one name, or with all of these labels. */
+export type Selection<K extends KindName = KindName> = {
+  readonly kind: K
+  readonly namespace?: string
+  readonly name?: string
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** `gone` carries the object as it last was. */
+export type Change = { readonly type: 'put'; readonly object: Resource } | { readonly type: 'gone'; readonly object: Resource }
+
+export interface WatchObserver {
+  changed(changes: readonly Change[]): void
+  /** Once: everything that existed when the watch began has been delivered. */
+  synced(): void
+  /** All that is wrong with the store's source at present, whenever that changes; first before `synced` if there is anything. */
+  problems(problems: readonly StoreProblem[]): void
+}
+
+export type WriteOptions = {
+  /** The manifest as its author wrote it; an adapter that keeps text keeps its comments and order. */
+  readonly text?: string
+}
+
+export interface Store extends AsyncDisposable {
+  /** null: there is none. */
+  get<K extends KindName>(kind: K, key: ObjectKey, signal?: AbortSignal): Promise<ResourceOf<K> | null>
+  /** In order of namespace and name. */
+  list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal): Promise<readonly ResourceOf<K>[]>
+  /** ALREADY_EXISTS, INVALID. A status in `object` is not stored for kinds of our own group. */
+  create<K extends KindName>(
+    object: ManifestOf<K> & { readonly kind: K },
+    options?: WriteOptions,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>>
+  /** Replaces all but the status, if `metadata.resourceVersion` is still current. NOT_FOUND, CONFLICT, INVALID. */
+  update<K extends KindName>(
+    object: ManifestOf<K> & { readonly kind: K },
+    options?: WriteOptions,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>>
+  /** Replaces the status alone, on the same terms. */
+  updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>>
+  /** With `resourceVersion`: only that version, else CONFLICT. NOT_FOUND if there is none. */
+  delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void>
+  /** Begins with what there is, then `synced`, then changes, until disposed. It never ends by itself. */
+  watch(selections: readonly Selection[], observer: WatchObserver): Disposable
+}
+
+export type StoreErrorCode = 'NOT_FOUND' | 'ALREADY_EXISTS' | 'CONFLICT' | 'INVALID' | 'UNAVAILABLE'
+
+/** Why an operation of a store failed; decide by `code`. */
+export class StoreError extends Error {
+  readonly code: StoreErrorCode
+  /** INVALID: what is wrong with which field. */
+  readonly faults: readonly FieldFault[]
+  constructor(code: StoreErrorCode, message: string, options: { readonly faults?: readonly FieldFault[]; readonly cause?: unknown } = {}) {
+    super(message, { cause: options.cause })
+    this.name = 'StoreError'
+    this.code = code
+    this.faults = options.faults ?? []
+  }
+}

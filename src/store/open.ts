@@ -1,10 +1,14 @@
 // From the text of `--store` to a store.
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
 import { DirectoryStore } from './directory/adapter.ts'
 import { type Store, StoreError } from './port.ts'
 
-/** Opens `dir:PATH`. Rejects with StoreError: INVALID if the text names no store there is, UNAVAILABLE if it cannot be reached. */
-export async function openStore(text: string): Promise<Store> {
-  if (text.startsWith('dir:') && text.length > 'dir:'.length) return DirectoryStore.open(text.slice('dir:'.length))
+export type StoreOptions = { readonly clock?: Clock; readonly log?: Log }
+
+/** Opens `dir:PATH`. Throws StoreError: INVALID if the text names no store there is, UNAVAILABLE if it cannot be reached. */
+export function openStore(text: string, options: StoreOptions = {}): Store {
+  if (text.startsWith('dir:') && text.length > 'dir:'.length) return new DirectoryStore(text.slice('dir:'.length), options)
   throw new StoreError(
     'INVALID',
     `--store ${JSON.stringify(text)} is not a store this version has; write --store dir:PATH, the folder with the manifests`,

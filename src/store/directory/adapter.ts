@@ -2,10 +2,10 @@
 // every write is made with the folder's lock held and compares with the file as it is then; readers need no lock, since files
 // are replaced whole. Within the process scans and writes run one after the other, so that no watcher sees time run backwards.
 import { randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../lib/clock.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
 import { Feed } from '../feed.ts'
 import { identityOf, toIdentity } from '../identity.ts'
 import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
@@ -35,6 +35,7 @@ import { UserWriter } from './user-writer.ts'
 
 export type DirectoryOptions = {
   readonly clock?: Clock
+  readonly log?: Log
   /** Everything is looked at anew this often, in case an event was lost. Default 30 s. */
   readonly rescanMs?: number
 }
@@ -46,6 +47,7 @@ const POLL_MS = 1_000
 export class DirectoryStore implements Store {
   readonly #path: string
   readonly #clock: Clock
+  readonly #log: Log
   readonly #rescanMs: number
   readonly #feed = new Feed()
   readonly #user: UserFolder
@@ -64,23 +66,21 @@ export class DirectoryStore implements Store {
   #sourceProblem: StoreProblem | null = null
   #disposed = false
 
-  private constructor(path: string, options: DirectoryOptions) {
-    const clock = options.clock ?? systemClock
+  /** Throws StoreError UNAVAILABLE if there is no such folder. */
+  constructor(path: string, options: DirectoryOptions = {}) {
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (found === undefined)
+      throw new StoreError('UNAVAILABLE', `there is no folder ${path}; make it, or name another with --store dir:PATH`)
+    if (!found.isDirectory()) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
+    const { clock = systemClock, log = silentLog, rescanMs = RESCAN_MS } = options
     this.#path = path
     this.#clock = clock
-    this.#rescanMs = options.rescanMs ?? RESCAN_MS
+    this.#log = log
+    this.#rescanMs = rescanMs
     this.#user = new UserFolder(path, () => clock.wallMs())
     this.#state = new StateFolder(path, () => clock.wallMs())
     this.#writer = new UserWriter(this.#user)
     this.#lock = new FolderLock(join(this.#state.path, '.lock'))
-  }
-
-  /** Rejects UNAVAILABLE if there is no such folder. */
-  static async open(path: string, options: DirectoryOptions = {}): Promise<DirectoryStore> {
-    const found = await stat(path).catch(() => null)
-    if (found === null) throw new StoreError('UNAVAILABLE', `there is no folder ${path}; make it, or name another with --store dir:PATH`)
-    if (!found.isDirectory()) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
-    return new DirectoryStore(path, options)
   }
 
   async get<K extends KindName>(kind: K, key: ObjectKey, signal?: AbortSignal): Promise<ResourceOf<K> | null> {
@@ -287,7 +287,16 @@ export class DirectoryStore implements Store {
       new FolderWatch(this.#path, () => this.#settleLater()),
       new FolderWatch(this.#state.path, (name) => this.#stateTouched(name)),
     ]
+    if (!this.#isTold())
+      this.#log.warn('store.folder.notWatched', {
+        path: this.#path,
+        remedy: `polled every ${POLL_MS} ms; raise fs.inotify.max_user_watches`,
+      })
     this.#rescanLater()
+  }
+
+  #isTold(): boolean {
+    return this.#watches.every(({ isWatching }) => isWatching)
   }
 
   #stopWatching(): void {
@@ -322,8 +331,7 @@ export class DirectoryStore implements Store {
   }
 
   #rescanLater(): void {
-    const isTold = this.#watches.every(({ isWatching }) => isWatching)
-    this.#rescan = this.#clock.after(isTold ? this.#rescanMs : Math.min(POLL_MS, this.#rescanMs), () => {
+    this.#rescan = this.#clock.after(this.#isTold() ? this.#rescanMs : Math.min(POLL_MS, this.#rescanMs), () => {
       for (const watch of this.#watches) watch.renew()
       this.#lookAtAll(true)
       this.#rescanLater()

@@ -59,10 +59,11 @@ class Bird implements Daemon {
 
   async received(peer: string): Promise<readonly ReceivedPath[]> {
     const protocol = this.#protocol(peer)
-    const isIbgp = this.#config.peers.find((each) => each.address === peer)?.asn === this.#config.asn
+    const session = this.#config.peers.find((each) => each.address === peer)
+    const isIbgp = session?.asn === this.#config.asn
     const paths: ReceivedPath[] = []
-    for (const channel of ['ipv4', 'ipv6']) {
-      const text = await this.control(`show route all import table ${protocol}.${channel}`)
+    for (const family of session?.families ?? []) {
+      const text = await this.control(`show route all import table ${protocol}.${family === 'IPv4Unicast' ? 'ipv4' : 'ipv6'}`)
       paths.push(...parseRoutes(text, isIbgp))
     }
     return paths.sort(comparePaths)

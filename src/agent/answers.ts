@@ -1,5 +1,5 @@
 // What the control socket answers (control-api.ts), put together from the threads' answers.
-import { FAMILIES, type RouteLookup, type RouteStatus } from '../bgp/index.ts'
+import { FAMILIES, type RouteLookup, type RoutePage, type RouteStatus } from '../bgp/index.ts'
 import { formatPrefix, hostPrefix, type Prefix, parseIp, parsePrefix } from '../net/index.ts'
 import type { Agent } from './agent.ts'
 import { type Handler, RequestError, type Routes } from './control.ts'
@@ -32,7 +32,7 @@ async function bgpRoutes(agent: Agent, query: URLSearchParams): Promise<readonly
     if (prefix !== null && (typeof prefix.address === 'number') !== (family === 'IPv4Unicast')) continue
     for (let after: number | null = 0; after !== null; ) {
       const lookup: RouteLookup = { ...table, family, prefix, after, limit: PAGE }
-      const page = await agent.bgp.ask('routes', lookup)
+      const page: RoutePage = await agent.bgp.ask('routes', lookup)
       routes.push(...page.routes)
       after = page.next
     }

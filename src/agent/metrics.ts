@@ -2,7 +2,7 @@
 // line shows, so the two cannot disagree.
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { PeerStatus } from '../bgp/index.ts'
-import type { RouteCounts } from './threads.ts'
+import type { RouteCounts } from '../routes/index.ts'
 
 export type MetricsSource = {
   readonly peers: () => Promise<readonly PeerStatus[]>
@@ -66,7 +66,11 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
   ])
   const malformed = counter('fibula_bgp_malformed_updates_total', 'UPDATE messages in which RFC 7606 had something to mend.', ['peer'])
 
-  const routes = gauge('fibula_routes', 'Kernel routes: desired, inKernel, failed.', ['state'])
+  const routes = gauge(
+    'fibula_routes',
+    'Kernel routes: desired, inKernel, failed, shadowed by a foreign route, stale (awaiting their sweep).',
+    ['state'],
+  )
   const lag = gauge('fibula_loop_max_lag_seconds', 'Longest delay of a thread’s event loop in its last second.', ['loop'])
   const age = gauge('fibula_loop_beat_age_seconds', 'Seconds since a thread last said that its loop turns.', ['loop'])
   const heap = gauge('fibula_loop_heap_used_bytes', 'JavaScript heap in use by a thread.', ['loop'])
@@ -92,8 +96,8 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     }
   }
   const readRest = async (): Promise<void> => {
-    const counts = await source.routes()
-    for (const [state, count] of Object.entries(counts)) routes.set({ state }, count)
+    const { desired, inKernel, failed, shadowed, stale } = await source.routes()
+    for (const [state, count] of Object.entries({ desired, inKernel, failed, shadowed, stale })) routes.set({ state }, count)
     for (const loop of source.loops()) {
       lag.set({ loop: loop.loop }, loop.maxLagMs / 1000)
       age.set({ loop: loop.loop }, loop.ageMs / 1000)

@@ -3,7 +3,8 @@
 
 import type { PeerStatus, RouteLookup, RoutePage, SpeakerConfig } from '../bgp/index.ts'
 import type { LogLevel } from '../lib/log.ts'
-import type { FibBatch, HostNetwork, IpAddress, Prefix } from '../net/index.ts'
+import type { FibBatch, HostNetwork } from '../net/index.ts'
+import type { LocalRoutes, RouteCounts } from '../routes/index.ts'
 import type { KernelRouteStatus, Problem } from './control-api.ts'
 
 export type BgpThreadData = {
@@ -47,16 +48,17 @@ export type HostFacts = { readonly kind: 'hostNetwork'; readonly network: HostNe
 
 export type DataplaneThreadData = { readonly logLevel: LogLevel; readonly node: string }
 
-export type LocalRoutes = {
-  readonly blackholes: readonly Prefix[]
-  readonly statics: readonly { readonly prefix: Prefix; readonly gateway: IpAddress }[]
-  readonly preferredSource: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
+/** What this node needs in the kernel whatever BGP says. */
+export type LocalSettings = {
+  readonly routes: LocalRoutes
   readonly installRoutes: boolean
   /** How many neighbours on one link to expect, for the neighbour table's thresholds. */
   readonly expectedNeighbours: number
 }
 
-export type ToDataplane = { readonly kind: 'local'; readonly local: LocalRoutes } | { readonly kind: 'logLevel'; readonly level: LogLevel }
+export type ToDataplane =
+  | { readonly kind: 'local'; readonly local: LocalSettings }
+  | { readonly kind: 'logLevel'; readonly level: LogLevel }
 
 export type FromDataplane =
   | Beat
@@ -68,5 +70,3 @@ export type DataplaneRequests = {
   readonly routes: { readonly request: { readonly prefix: string | null }; readonly answer: readonly KernelRouteStatus[] }
   readonly counts: { readonly request: null; readonly answer: RouteCounts }
 }
-
-export type RouteCounts = { readonly desired: number; readonly inKernel: number; readonly failed: number }

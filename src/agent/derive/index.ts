@@ -5,7 +5,7 @@ import type { LogLevel } from '../../lib/log.ts'
 import { type HostNetwork, type IpAddress, isIpv4 } from '../../net/index.ts'
 import type { KindName, Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
-import type { LocalRoutes } from '../threads.ts'
+import type { LocalSettings } from '../threads.ts'
 import { deriveFilters, rejectAll } from './filters.ts'
 import { type NodeFacts, nodeFacts } from './nodes.ts'
 import { deriveOrigination } from './originate.ts'
@@ -27,7 +27,7 @@ export type DeriveInput = {
 
 export type Derived = {
   readonly speaker: SpeakerConfig
-  readonly local: LocalRoutes
+  readonly local: LocalSettings
   readonly logLevel: LogLevel
   readonly addresses: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
   readonly problems: readonly Problem[]
@@ -76,7 +76,11 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
       importBounds,
       serviceRanges,
     },
-    local: { blackholes, statics, preferredSource: addresses, installRoutes: settings.installRoutes, expectedNeighbours: peers.length },
+    local: {
+      routes: { blackholes, statics, preferredSource: addresses },
+      installRoutes: settings.installRoutes,
+      expectedNeighbours: peers.length,
+    },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,
     problems: problems.list,

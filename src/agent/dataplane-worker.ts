@@ -1,0 +1,86 @@
+// The dataplane thread: owns the kernel's routes and may block while the kernel is busy. Hears best paths from the bgp thread,
+// local routes from main, and tells both what the host's network looks like.
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { systemClock } from '../lib/clock.ts'
+import { createLog } from '../lib/log.ts'
+import type { HostNetwork } from '../net/index.ts'
+import { KernelRoutes } from '../routes/index.ts'
+import { startBeat } from './beat.ts'
+import { Channel } from './channel.ts'
+import type { Problem } from './control-api.ts'
+import type { BestPaths, DataplaneRequests, DataplaneThreadData, FromDataplane, HostFacts, ToDataplane } from './threads.ts'
+
+if (parentPort === null) throw new Error('dataplane-worker runs only as a worker thread')
+const { logLevel, node, bgpPort } = workerData as DataplaneThreadData & { readonly bgpPort: MessagePort }
+const log = createLog({ level: logLevel, fields: { node, thread: 'dataplane' } })
+
+/** How often problems are looked at again; what changes them happens in the kernel. */
+const REPORT_EVERY_MS = 1_000
+
+let reported = ''
+let isSyncedReported = false
+
+const kernel = new KernelRoutes({
+  log,
+  clock: systemClock,
+  onHostNetwork(network: HostNetwork) {
+    main.send({ kind: 'hostNetwork', network })
+    bgp.send({ kind: 'hostNetwork', network })
+  },
+})
+const { syncer } = kernel
+
+const bgp = new Channel<BestPaths, HostFacts>(bgpPort, {
+  notice(message) {
+    switch (message.kind) {
+      case 'fib':
+        syncer.applyBatch(message.batch)
+        return
+      case 'selectionReleased':
+        syncer.allowSweep()
+        report()
+        return
+    }
+  },
+})
+
+const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPort, {
+  notice(message) {
+    switch (message.kind) {
+      case 'local':
+        syncer.setInstall(message.local.installRoutes)
+        syncer.setLocal(message.local.routes)
+        report()
+        return
+      case 'logLevel':
+        log.setLevel(message.level)
+        return
+    }
+  },
+  answers: {
+    routes: ({ prefix }) => syncer.status(prefix),
+    counts: () => syncer.counts(),
+  },
+})
+
+/** Problems, and once that the kernel holds what is wanted; only when that changed. */
+function report(): void {
+  const problems: readonly Problem[] = syncer.problems()
+  const text = JSON.stringify(problems)
+  if (text !== reported) {
+    reported = text
+    main.send({ kind: 'problemsChanged', problems })
+  }
+  if (!isSyncedReported && syncer.hasSynced()) {
+    isSyncedReported = true
+    main.send({ kind: 'synced' })
+  }
+}
+
+function reportForEver(): void {
+  report()
+  systemClock.after(REPORT_EVERY_MS, reportForEver)
+}
+
+startBeat((beat) => main.send(beat))
+reportForEver()

@@ -18,6 +18,7 @@ export type Case = {
   readonly runs: number
   readonly participants: readonly Participant[]
   readonly targets: readonly Target[]
+  readonly shownDetails: readonly string[]
 }
 export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel'] as const
 export type Scenario = (typeof SCENARIOS)[number]
@@ -78,6 +79,7 @@ function forwardCases(family: Family, scenario: Scenario, options: CaseOptions):
         measure: () => measureForward(dut, { family, table, timeoutMs: timeoutOf(duts) }),
       })),
       targets,
+      shownDetails: ['updatesOut', 'toolCpuSeconds'],
     }
   }
   const { fast, slow, size } = split(options, MILLION)
@@ -98,6 +100,7 @@ function churnCase(options: CaseOptions): Case {
       measure: () => measureChurn(dut, { family: 'IPv4Unicast', table, timeoutMs: timeoutOf(fast) }, CHURN),
     })),
     targets: TIME_AND_MEMORY,
+    shownDetails: ['worstLagSeconds', 'tableSeconds'],
   }
 }
 
@@ -112,6 +115,7 @@ function reflectCases(options: CaseOptions): readonly Case[] {
       measure: () => measureReflect(dut, { clients, prefixesEach: CLIENT_PREFIXES, timeoutMs: timeoutOf(duts) }),
     })),
     targets,
+    shownDetails: ['updatesOut', 'toolCpuSeconds'],
   })
   const { fast, slow } = split(options, MILLION)
   const clients = options.clients ?? 100
@@ -133,6 +137,7 @@ function kernelCase({ duts, runs, prefixes }: CaseOptions): Case {
       { name: 'bare netlink', measure: () => measureKernelFloor(options) },
     ],
     targets: [{ metric: 'seconds', against: 'ip -batch', atMost: 0.5 }],
+    shownDetails: [],
   }
 }
 
@@ -144,6 +149,7 @@ function idleCase({ duts }: CaseOptions): Case {
     runs: 1,
     participants: duts.map((dut) => ({ name: dut.name, measure: () => measureIdle(dut, IDLE_OBSERVED_MS) })),
     targets: [],
+    shownDetails: ['rssAtRestMiB', 'idleCpuPercent', 'threads'],
   }
 }
 

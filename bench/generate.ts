@@ -82,9 +82,9 @@ function attributeSet(set: number, firstAsn: number | null, next: () => number):
   path.push(FIRST_ORIGIN_ASN + set)
   if (firstAsn !== null) path[0] = firstAsn
   const octets = [0x40, 1, 1, Math.floor(next() * 3), 0x40, 2, 2 + path.length * 4, 2, path.length, ...path.flatMap(u32Octets)]
-  if (next() < 0.3) octets.push(0x80, 4, 4, ...u32Octets(Math.floor(next() * 1_000)))
+  if (set % 10 < 3) octets.push(0x80, 4, 4, ...u32Octets(Math.floor(next() * 1_000)))
   if (firstAsn === null) octets.push(0x40, 5, 4, ...u32Octets(100))
-  if (next() < 0.5) {
+  if (Math.floor(set / 10) % 2 === 0) {
     const values = Array.from(
       { length: 1 + Math.floor(next() * 4) },
       () => Math.floor(1 + next() * 60_000) * 65_536 + Math.floor(next() * 1_000),

@@ -87,8 +87,8 @@ async function runCase(one: Case): Promise<CaseResult> {
   }
   progress('')
   const summaries = one.participants.map(({ name }) => summarize(name, runs))
-  const { scenario, title, size, targets } = one
-  return { scenario, title, size, summaries, ratios: ratiosOf(summaries), verdicts: judge(targets, summaries), runs }
+  const { scenario, title, size, targets, shownDetails } = one
+  return { scenario, title, size, shownDetails, summaries, ratios: ratiosOf(summaries), verdicts: judge(targets, summaries), runs }
 }
 
 function progress(text: string): void {

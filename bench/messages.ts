@@ -167,18 +167,23 @@ export class Framer {
   #completePartial(chunk: Uint8Array): number {
     let at = 0
     while (this.#held > 0) {
-      const wanted = this.#held < HEADER_BYTES ? HEADER_BYTES : u16(this.#partial, 16)
-      if (wanted < HEADER_BYTES) throw new RangeError(`message of ${wanted} octets: the stream is out of step`)
+      const wanted = this.#held < HEADER_BYTES ? HEADER_BYTES : this.#lengthOfPartial()
       const taken = Math.min(wanted - this.#held, chunk.length - at)
       this.#partial.set(chunk.subarray(at, at + taken), this.#held)
       this.#held += taken
       at += taken
       if (this.#held < wanted) return at
-      if (this.#held < HEADER_BYTES || this.#held < u16(this.#partial, 16)) continue
+      if (this.#held < this.#lengthOfPartial()) continue
       const length = this.#held
       this.#held = 0
       this.#onMessage(this.#partial[18] ?? 0, this.#partial, 0, length)
     }
     return at
+  }
+
+  #lengthOfPartial(): number {
+    const length = u16(this.#partial, 16)
+    if (length < HEADER_BYTES) throw new RangeError(`message of ${length} octets: the stream is out of step`)
+    return length
   }
 }

@@ -1,6 +1,8 @@
 // The wires of a run: network namespaces with names of their own, so that nothing leaves them, and their removal, also of what
 // a killed run left behind.
-import { readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { exec } from '../src/lib/exec.ts'
 
 const PREFIX = 'fib-bench-'
@@ -62,19 +64,32 @@ export async function processesIn(namespace: string): Promise<readonly number[]>
     .map(Number)
 }
 
-/** Removes what runs left whose process is gone. */
+/** A directory of one run, named as its namespaces are. */
+export function makeScratchDirectory(): string {
+  return mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
+}
+
+/** Removes the namespaces, with their processes, and the directories of runs whose process is gone, and our own. */
 export async function removeLeftovers(): Promise<readonly string[]> {
-  const leftovers = namespaceNames().filter((name) => {
+  const namespaces = abandoned(NETNS_DIRECTORY)
+  for (const name of namespaces) await removeNamespace(name)
+  const directories = abandoned(tmpdir())
+  for (const name of directories) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  return [...namespaces, ...directories]
+}
+
+/** Names in a directory that bear our prefix and a pid that is ours or nobody's. */
+function abandoned(directory: string): readonly string[] {
+  return namesIn(directory).filter((name) => {
+    if (!name.startsWith(PREFIX)) return false
     const pid = Number(name.slice(PREFIX.length).split('-')[0])
     return pid === process.pid || !isAlive(pid)
   })
-  for (const name of leftovers) await removeNamespace(name)
-  return leftovers
 }
 
-function namespaceNames(): readonly string[] {
+function namesIn(directory: string): readonly string[] {
   try {
-    return readdirSync(NETNS_DIRECTORY).filter((name) => name.startsWith(PREFIX))
+    return readdirSync(directory)
   } catch {
     return [] // no namespace was ever made on this machine
   }

@@ -36,6 +36,8 @@ export type CaseResult = {
   readonly scenario: string
   readonly title: string
   readonly size: number
+  /** Names of the details worth a column; the others are in the JSON. */
+  readonly shownDetails: readonly string[]
   readonly summaries: readonly Summary[]
   /** SUBJECT over each other participant, medians. */
   readonly ratios: Readonly<Record<string, Readonly<Partial<Record<Metric, number>>>>>
@@ -90,7 +92,7 @@ export function ratiosOf(summaries: readonly Summary[]): CaseResult['ratios'] {
 
 /** One case as a table with a line for each participant, and a line for each target. */
 export function renderCase(result: CaseResult): string {
-  const detailNames = [...new Set(result.summaries.flatMap(({ details }) => Object.keys(details)))]
+  const detailNames = result.shownDetails
   const table = new Table({
     head: ['', 'seconds min / med / max', 'CPU s', 'peak MiB', 'time vs', 'CPU vs', 'memory vs', ...detailNames],
     style: { head: [], border: [], compact: true },

@@ -14,7 +14,7 @@ export async function measureForward(dut: Dut, options: ForwardOptions): Promise
 }
 
 export async function measureChurn(dut: Dut, options: ForwardOptions, churn: ChurnPlan): Promise<Measurement> {
-  return inForwardBed(dut, options, churn, async ({ feeder, receiver, dutNamespace, changes, measureCost }) => {
+  return inForwardBed(dut, options, churn, async ({ feeder, receiver, dutNamespace, changes, tableMeasurement, measureCost }) => {
     feeder.command({ kind: 'churn' })
     const lagsMs: number[] = []
     for (let turn = 0; turn < churn.turns; turn++) {
@@ -30,6 +30,7 @@ export async function measureChurn(dut: Dut, options: ForwardOptions, churn: Chu
       seconds: mean / 1000,
       details: {
         ...cost.details,
+        tableSeconds: tableMeasurement.seconds,
         worstLagSeconds: Math.max(...lagsMs) / 1000,
         prefixesPerTurn: Math.round(prefixesPerTurn),
         turns: churn.turns,
@@ -66,7 +67,7 @@ async function inForwardBed(
   try {
     const atRest = await establish([feeder, receiver], bed.dutNamespace)
     feeder.command({ kind: 'feed' })
-    const { firstByteMs } = await feeder.next('fed', timeoutMs)
+    const { firstByteMs, sentMs } = await feeder.next('fed', timeoutMs)
     const { atMs } = await receiver.next('reached', timeoutMs)
     const cost = await costSince(atRest, bed.dutNamespace)
     const [sent, received] = await Promise.all([churn === null ? feeder.report() : null, receiver.report()])
@@ -78,6 +79,7 @@ async function inForwardBed(
         ...cost.details,
         prefixes: prepared.prefixes,
         updatesIn: prepared.updates,
+        sentSeconds: (sentMs - firstByteMs) / 1000,
         updatesOut: received.updates,
         toolCpuSeconds: toolCpu,
       },

@@ -1,11 +1,9 @@
 // Addresses and links of the runs. 198.18.0.0/15 and 2001:2::/48 are reserved for benchmarks (RFC 2544, RFC 5180), and the
 // generated tables keep clear of them.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import type { Family } from '../../src/bgp/family.ts'
 import type { Dut, DutPeer, RunningDut } from '../dut/dut.ts'
-import { Namespaces } from '../namespaces.ts'
+import { makeScratchDirectory, Namespaces } from '../namespaces.ts'
 import type { Local } from '../tool-protocol.ts'
 
 export const DUT_ASN = 4_200_000_000 // private use (RFC 6996), so that no path of a real table holds it
@@ -23,7 +21,7 @@ function addressesOf(link: number, host: number, family: Family): string {
 /** Everything of one run: wires, a scratch directory and the daemon; gone when disposed. */
 export class Bed implements AsyncDisposable {
   readonly namespaces = new Namespaces()
-  readonly directory = mkdtempSync(join(tmpdir(), 'fib-bench-'))
+  readonly directory = makeScratchDirectory()
   dutNamespace = ''
   #dut: RunningDut | null = null
 

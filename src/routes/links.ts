@@ -1,8 +1,8 @@
 // What the host's own links, addresses and routes come to for those who resolve next hops: state kept by events, checked by
 // dumps, and handed on as one HostNetwork value. Pure.
-import { type HostNetwork, type IpAddress, isIpv4, type ResolvingRoute } from '../net/index.ts'
+import { containsAddress, type HostNetwork, type IpAddress, isIpv4, prefix, type ResolvingRoute } from '../net/index.ts'
 import type { HostAddress, HostLink } from './backend.ts'
-import type { KernelRoute } from './route.ts'
+import { type KernelRoute, RTPROT_RA } from './route.ts'
 
 export class HostLinks {
   /** Counts changes. */
@@ -94,4 +94,34 @@ export function isLostWith(route: KernelRoute, index: number, isUp: (index: numb
 /** True if the kernel drops an IPv4 route without telling when the host loses `address`. */
 export function hasSource(route: KernelRoute, address: IpAddress): boolean {
   return route.body.kind === 'unicast' && route.body.source === address
+}
+
+/** A BGP peer: its address, and the interface it is named by if that is link-local. */
+export type PeerOnLink = { readonly address: IpAddress; readonly interface: string | null }
+
+/**
+ * Interfaces towards the fabric (those of default routes and of peers' links), and those whose IPv6 default route came by router
+ * advertisement.
+ */
+export function uplinksOf(
+  host: HostLinks,
+  foreign: readonly KernelRoute[],
+  peers: readonly PeerOnLink[],
+): { readonly uplinks: readonly string[]; readonly raDefaultInterfaces: readonly string[] } {
+  const defaults = foreign.filter(({ prefix: to }) => to.length === 0)
+  const learned = defaults.filter(({ protocol, prefix: to }) => protocol === RTPROT_RA && !isIpv4(to.address))
+  const onLink = host.addresses.filter((own) => peers.some((peer) => peer.interface === null && isOnLink(own, peer.address)))
+  const named = (indexes: readonly number[]): readonly string[] => indexes.flatMap((index) => host.link(index)?.name ?? [])
+  const byPeer = peers.flatMap((peer) => peer.interface ?? [])
+  const uplinks = [...named([...defaults.flatMap(interfacesOf), ...onLink.map((own) => own.interfaceIndex)]), ...byPeer]
+  return { uplinks: [...new Set(uplinks)].sort(), raDefaultInterfaces: [...new Set(named(learned.flatMap(interfacesOf)))].sort() }
+}
+
+function interfacesOf({ body }: KernelRoute): readonly number[] {
+  return body.kind === 'unicast' ? body.nextHops.map((hop) => hop.interfaceIndex) : []
+}
+
+/** True if `address` is on the link that one of the host's own addresses is on, and not that address itself. */
+function isOnLink(own: HostAddress, address: IpAddress): boolean {
+  return own.address !== address && containsAddress(prefix(own.address, own.prefixLength), address)
 }

@@ -68,7 +68,7 @@ export function isConnected({ protocol, body }: Pick<KernelRoute, 'protocol' | '
 }
 
 const RTPROT_KERNEL = 2
-const RTPROT_RA = 9
+export const RTPROT_RA = 9
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   1: 'redirect',

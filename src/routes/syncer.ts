@@ -3,15 +3,25 @@
 // routing lock. A turn: hear what others did, read back if in doubt, write the difference, arm the next look.
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
-import { type FibBatch, formatIp, formatPrefix, type HostNetwork, type IpFamily, isIpv4, parsePrefix } from '../net/index.ts'
+import {
+  type FibBatch,
+  formatIp,
+  formatPrefix,
+  type HostNetwork,
+  type IpAddress,
+  type IpFamily,
+  isIpv4,
+  parsePrefix,
+} from '../net/index.ts'
 import { SysError } from '../sys/libc.ts'
 import type { HostAddress, HostLink, KernelListener, RouteBackend } from './backend.ts'
 import { RouteBackendError } from './backend.ts'
 import { Fib } from './fib.ts'
-import { HostLinks, hasSource, hostNetwork, isLostWith } from './links.ts'
+import { HostLinks, hasSource, hostNetwork, isLostWith, type PeerOnLink, uplinksOf } from './links.ts'
 import { type LocalRoutes, NO_LOCAL_ROUTES, planLocal, usableSource } from './plan.ts'
 import type { KernelRoute } from './route.ts'
 import { countRoutes, type RouteCounts, type RouteProblem, type RouteStatus, routeProblems, routeStatuses } from './status.ts'
+import type { SysctlNeeds } from './sysctl/index.ts'
 import type { PendingWrites } from './write-columns.ts'
 
 export type RouteSyncerOptions = {
@@ -154,6 +164,11 @@ export class RouteSyncer implements Disposable {
   /** The host's links, addresses and routes other than ours, as last seen. */
   hostNetwork(): HostNetwork {
     return hostNetwork(this.#host, this.#foreignRoutes())
+  }
+
+  /** What `applySysctls` needs to know of the host. */
+  uplinks(peers: readonly PeerOnLink[]): Pick<SysctlNeeds, 'uplinks' | 'raDefaultInterfaces'> {
+    return uplinksOf(this.#host, [...this.#foreignRoutes()], peers)
   }
 
   /** Leaves the kernel's routes as they are. The backend is the caller's to close. */

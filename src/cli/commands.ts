@@ -20,6 +20,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Desired kernel routes against those in the kernel',
     add: async (...to) => (await import('./routes.ts')).addRoutes(...to),
   },
+  get: {
+    describe: 'Show objects of a store',
+    add: async (cli, describe) => (await import('./get.ts')).addGet(cli, describe),
+  },
+  apply: {
+    describe: 'Create or replace objects from manifests',
+    add: async (cli, describe) => (await import('./apply.ts')).addApply(cli, describe),
+  },
+  delete: {
+    describe: 'Delete objects',
+    add: async (cli, describe) => (await import('./delete.ts')).addDelete(cli, describe),
+  },
   version: {
     describe: 'Show the version',
     add: async (cli, describe) => (await import('./version.ts')).addVersion(cli, describe),

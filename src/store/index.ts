@@ -1,6 +1,7 @@
 // One port to all objects, its adapters, and the kinds of objects there are.
+export { columnOf } from './columns.ts'
 export { DirectoryStore } from './directory/adapter.ts'
-export { compareResources, keyOf, keyOfResource } from './identity.ts'
+export { compareResources, keyOf, keyOfResource, toIdentity } from './identity.ts'
 export { BGP_CONFIGURATION_DEFAULTS } from './kinds/bgp-configuration.ts'
 export { type CommunityText, parseCommunityText } from './kinds/community.ts'
 export { secondsOf } from './kinds/fields.ts'
@@ -29,7 +30,7 @@ export {
   type Secret,
 } from './kinds/registry.ts'
 export { secretValue } from './kinds/secret.ts'
-export { type Manifest, type ManifestPlace, type ManifestText, parseManifests } from './manifest.ts'
+export { type Manifest, type ManifestPlace, type ManifestText, parseManifests, sourceOf } from './manifest.ts'
 export { MemoryStore } from './memory.ts'
 export { openStore } from './open.ts'
 export {

@@ -54,6 +54,22 @@ export function parseManifests(text: string, file: string): ManifestText {
   return { manifests, isBroken }
 }
 
+/** A manifest as its author wrote it, with the comments before it; null if it is an item of a `List` or the text is JSON. */
+export function sourceOf(text: string, { place }: Manifest): string | null {
+  if (place.item !== null || text.trimStart().startsWith('{')) return null
+  const lead = place.document === 1 ? text.slice(0, place.start).replace(/^%.*\n/gm, '') : ''
+  return `${lead}${documentBody(text.slice(place.start, place.end))}`
+}
+
+/** One document's own text: no `---` before it, no `...` behind it, one newline at the end. */
+export function documentBody(text: string): string {
+  return `${text
+    .replace(/^\uFEFF/, '')
+    .replace(/^---[ \t]*\r?\n?/, '')
+    .replace(/^\.\.\.[ \t]*$[\s\S]*/m, '')
+    .trimEnd()}\n`
+}
+
 type Context = { readonly file: string; readonly number: number; readonly lines: LineCounter }
 
 function readDocument(document: Document.Parsed, context: Context): readonly Manifest[] {

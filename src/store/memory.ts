@@ -72,6 +72,11 @@ export class MemoryStore implements Store {
     this.#feed.apply([{ type: 'gone', object: current }])
   }
 
+  async problems(signal?: AbortSignal): Promise<readonly StoreProblem[]> {
+    this.#begin(signal)
+    return this.#feed.problems
+  }
+
   watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
     const { begin, leave } = this.#feed.join(selections, observer)
     queueMicrotask(begin) // never before the caller has its handle

@@ -54,6 +54,8 @@ export interface Store extends AsyncDisposable {
   updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>>
   /** With `resourceVersion`: only that version, else CONFLICT. NOT_FOUND if there is none. */
   delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void>
+  /** What is wrong with the source of the objects now, such as manifests that are not valid. */
+  problems(signal?: AbortSignal): Promise<readonly StoreProblem[]>
   /** Begins with what there is, then `synced`, then changes, until disposed. It never ends by itself. */
   watch(selections: readonly Selection[], observer: WatchObserver): Disposable
 }

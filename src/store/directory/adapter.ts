@@ -2,7 +2,7 @@
 // every write is made with the folder's lock held and compares with the file as it is then; readers need no lock, since files
 // are replaced whole. Within the process scans and writes run one after the other, so that no watcher sees time run backwards.
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, statSync } from 'node:fs'
+import { mkdirSync, type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
@@ -68,7 +68,7 @@ export class DirectoryStore implements Store {
 
   /** Throws StoreError UNAVAILABLE if there is no such folder. */
   constructor(path: string, options: DirectoryOptions = {}) {
-    const found = statSync(path, { throwIfNoEntry: false })
+    const found = statOf(path)
     if (found === undefined)
       throw new StoreError('UNAVAILABLE', `there is no folder ${path}; make it, or name another with --store dir:PATH`)
     if (!found.isDirectory()) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
@@ -133,7 +133,7 @@ export class DirectoryStore implements Store {
 
   async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const parsed = parseForWrite(object)
-    const readUser = !this.#feed.watched // an agent reporting must not read what an editor is halfway through writing
+    const readUser = !this.#isFollowing() // an agent reporting must not read what an editor is halfway through writing
     return this.#write<K>(parsed, { signal, readUser }, async (current, lease) => {
       const known = required(current, parsed.kind, parsed.metadata)
       checkVersion(known, parsed.metadata.resourceVersion)
@@ -156,6 +156,15 @@ export class DirectoryStore implements Store {
       else await this.#writer.remove(toIdentity(kind, key))
       if (!isStateKind(kind)) await this.#scanUser(false)
       this.#publish(await this.#state.remove(kind, key))
+    })
+  }
+
+  async problems(signal?: AbortSignal): Promise<readonly StoreProblem[]> {
+    signal?.throwIfAborted()
+    return this.#serially(async () => {
+      if (!this.#isFollowing()) await this.#scanUser(false)
+      this.#publish(await this.#state.scan())
+      return this.#feed.problems
     })
   }
 
@@ -183,7 +192,12 @@ export class DirectoryStore implements Store {
 
   /** A watching store takes people's edits only when they have come to rest; others read them as they are. */
   async #refreshUser(kind: KindName): Promise<void> {
-    if (!isStateKind(kind) && !(this.#feed.watched && this.#waiting.length === 0)) await this.#scanUser(false)
+    if (!isStateKind(kind) && !this.#isFollowing()) await this.#scanUser(false)
+  }
+
+  /** True once a watch has listed everything: from then on people's edits arrive by themselves. */
+  #isFollowing(): boolean {
+    return this.#feed.watched && this.#waiting.length === 0
   }
 
   async #scanUser(onlySettled: boolean): Promise<void> {
@@ -361,6 +375,14 @@ export class DirectoryStore implements Store {
         this.#publishProblems()
       }
     })
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    throw new StoreError('UNAVAILABLE', `cannot look at ${path}: ${String(cause)}`, { cause })
   }
 }
 

@@ -1,7 +1,7 @@
 // Changes single documents of a manifest text and leaves every other byte as it is, comments included (pure).
 import { isSeq, parseDocument, stringify } from 'yaml'
 import type { Resource } from '../kinds/registry.ts'
-import type { ManifestPlace } from '../manifest.ts'
+import { documentBody, type ManifestPlace } from '../manifest.ts'
 import { hasOwnStatus, withStatus } from '../write-rules.ts'
 
 /** An object as a person would write it: without what stores add. */
@@ -27,15 +27,6 @@ export function toManifest(object: Resource): Resource {
 /** YAML of one manifest, ending with a newline. */
 export function manifestText(object: Resource): string {
   return stringify(toManifest(object), { lineWidth: 0, aliasDuplicateObjects: false })
-}
-
-/** One document's own text: no `---` before it, no `...` behind it, one newline at the end. */
-export function documentBody(text: string): string {
-  return `${text
-    .replace(/^\uFEFF/, '')
-    .replace(/^---[ \t]*(#[^\n]*)?\r?\n?/, '')
-    .replace(/^\.\.\.[ \t]*$[\s\S]*/m, '')
-    .trimEnd()}\n`
 }
 
 /** `text` with the manifest at `place` replaced; `replacement` is YAML, or JSON in a `.json` file. */

@@ -6,10 +6,9 @@ import { constrained, defineKind } from './kind.ts'
 
 const spec = constrained(
   z.strictObject({
-    cidr: cidr().meta({ description: 'The range. It cannot be changed.' }),
+    cidr: cidr().meta({ description: 'The range.' }),
     blockSize: z.int().min(20).max(128).exactOptional().meta({
-      description:
-        'Prefix length of the blocks that nodes claim: 20 to 32 for IPv4, 116 to 128 for IPv6. Unset: 26 and 122. It cannot be changed.',
+      description: 'Prefix length of the blocks that nodes claim: 20 to 32 for IPv4, 116 to 128 for IPv6. Unset: 26 and 122.',
     }),
     ipipMode: z.enum(['Never', 'CrossSubnet', 'Always']).default('Never').meta({
       description: 'IP-in-IP between nodes where the fabric has no route. CrossSubnet: only to nodes that are not on-link. IPv4 only.',

@@ -1,0 +1,73 @@
+// A peer that keeps talking but reads nothing (the zero window of 2021): the send hold timer ends its session (RFC 9687), and until
+// then and afterwards everybody else converges.
+import { expect, test } from '@jest/globals'
+import { fibula, startAgent } from '../../support/agent.ts'
+import { addressIn, Capture } from '../../support/capture.ts'
+import { bird, daemonConfig, peerConfig } from '../../support/daemons/index.ts'
+import { HostilePeer } from '../../support/hostile-peer.ts'
+import { buildNetns } from '../../support/netns.ts'
+import { until } from '../../support/poll.ts'
+import { describeWith } from '../../support/tier.ts'
+
+const AGENT = '10.0.0.1'
+const SOURCE = '10.0.0.2'
+const STUCK = '10.0.0.3'
+const HEALTHY = '10.0.0.4'
+const MANY = 20_000
+
+describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a closed window', () => {
+  test('it is thrown out by the send hold timer, while a healthy peer gets every change', async () => {
+    const end = (node: string, last: number) => ({ node, name: 'eth0', addresses: [`10.0.0.${last}/24`, `fd00::${last}/64`] })
+    await using net = await buildNetns('window', {
+      nodes: ['agent', 'source', 'stuck', 'healthy'],
+      switches: [{ name: 'lan', ends: [end('agent', 1), end('source', 2), end('stuck', 3), end('healthy', 4)] }],
+    })
+    await net.exec('stuck', 'sysctl', ['-qw', 'net.ipv4.tcp_rmem=4096 4096 4096'])
+    const session = (address: string, asn: number, passOn = false) =>
+      peerConfig({ address, localAddress: AGENT, asn, holdTimeSeconds: 9, passive: passOn, families: ['IPv4Unicast'] })
+    const neighbour = (last: number, announce: readonly { readonly prefix: string }[] = []) =>
+      daemonConfig({
+        asn: 65_000 + last,
+        routerId: `10.0.0.${last}`,
+        addresses: { ipv4: `10.0.0.${last}`, ipv6: `fd00::${last}` },
+        announce,
+        peers: [peerConfig({ address: AGENT, localAddress: `10.0.0.${last}`, asn: 65_001, holdTimeSeconds: 9, families: ['IPv4Unicast'] })],
+      })
+    const many = Array.from({ length: MANY }, (_, at) => ({ prefix: `100.${64 + (at >> 14)}.${(at >> 6) & 255}.${(at & 63) << 2}/30` }))
+    await using source = await bird.start(net, 'source', neighbour(2))
+    await using healthy = await bird.start(net, 'healthy', neighbour(4))
+    await using agent = await startAgent(
+      net,
+      'agent',
+      daemonConfig({
+        asn: 65_001,
+        routerId: AGENT,
+        addresses: { ipv4: AGENT, ipv6: 'fd00::1' },
+        passOn: true,
+        peers: [session(SOURCE, 65_002), session(STUCK, 65_003, true), session(HEALTHY, 65_004)],
+      }),
+      { peers: { [STUCK]: { sendHoldTime: '6s' } } },
+    )
+    const explain = (): string => agent.log()
+    await until('both BIRDs are up', async () => (await agent.established(SOURCE)) && (await agent.established(HEALTHY)), { explain })
+    await using capture = await Capture.start(net, 'stuck', 'eth0')
+    await using stuck = HostilePeer.start(net, 'stuck')
+    const connection = await stuck.dial(AGENT)
+    await connection.establish({ asn: 65_003, holdTimeSeconds: 9, routerId: STUCK }, 1)
+    await until('Established', () => agent.established(STUCK))
+    connection.stopReading()
+
+    await source.setAnnounced(many)
+    const reached = async (): Promise<number> => (await agent.peer(HEALTHY)).prefixes.IPv4Unicast?.advertised ?? 0
+    await until('the healthy peer is sent everything', async () => (await reached()) >= MANY, { deadlineMs: 20_000, explain })
+    const windowClosed = (): boolean => capture.packets().some((packet) => addressIn(packet.from) === STUCK && packet.window === 0)
+    await until('the window is closed', windowClosed)
+    await source.setAnnounced(many.slice(0, 10))
+    await until('the healthy peer follows', async () => (await healthy.received(AGENT)).length === 10, { deadlineMs: 20_000, explain })
+
+    await until('the stuck session is ended', async () => !(await agent.established(STUCK)), { deadlineMs: 20_000, explain })
+    expect((await agent.peer(STUCK)).lastError).toMatch(/send hold/i)
+    expect(await agent.peer(HEALTHY)).toMatchObject({ state: 'Established', flaps: 0 })
+    expect(await agent.peer(SOURCE)).toMatchObject({ state: 'Established', flaps: 0 })
+  }, 60_000)
+})

@@ -4,11 +4,11 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
 import type { HostNetwork } from '../net/index.ts'
-import { KernelRoutes } from '../routes/index.ts'
+import { applySysctls, KernelRoutes, type SysctlReport, sysctlProblems } from '../routes/index.ts'
 import { startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { Problem } from './control-api.ts'
-import type { BestPaths, DataplaneRequests, DataplaneThreadData, FromDataplane, HostFacts, ToDataplane } from './threads.ts'
+import type { BestPaths, DataplaneRequests, DataplaneThreadData, FromDataplane, HostFacts, LocalSettings, ToDataplane } from './threads.ts'
 
 if (parentPort === null) throw new Error('dataplane-worker runs only as a worker thread')
 const { logLevel, node, bgpPort } = workerData as DataplaneThreadData & { readonly bgpPort: MessagePort }
@@ -17,6 +17,8 @@ const log = createLog({ level: logLevel, fields: { node, thread: 'dataplane' } }
 /** How often problems are looked at again; what changes them happens in the kernel. */
 const REPORT_EVERY_MS = 1_000
 
+let local: LocalSettings | null = null
+let sysctls: readonly SysctlReport[] = []
 let reported = ''
 let isSyncedReported = false
 
@@ -24,6 +26,7 @@ const kernel = new KernelRoutes({
   log,
   clock: systemClock,
   onHostNetwork(network: HostNetwork) {
+    checkSysctls()
     main.send({ kind: 'hostNetwork', network })
     bgp.send({ kind: 'hostNetwork', network })
   },
@@ -48,8 +51,10 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
   notice(message) {
     switch (message.kind) {
       case 'local':
-        syncer.setInstall(message.local.installRoutes)
-        syncer.setLocal(message.local.routes)
+        local = message.local
+        checkSysctls()
+        syncer.setInstall(local.installRoutes)
+        syncer.setLocal(local.routes)
         report()
         return
       case 'logLevel':
@@ -65,7 +70,7 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
 
 /** Problems, and once that the kernel holds what is wanted; only when that changed. */
 function report(): void {
-  const problems: readonly Problem[] = syncer.problems()
+  const problems: readonly Problem[] = [...sysctlProblems(sysctls), ...syncer.problems()]
   const text = JSON.stringify(problems)
   if (text !== reported) {
     reported = text
@@ -75,6 +80,16 @@ function report(): void {
     isSyncedReported = true
     main.send({ kind: 'synced' })
   }
+}
+
+/** Routing needs settings that others may change, so they are looked at again whenever the host's network or ours does. */
+function checkSysctls(): void {
+  if (local?.installRoutes !== true) {
+    sysctls = [] // a node that keeps its routes to itself forwards nothing
+    return
+  }
+  sysctls = applySysctls({ ...syncer.uplinks(local.peers), expectedNeighbours: local.peers.length })
+  for (const { key, value, why } of sysctls.filter(({ state }) => state === 'set')) log.info('routes.sysctl.set', { key, value, why })
 }
 
 function reportForEver(): void {

@@ -28,7 +28,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const beats = new Beats(LOOPS, () => systemClock.nowMs())
   const readiness = new Readiness(systemClock, peersUpBefore ?? [])
   const end = Promise.withResolvers<number>()
-  const store = await openStore(options.store)
+  const store = openStore(options.store, { clock: systemClock, log })
   let onTurn: (seconds: number, outcome: 'applied' | 'failed') => void = () => {}
   const agent = new Agent({
     node,

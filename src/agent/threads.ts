@@ -4,7 +4,7 @@
 import type { PeerStatus, RouteLookup, RoutePage, SpeakerConfig } from '../bgp/index.ts'
 import type { LogLevel } from '../lib/log.ts'
 import type { FibBatch, HostNetwork } from '../net/index.ts'
-import type { LocalRoutes, RouteCounts } from '../routes/index.ts'
+import type { LocalRoutes, PeerOnLink, RouteCounts } from '../routes/index.ts'
 import type { KernelRouteStatus, Problem } from './control-api.ts'
 
 export type BgpThreadData = {
@@ -52,8 +52,8 @@ export type DataplaneThreadData = { readonly logLevel: LogLevel; readonly node: 
 export type LocalSettings = {
   readonly routes: LocalRoutes
   readonly installRoutes: boolean
-  /** How many neighbours on one link to expect, for the neighbour table's thresholds. */
-  readonly expectedNeighbours: number
+  /** Who is on our links: says which of them are uplinks, and how many neighbours to make room for. */
+  readonly peers: readonly PeerOnLink[]
 }
 
 export type ToDataplane =

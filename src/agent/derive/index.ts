@@ -79,7 +79,7 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
     local: {
       routes: { blackholes, statics, preferredSource: addresses },
       installRoutes: settings.installRoutes,
-      expectedNeighbours: peers.length,
+      peers: peers.map(({ address, interface: device }) => ({ address, interface: device })),
     },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,

@@ -1,11 +1,9 @@
 // The agent's control socket seen from the command line (contract: agent/control-api.ts). Every failure becomes one line that
 // says what to do.
 import { join } from 'node:path'
+import { CONTROL_SOCKET } from '../agent/index.ts'
 import { requestJson } from '../lib/unix-http.ts'
 import { CliError } from './output.ts'
-
-/** Name of the socket in the agent's run directory; the same constant as in agent/control-api.ts, checked by a test. */
-export const CONTROL_SOCKET_NAME = 'agent.sock'
 
 /** Which agent a command asks: the one of `runDir`, or with `node` the one of that name in the lab on this host. */
 export type AgentChoice = { readonly runDir: string; readonly node?: string | undefined; readonly labDir: string }
@@ -17,7 +15,7 @@ export class AgentClient {
   readonly #hint: string
 
   constructor(choice: AgentChoice) {
-    this.#socketPath = join(runDirOf(choice), CONTROL_SOCKET_NAME)
+    this.#socketPath = join(runDirOf(choice), CONTROL_SOCKET)
     this.#hint =
       choice.node === undefined
         ? 'is `fibula agent` running? (--run-dir names another agent, --node one of the lab)'

@@ -20,6 +20,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Desired kernel routes against those in the kernel',
     add: async (...to) => (await import('./routes.ts')).addRoutes(...to),
   },
+  agent: {
+    describe: 'Run the agent of a node: BGP and kernel routes',
+    add: async (...to) => (await import('./agent.ts')).addAgent(...to),
+  },
+  lab: {
+    describe: 'Racks, routers, nodes and pods on this host: up, status, exec, link, probe, demo, down',
+    add: async (...to) => (await import('./lab.ts')).addLab(...to),
+  },
+  'lab-supervisor': {
+    describe: null,
+    add: async (cli, _, environment) => (await import('./lab.ts')).addSupervisor(cli, environment),
+  },
   get: {
     describe: 'Show objects of a store',
     add: async (cli, describe) => (await import('./get.ts')).addGet(cli, describe),

@@ -10,7 +10,11 @@ import { fibulaVersion } from './version.ts'
 /** Commands that have commands. */
 const GROUPS: ReadonlySet<string> = new Set(['bgp', 'lab'])
 
-async function run(args: readonly string[]): Promise<void> {
+async function run(all: readonly string[]): Promise<void> {
+  const cut = all.indexOf('--')
+  const args = cut < 0 ? all : all.slice(0, cut)
+  const trailing = cut < 0 ? [] : all.slice(cut + 1)
+  if (cut >= 0 && subcommand(args) !== ' lab exec') throw new CliError('nothing goes behind -- except the command of `fibula lab exec`', 2)
   const cli = yargs([...args])
     .scriptName('fibula')
     .usage('$0 <command>\n\nA BGP-routed Kubernetes network: one agent per node, real routes, no overlay.')
@@ -28,7 +32,7 @@ async function run(args: readonly string[]): Promise<void> {
     .fail((message: string | null, error: Error | undefined) => {
       throw error ?? new CliError(`${message ?? 'wrong usage'} (see \`fibula${subcommand(args)} --help\`)`, 2)
     })
-  const environment = environmentOf(process.env)
+  const environment = environmentOf(process.env, trailing)
   const words = new Set(args)
   for (const [name, { describe, add }] of Object.entries(COMMANDS)) {
     if (words.has(name)) await add(cli, describe ?? '', environment)

@@ -14,11 +14,13 @@ export type Cli = Argv<GlobalOptions>
 export type Environment = {
   readonly runDir: string
   readonly labDir: string
+  /** What stands behind `--`, word for word: yargs would turn `007` into 7. Only `lab exec` takes it. */
+  readonly trailing: readonly string[]
 }
 
 /** Reads what the command line takes from the environment: `FIBULA_RUN_DIR` and `FIBULA_LAB_DIR`, which `fibula lab exec` sets. */
-export function environmentOf({ FIBULA_RUN_DIR, FIBULA_LAB_DIR }: NodeJS.ProcessEnv): Environment {
-  return { runDir: FIBULA_RUN_DIR || '/run/fibula', labDir: FIBULA_LAB_DIR || '/run/fibula-lab' }
+export function environmentOf({ FIBULA_RUN_DIR, FIBULA_LAB_DIR }: NodeJS.ProcessEnv, trailing: readonly string[]): Environment {
+  return { runDir: FIBULA_RUN_DIR || '/run/fibula', labDir: FIBULA_LAB_DIR || '/run/fibula-lab', trailing }
 }
 
 /** The options that select an agent, for the commands that ask one. */

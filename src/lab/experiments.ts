@@ -1,5 +1,6 @@
 // The experiments of the demo, each with the proof that what it claims to test has really happened: a cut cable that carried
 // traffic, an agent that died and whose sessions went down.
+import { readFileSync } from 'node:fs'
 import { sleep } from '../lib/clock.ts'
 import { LabError } from './error.ts'
 import { isRunning, signalProcess } from './identity.ts'
@@ -7,7 +8,7 @@ import type { Lab } from './lab.ts'
 import { runBatch, sentPackets } from './netns.ts'
 import { type Link, podsOf, speakersOf } from './plan.ts'
 import { total } from './probe-record.ts'
-import { type Flow, flowsBetween, type Prober } from './prober.ts'
+import { type Flow, flowsBetween, type Prober, type ProbeStream } from './prober.ts'
 import { redundantLinks } from './redundancy.ts'
 import { readSessions, type SessionReport } from './sessions.ts'
 import { type RunningProcess, readProcesses } from './state.ts'
@@ -17,12 +18,14 @@ import { cutLines, wireOf } from './wiring.ts'
 /** Probes a second on every flow, each way. */
 export const PROBES_PER_SECOND = 100
 const BEFORE_MS = 1000
-const AFTER_CUT_MS = 4000
+/** Longer than the hold time: a router that does not notice a dead link moves its traffic only then. */
+const MOVE_DEADLINE_MS = 15_000
 const AFTER_CRASH_MS = 3000
 const SETTLED_MS = 1000
 /** BGP alone is far below this; probes are above. */
 const CARRIES_TRAFFIC_PER_SECOND = 20
 const SESSIONS_DEADLINE_MS = 60_000
+const HOPELESS_AFTER_RESTARTS = 4
 
 export type CutResult = {
   readonly link: string
@@ -69,11 +72,28 @@ export async function awaitSessions(
     async () => {
       last = await readSessions(lab)
       onLook(last)
+      refuseIfDying(lab)
       return last.every(({ isEstablished }) => isEstablished) ? true : null
     },
     { deadlineMs: SESSIONS_DEADLINE_MS, everyMs: 300, signal },
   )
   return last
+}
+
+/** A process that ends again and again will not get better by waiting. */
+function refuseIfDying({ paths }: Lab): void {
+  const dying = readProcesses(paths)?.processes.find(({ restarts }) => restarts >= HOPELESS_AFTER_RESTARTS)
+  if (dying === undefined) return
+  const lastLine = lastLineOf(paths.log(dying.name))
+  throw new LabError('FAILED', `${dying.name} keeps ending (${dying.lastExit}): ${lastLine} (see ${paths.log(dying.name)})`)
+}
+
+function lastLineOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)?.slice(0, 300) ?? ''
+  } catch {
+    return 'it has written no log'
+  }
 }
 
 /** Flows that cross the fabric, at most two pods a node. */
@@ -117,7 +137,7 @@ export async function cutLink(lab: Lab, link: Link, prober: Prober, flows: reado
     cutAtMs = performance.now()
     isCut = true
     await runBatch({ netns: plan.wires, lines: cutLines(link, false) })
-    await sleep(AFTER_CUT_MS - BEFORE_MS, signal)
+    await waitFor(() => (isFlowing(stream) ? true : null), { deadlineMs: MOVE_DEADLINE_MS, everyMs: 100, signal })
     after = await packetRates(plan.wires, plan.links, BEFORE_MS, signal)
     mendedAtMs = performance.now()
     await runBatch({ netns: plan.wires, lines: cutLines(link, true) })
@@ -148,6 +168,12 @@ export async function cutLink(lab: Lab, link: Link, prober: Prober, flows: reado
     hasMoved: cut.isSettled,
     lostOnMend: mended.lost,
   }
+}
+
+/** All that was sent a moment ago, on every flow, has been answered. */
+function isFlowing({ probes }: ProbeStream): boolean {
+  const nowMs = performance.now()
+  return probes.every(({ record }) => record.isFlowing(nowMs - 600, nowMs - 100))
 }
 
 /** Packets a second over each link, both ways, measured over `forMs`. */

@@ -2,9 +2,10 @@
 export { type DemoEvent, type DemoOptions, type DemoReport, type PingCell, type RouteRow, runDemo } from './demo.ts'
 export { LabError } from './error.ts'
 export { awaitSessions, type CrashResult, type CutResult, fabricFlows } from './experiments.ts'
-export { identityOf, isRunning } from './identity.ts'
-export { bringUp, defaultTopologyFile, type Lab, openLab, release, runInside, takeDown, type UpOptions } from './lab.ts'
-export { type KernelRoute, kernelRoutes, netnsPath, runBatch } from './netns.ts'
+export { isRunning } from './identity.ts'
+export { bringUp, defaultTopologyFile, type Lab, openLab, release, takeDown, type UpOptions } from './lab.ts'
+export { type LinkReport, readLinks, setLink } from './links.ts'
+export { netnsPath } from './netns.ts'
 export { DEFAULT_LAB_DIR, type LabPaths, labPaths } from './paths.ts'
 export {
   fibulaSpeakers,
@@ -18,9 +19,8 @@ export {
   speakersOf,
 } from './plan.ts'
 export { type FlowSummary, total } from './probe-record.ts'
-export { type Flow, flowsBetween, Prober, type ProbeStream } from './prober.ts'
+export { type Flow, type FlowProbe, flowsBetween, Prober } from './prober.ts'
 export { realRouter } from './routers/index.ts'
 export { readSessions, type SessionReport } from './sessions.ts'
-export { type ProcessTable, type RunningProcess, readProcesses } from './state.ts'
+export { readProcesses } from './state.ts'
 export { superviseLab } from './supervisor.ts'
-export { cutLines } from './wiring.ts'

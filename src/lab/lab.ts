@@ -2,16 +2,17 @@
 // built, so whatever a crash leaves behind can be found and removed by the next `up` or `down`.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chownSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse, stringify, YAMLParseError } from 'yaml'
+import { parse, YAMLParseError } from 'yaml'
 import { ExecError, exec } from '../lib/exec.ts'
 import { LabError } from './error.ts'
+import { routerPaths, writeConfigurations, writeManifests } from './files.ts'
 import { identityOf, isRunning, type ProcessIdentity, signalProcess } from './identity.ts'
-import { folderOf, hostsFile, type Manifest, manifestFolders } from './manifests.ts'
+import { folderOf, hostsFile } from './manifests.ts'
 import { buildNetwork, netnsPath, removeNamespaces } from './netns.ts'
 import { DEFAULT_LAB_DIR, type LabPaths } from './paths.ts'
-import { fibulaSpeakers, namespacesOf, type Plan, planLab, type Router, type RouterKind } from './plan.ts'
+import { fibulaSpeakers, namespacesOf, type Plan, planLab, type RouterKind } from './plan.ts'
 import { type ProcessSpec, realRouter } from './routers/index.ts'
 import { type LabState, readProcesses, readState, removeFolder, writeState, writeWhole } from './state.ts'
 import { parseTopology, type Topology } from './topology.ts'
@@ -59,7 +60,7 @@ export async function bringUp({ paths, topologyFile, routerKind, program, comman
   copyFileSync(file, paths.topology)
   writeWhole(paths.hosts, hostsFile(plan))
   await buildNetwork(plan)
-  writeManifests(plan, paths)
+  await writeManifests(plan, paths)
   writeConfigurations(plan, paths)
   progress(`starting ${plan.nodes.length} nodes and ${plan.routers.length} routers (${routerKind})`)
   await startSupervisor(paths, program)
@@ -192,47 +193,6 @@ function routerProcesses(plan: Plan, paths: LabPaths): readonly ProcessSpec[] {
       .processes(router, routerPaths(paths, router))
       .map((each) => ({ ...each, speaker: router.name, netns: router.netns, env: {}, log: paths.log(each.name) })),
   )
-}
-
-function routerPaths(paths: LabPaths, router: Router): { readonly config: string; readonly run: string } {
-  return { config: paths.config(router.name), run: paths.run(router.name) }
-}
-
-function writeManifests(plan: Plan, paths: LabPaths): void {
-  for (const { name: folder, files, machineWritten } of manifestFolders(plan)) {
-    for (const { name, comment, manifests } of files) writeWhole(join(paths.store(folder), name), yamlOf(comment, manifests))
-    for (const manifest of machineWritten) {
-      const name = `${manifest.kind.toLowerCase()}.${manifest.metadata.name}.yaml`
-      writeWhole(join(paths.store(folder), 'state', name), yamlOf('Written by the lab in place of an agent.', [manifest]))
-    }
-  }
-}
-
-function yamlOf(comment: string, manifests: readonly Manifest[]): string {
-  return `# ${comment}\n${manifests.map((each) => stringify(each, { lineWidth: 0, aliasDuplicateObjects: false })).join('---\n')}`
-}
-
-function writeConfigurations(plan: Plan, paths: LabPaths): void {
-  const kind = realRouter(plan.routerKind)
-  for (const { name } of fibulaSpeakers(plan)) mkdirSync(paths.run(name), { recursive: true, mode: 0o755 })
-  if (kind === null) return
-  const owner = kind.user === null ? null : userOf(kind.user, kind.packages)
-  for (const router of plan.routers) {
-    const folders = routerPaths(paths, router)
-    for (const folder of [folders.config, folders.run]) mkdirSync(folder, { recursive: true, mode: 0o755 })
-    const files = kind.files(plan, router, folders)
-    for (const { path, text } of files) writeFileSync(path, text)
-    if (owner !== null) for (const path of [folders.config, folders.run, ...files.map((file) => file.path)]) chownSync(path, ...owner)
-  }
-}
-
-function userOf(name: string, packages: string): readonly [uid: number, gid: number] {
-  const fields = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find(([user]) => user === name)
-  if (fields === undefined) throw new LabError('FAILED', `there is no user ${name}: apt-get install ${packages}`)
-  return [Number(fields[2]), Number(fields[3])]
 }
 
 async function startSupervisor(paths: LabPaths, [node, ...args]: readonly [string, ...string[]]): Promise<void> {

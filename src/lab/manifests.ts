@@ -1,5 +1,8 @@
 // The manifests of a lab: what a person would write to configure these speakers, one folder for the nodes' cluster and one for
 // each router that is Fibula. Pure; the values are plain objects in the shape `kubectl apply` takes.
+
+import { cidr } from '../net/index.ts'
+import { BLOCK_NODE_LABEL, blockName, GROUP_VERSION, type ManifestOf, NODE_ANNOTATION } from '../store/index.ts'
 import type { DualAddress, Node, Plan, Router, Session, Speaker } from './plan.ts'
 import { FAMILIES, HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, podsOf, RESTART_TIME_SECONDS, sessionsOf } from './plan.ts'
 
@@ -21,15 +24,14 @@ export type ManifestFolder = {
   /** Folder name under `store/`. */
   readonly name: string
   readonly files: readonly ManifestFile[]
-  /** Objects that agents write themselves in a cluster; here the lab assigns blocks and addresses. */
-  readonly machineWritten: readonly Manifest[]
+  /** What agents claim for themselves in a cluster; here the lab assigns blocks and addresses. */
+  readonly blocks: readonly ManifestOf<'IPAMBlock'>[]
 }
 
 /** The folder all nodes share. */
 export const CLUSTER_FOLDER = 'cluster'
 /** The filter that lets nodes learn each other's loopbacks beside the pools. */
 const LOOPBACK_FILTER = 'learn-loopbacks'
-const GROUP_VERSION = 'fibula.network/v1alpha1'
 
 /** The folder of manifests a speaker reads. */
 export function folderOf(speaker: Speaker): string {
@@ -66,7 +68,7 @@ function clusterFolder(plan: Plan): ManifestFolder {
       },
       { name: 'pools.yaml', comment: 'Where pod addresses come from.', manifests: pools(plan) },
     ],
-    machineWritten: nodes.flatMap(blocks),
+    blocks: nodes.flatMap(blocksOf),
   }
 }
 
@@ -92,7 +94,7 @@ function routerFolder(plan: Plan, router: Router): ManifestFolder {
         manifests: sessionsOf(plan, router.name).map((session) => peerManifest(session, false)),
       },
     ],
-    machineWritten: [],
+    blocks: [],
   }
 }
 
@@ -108,9 +110,9 @@ function nodeManifest({ name, rack, asn, loopback }: Speaker): Manifest {
       name,
       labels: { 'kubernetes.io/hostname': name, rack },
       annotations: {
-        'fibula.network/asn': String(asn),
-        'fibula.network/ipv4-address': `${loopback.ipv4}/32`,
-        'fibula.network/ipv6-address': `${loopback.ipv6}/128`,
+        [NODE_ANNOTATION.asn]: String(asn),
+        [NODE_ANNOTATION.ipv4Address]: `${loopback.ipv4}/32`,
+        [NODE_ANNOTATION.ipv6Address]: `${loopback.ipv6}/128`,
       },
     },
   }
@@ -168,7 +170,7 @@ function pools(plan: Plan): readonly Manifest[] {
   }))
 }
 
-function blocks(node: Node): readonly Manifest[] {
+function blocksOf(node: Node): readonly ManifestOf<'IPAMBlock'>[] {
   return FAMILIES.map((family) => {
     const allocations = node.pods.map(({ name, address }) => ({
       address: address[family],
@@ -179,15 +181,10 @@ function blocks(node: Node): readonly Manifest[] {
     return {
       apiVersion: GROUP_VERSION,
       kind: 'IPAMBlock',
-      metadata: { name: blockName(node.block[family]), labels: { 'fibula.network/node': node.name } },
+      metadata: { name: blockName(cidr(node.block[family])), labels: { [BLOCK_NODE_LABEL]: node.name } },
       spec: { cidr: node.block[family], node: node.name, state: 'Confirmed', sequence: allocations.length, allocations },
     }
   })
-}
-
-/** As the store names blocks: the prefix with `.`, `:` and `/` as `-`; a test holds the two together. */
-function blockName(block: string): string {
-  return block.replace('::/', '--').replace(/[.:/]/g, '-').replace(/^-+/, 'x-')
 }
 
 /** `/etc/hosts` of the lab, so that `fibula lab exec pod-1a -- ping pod-3b` works. */

@@ -41,6 +41,17 @@ export class FlowRecord {
     return count
   }
 
+  /** True if at least one probe was sent from `fromMs` to before `untilMs`, and all of them have been answered. */
+  isFlowing(fromMs: number, untilMs: number): boolean {
+    let seen = false
+    for (let at = this.#sentMs.length - 1; at >= 0 && (this.#sentMs[at] ?? 0) >= fromMs; at--) {
+      if ((this.#sentMs[at] ?? 0) >= untilMs) continue
+      if (this.#rttMs[at] === LOST) return false
+      seen = true
+    }
+    return seen
+  }
+
   /** The verdict, once the last answers have had time to come. Only probes sent from `fromMs` to before `untilMs` count. */
   summary(settledWithinMs: number, fromMs = Number.NEGATIVE_INFINITY, untilMs = Number.POSITIVE_INFINITY): FlowSummary {
     const first = this.#sentMs.findIndex((sent) => sent >= fromMs)

@@ -2,8 +2,6 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
-import { CONTROL_SOCKET } from '../../src/agent/control-api.ts'
-import { CONTROL_SOCKET_NAME } from '../../src/cli/client.ts'
 import { type Answer, agentStatus, fakeAgent, kernelRoute, pathStatus, peerStatus } from './fixtures.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
@@ -37,10 +35,6 @@ async function ask(
 function expectOneLine(stderr: string): void {
   expect(stderr).toMatch(/^fibula: [^\n]+\n$/)
 }
-
-test('client and agent agree on the name of the socket', () => {
-  expect(CONTROL_SOCKET_NAME).toBe(CONTROL_SOCKET)
-})
 
 describe('wrong usage: one line, exit status 2', () => {
   test.each([

@@ -1,14 +1,20 @@
 // BGPFilter resources as the speaker's filters.
-import type { CommunityValue, Filter, FilterOperation, FilterRule } from '../../bgp/index.ts'
+import type { CommunityValue, Filter, FilterOperation, FilterRule, PeerConfig } from '../../bgp/index.ts'
 import { community } from '../../bgp/index.ts'
 import { type Asn, asn, bitsOf, cidr, type IpFamily, prefixFamily } from '../../net/index.ts'
 import { type BGPFilter, parseCommunityText, type Snapshot } from '../../store/index.ts'
-import { inOrder } from './problems.ts'
 
 type Rule = BGPFilter['spec']['exportV4'][number]
 
-export function deriveFilters(snapshot: Snapshot): Readonly<Record<string, Filter>> {
-  return Object.fromEntries(inOrder(snapshot.BGPFilter).map((filter) => [filter.metadata.name, filterOf(filter)]))
+/** The filters these peers name, each under its name. */
+export function deriveFilters(snapshot: Snapshot, peers: readonly PeerConfig[]): Readonly<Record<string, Filter>> {
+  const names = [...new Set(peers.flatMap(({ filters }) => filters))].sort()
+  return Object.fromEntries(
+    names.map((name) => {
+      const filter = snapshot.BGPFilter.get(name)
+      return [name, filter === undefined ? rejectAll(name) : filterOf(filter)]
+    }),
+  )
 }
 
 /** Stands in for a filter that does not exist: an unknown policy never widens what is let through. */

@@ -2,15 +2,15 @@
 // with one object becomes a problem; the rest goes on without it.
 import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
 import type { LogLevel } from '../../lib/log.ts'
-import { type HostNetwork, type IpAddress, isIpv4 } from '../../net/index.ts'
+import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
 import type { KindName, Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
 import type { LocalSettings } from '../threads.ts'
-import { deriveFilters, rejectAll } from './filters.ts'
+import { deriveFilters } from './filters.ts'
 import { type NodeFacts, nodeFacts } from './nodes.ts'
 import { deriveOrigination } from './originate.ts'
 import { derivePeers } from './peers.ts'
-import { ProblemList } from './problems.ts'
+import { IGNORED, ProblemList } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
 
 /** The kinds a snapshot must hold. */
@@ -30,6 +30,8 @@ export type Derived = {
   readonly local: LocalSettings
   readonly logLevel: LogLevel
   readonly addresses: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
+  /** The Secrets with the passwords of this node's peers, whether they exist or not. */
+  readonly secretsWanted: readonly { readonly namespace: string; readonly name: string }[]
   readonly problems: readonly Problem[]
 }
 
@@ -48,7 +50,7 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
   const own = nodes.get(node)
   if (own === undefined) throw new Error(`node ${node} is not among its own facts`)
   const settings = nodeSettings(snapshot, node, own.labels, problems)
-  const { peers, statics } = derivePeers({ snapshot, namespace, own, nodes, settings, problems })
+  const { peers, statics, secretsWanted } = derivePeers({ snapshot, namespace, own, nodes, settings, problems })
   const { originated, blackholes, importBounds, serviceRanges } = deriveOrigination(snapshot, node, settings, problems)
   const addresses = { ipv4: own.ipv4, ipv6: own.ipv6 }
   const listenOn = [own.ipv4, own.ipv6].filter((address) => address !== null)
@@ -58,12 +60,19 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
       'no address of this node was found; set the annotation fibula.network/ipv4-address (10.0.0.11/24) or fibula.network/ipv6-address',
     )
   }
-  const known = deriveFilters(snapshot)
-  const unknown = peers.flatMap((peer) => peer.filters).filter((name) => known[name] === undefined)
+  const identifier = identifierOf(own, settings)
+  for (const other of nodes.values()) {
+    if (other.name === node || other.asn !== own.asn) continue // unique within an AS is enough (RFC 6286 §2.1)
+    if (identifierOf(other, nodeSettings(snapshot, other.name, other.labels, IGNORED)) !== identifier) continue
+    problems.error(
+      `Node/${node}`,
+      `node ${other.name} has the same BGP Identifier ${formatIp(ipv4(identifier))}, so the two cannot peer; set the annotation fibula.network/router-id on one of them`,
+    )
+  }
   return {
     speaker: {
       asn: own.asn,
-      routerId: identifierOf(own, settings),
+      routerId: identifier,
       mode: settings.mode,
       clusterId: own.clusterId,
       listen: { addresses: settings.bindMode === 'NodeIP' ? listenOn : [], port: settings.listenPort },
@@ -71,7 +80,7 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
       installRoutes: settings.installRoutes,
       multipathAsPathRelax: settings.multipathASPathRelax,
       peers,
-      filters: { ...known, ...Object.fromEntries(unknown.map((name) => [name, rejectAll(name)])) },
+      filters: deriveFilters(snapshot, peers),
       originated,
       importBounds,
       serviceRanges,
@@ -83,6 +92,7 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
     },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,
+    secretsWanted: secretsWanted.map((name) => ({ namespace, name })),
     problems: problems.list,
   }
 }

@@ -14,6 +14,7 @@ import {
   isUsableUnicast,
   parseAsn,
   parseIp,
+  parsePrefix,
 } from '../../net/index.ts'
 import { type Labels, NODE_ANNOTATION, type Node, type Snapshot } from '../../store/index.ts'
 import { IGNORED, type Problems } from './problems.ts'
@@ -27,6 +28,8 @@ export type NodeFacts = {
   /** Set: the node reflects routes for its iBGP peers (RFC 4456). */
   readonly clusterId: RouterId | null
   readonly routerId: RouterId | null
+  /** Takes part in the node-to-node mesh. */
+  readonly inMesh: boolean
   readonly ipv4: IpAddress | null
   readonly ipv6: IpAddress | null
 }
@@ -59,8 +62,7 @@ function factsOf(snapshot: Snapshot, name: string, host: HostNetwork | null, pro
   }
   const asnText = annotations[NODE_ANNOTATION.asn]
   const ownAsn =
-    asnText === undefined ? null : (parseAsn(asnText) ?? refuse(NODE_ANNOTATION.asn, 'is not an AS number; write it like 64512'))
-
+    asnText === undefined ? null : (parseAsn(asnText) ?? refuse(NODE_ANNOTATION.asn, 'is not an AS number; write it like "64512"'))
   const identifier = (annotation: string): RouterId | null => {
     const text = annotations[annotation]
     if (text === undefined) return null
@@ -72,26 +74,33 @@ function factsOf(snapshot: Snapshot, name: string, host: HostNetwork | null, pro
     const annotation = family === 4 ? NODE_ANNOTATION.ipv4Address : NODE_ANNOTATION.ipv6Address
     const text = annotations[annotation]
     if (text !== undefined) {
-      const [addressText = ''] = text.split('/')
-      const parsed = parseIp(addressText)
-      if (parsed !== null && familyOf(parsed) === family) return parsed
-      refuse(
-        annotation,
-        `is not an IPv${family} address with prefix length; write it like ${family === 4 ? '10.0.0.11/24' : 'fd00::11/64'}`,
-      )
+      const written = parseNodeAddress(text, family)
+      if (written !== null) return written
+      const like = family === 4 ? '10.0.0.11/24' : 'fd00::11/64'
+      refuse(annotation, `is not an IPv${family} address with prefix length; write it like ${like}`)
     }
     return internalAddress(node, family) ?? (host === null ? null : detectAddress(host, family))
   }
+  const clusterId = identifier(NODE_ANNOTATION.routeReflectorClusterId)
   return {
     name,
     labels,
     asn: ownAsn ?? asn(settings.asNumber),
     listenPort: settings.listenPort,
-    clusterId: identifier(NODE_ANNOTATION.routeReflectorClusterId),
+    clusterId,
     routerId: identifier(NODE_ANNOTATION.routerId),
+    inMesh: settings.nodeToNodeMesh.enabled && clusterId === null,
     ipv4: address(4),
     ipv6: address(6),
   }
+}
+
+/** `10.0.0.11/24`, or the address alone; null if it is not one a peer could reach. */
+function parseNodeAddress(text: string, family: IpFamily): IpAddress | null {
+  const [addressText = '', length] = text.split('/')
+  const address = parseIp(addressText)
+  if (address === null || familyOf(address) !== family || !isUsableUnicast(address) || isLinkLocalIpv6(address)) return null
+  return length === undefined || parsePrefix(text) !== null ? address : null
 }
 
 function internalAddress(node: Node | undefined, family: IpFamily): IpAddress | null {

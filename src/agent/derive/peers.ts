@@ -16,7 +16,7 @@ import {
 import { type BGPPeer, matchesSelector, parsePeerAddress, type Snapshot, secondsOf, secretValue } from '../../store/index.ts'
 import type { NodeFacts } from './nodes.ts'
 import { inOrder, type Problems } from './problems.ts'
-import { keepaliveSeconds, type NodeSettings } from './settings.ts'
+import { keepaliveFault, keepaliveIsTooLong, keepaliveSeconds, type NodeSettings } from './settings.ts'
 
 export type PeerInput = {
   readonly snapshot: Snapshot
@@ -32,6 +32,8 @@ export type DerivedPeers = {
   readonly peers: readonly PeerConfig[]
   /** Host routes to peers that are reached by way of a gateway (`reachableBy`). */
   readonly statics: readonly { readonly prefix: Prefix; readonly gateway: IpAddress }[]
+  /** Names of the Secrets with the passwords of these peers. */
+  readonly secretsWanted: readonly string[]
 }
 
 type Spec = BGPPeer['spec']
@@ -53,9 +55,14 @@ type Candidate = {
   readonly remote: Remote
   readonly spec: Spec | null
   readonly password: SecretRef | null
+  /** A BGPPeer says so of this node, not of the other end or of all nodes alike. */
+  readonly isMeant: boolean
 }
 
 const MESH_LIMIT = 100
+const MESH = 'BGPConfiguration/nodeToNodeMesh'
+/** TTL between nodes of different AS: the fabric may be in between. iBGP is multihop anyway. */
+const NODE_HOPS = 255
 /** The role at the other end (RFC 9234 §4.2). */
 const MIRROR_ROLE: { readonly [R in RoleName]: RoleName } = {
   Provider: 'Customer',
@@ -68,28 +75,26 @@ const FAMILY_OF: { readonly [F in IpFamily]: Family } = { 4: 'IPv4Unicast', 6: '
 
 /** Peers in order of their keys; equal input gives deeply equal peers, so that nobody is reset for somebody else's change. */
 export function derivePeers(input: PeerInput): DerivedPeers {
-  const { problems } = input
   const taken = new Map<string, Candidate>()
-  const peers: PeerConfig[] = []
-  for (const [rank, candidates] of [byAddress(input), bySelector(input), inReverse(input), mesh(input)].entries()) {
-    for (const candidate of candidates) {
-      const at = `${formatIp(candidate.remote.address)}%${candidate.remote.interface ?? ''}`
-      const other = taken.get(at)
-      if (other !== undefined) {
-        // Only peers named by address can contradict one another; the rest gives way without a word.
-        if (rank === 0)
-          problems.error(
-            candidate.subject,
-            `${other.subject} already peers with ${formatIp(candidate.remote.address)} from this node and wins; remove one of them`,
-          )
-        continue
-      }
-      taken.set(at, candidate)
-      const peer = peerConfig(input, candidate)
-      if (peer !== null) peers.push(peer)
-    }
+  for (const candidate of [...byAddress(input), ...bySelector(input), ...inReverse(input), ...mesh(input)]) {
+    const at = `${formatIp(candidate.remote.address)}%${candidate.remote.interface ?? ''}`
+    const other = taken.get(at)
+    if (other === undefined) taken.set(at, candidate)
+    // What is meant for this node can contradict itself; what only follows from others gives way without a word.
+    else if (candidate.isMeant && candidate.subject !== other.subject) input.problems.error(candidate.subject, twice(candidate, other))
   }
-  return { peers: peers.sort((a, b) => (a.key < b.key ? -1 : 1)), statics: statics(peers, taken) }
+  const candidates = [...taken.values()]
+  const peers = candidates.flatMap((candidate) => peerConfig(input, candidate) ?? [])
+  const used = new Set(peers.map(({ key }) => key))
+  return {
+    peers: peers.sort((a, b) => (a.key < b.key ? -1 : 1)),
+    statics: candidates.filter(({ key }) => used.has(key)).flatMap(staticOf),
+    secretsWanted: [...new Set(candidates.flatMap(({ password }) => password?.name ?? []))].sort(),
+  }
+}
+
+function twice({ remote }: Candidate, winner: Candidate): string {
+  return `${winner.subject} already peers with ${formatIp(remote.address)} from this node and wins; two sessions to one address cannot be told apart, so remove one of them`
 }
 
 // who
@@ -116,7 +121,7 @@ function byAddress({ snapshot, own, nodes, problems }: PeerInput): readonly Cand
     const node = [...nodes.values()].find((other) => hasAddress(other, parsed.address)) ?? null
     const port = parsed.port ?? (node !== null && node.asn === spec.asNumber ? node.listenPort : 179)
     const remote = { address: parsed.address, interface: parsed.interface, port, asn: spec.asNumber, node }
-    return [{ key: metadata.name, subject, remote, spec, password: passwordOf(spec) }]
+    return [{ key: metadata.name, subject, remote, spec, password: passwordOf(spec), isMeant: true }]
   })
 }
 
@@ -125,7 +130,7 @@ function bySelector({ snapshot, own, nodes }: PeerInput): readonly Candidate[] {
     const { peerSelector } = spec
     if (peerSelector === undefined || !isLocalTo(spec, own)) return []
     return others(own, nodes, (node) => matchesSelector(peerSelector, node.labels)).flatMap((node) =>
-      sessionsWith(metadata.name, spec, own, node),
+      sessionsWith(metadata.name, spec, own, node).map((candidate) => ({ ...candidate, isMeant: true })),
     )
   })
 }
@@ -138,31 +143,45 @@ function inReverse({ snapshot, own, nodes }: PeerInput): readonly Candidate[] {
     const named = spec.peerIP === undefined ? null : parsePeerAddress(spec.peerIP)
     const family = named === null ? null : familyOf(named.address)
     return others(own, nodes, (node) => isLocalTo(spec, node))
-      .flatMap((node) => sessionsWith(metadata.name, mirrored, own, node))
+      .flatMap((node) => sessionsWith(metadata.name, mirrored, own, { ...node, asn: asn(spec.localASNumber ?? node.asn) }))
       .filter(({ remote }) => family === null || familyOf(remote.address) === family)
   })
 }
 
-function means({ peerIP, peerSelector }: Spec, own: NodeFacts): boolean {
+/** Is this node the other end of the BGPPeer: selected, or named by its address, AS number and port. */
+function means({ peerIP, asNumber, peerSelector }: Spec, own: NodeFacts): boolean {
   if (peerSelector !== undefined) return matchesSelector(peerSelector, own.labels)
   const parsed = peerIP === undefined ? null : parsePeerAddress(peerIP)
-  return parsed !== null && hasAddress(own, parsed.address)
+  if (parsed === null || !hasAddress(own, parsed.address)) return false
+  return asNumber === own.asn && (parsed.port === null || parsed.port === own.listenPort)
 }
 
-/** The same session from its other end. */
+/**
+ * The same session from its other end: its transport, timers and capabilities. What is the policy of the one side (filters,
+ * limits, next hop, loops allowed) is not imposed on the other.
+ */
 function mirror(spec: Spec): Spec {
-  const { role, reachableBy: _gateway, localASNumber: _local, ...rest } = spec
-  return { ...rest, sourceAddress: 'Auto', passive: false, ...(role === undefined ? {} : { role: MIRROR_ROLE[role] }) }
+  const { role, reachableBy: _gateway, localASNumber: _asn, maxPrefixes: _limits, ...shared } = spec
+  return {
+    ...shared,
+    ...(role === undefined ? {} : { role: MIRROR_ROLE[role] }),
+    sourceAddress: 'Auto',
+    passive: false,
+    filters: [],
+    nextHopMode: 'Auto',
+    allowLocalAS: 0,
+    enforceFirstAS: true,
+  }
 }
 
 /** Every two nodes that reflect nothing, one session for each IP family both have. */
 function mesh({ own, nodes, settings, problems }: PeerInput): readonly Candidate[] {
-  if (!settings.nodeToNodeMesh.enabled || own.clusterId !== null) return []
-  const members = others(own, nodes, ({ clusterId }) => clusterId === null)
+  if (!own.inMesh) return []
+  const members = others(own, nodes, ({ inMesh }) => inMesh)
   if (members.length >= MESH_LIMIT) {
     problems.warn(
       'BGPConfiguration',
-      `the node-to-node mesh has ${members.length + 1} nodes, so every node holds ${members.length} sessions; give some nodes the annotation fibula.network/route-reflector-cluster-id and disable nodeToNodeMesh`,
+      `the node-to-node mesh has ${members.length + 1} nodes, so every node holds ${members.length} sessions; give some nodes the annotation fibula.network/route-reflector-cluster-id, let the others peer with them by a BGPPeer with peerSelector, and disable nodeToNodeMesh`,
     )
   }
   return members.flatMap((node) =>
@@ -180,9 +199,9 @@ function sessionsWith(name: string, spec: Spec | null, own: NodeFacts, node: Nod
     const ownAddress = family === 4 ? own.ipv4 : own.ipv6
     if (address === null || ownAddress === null) return []
     const key = `${name}/${node.name}/ipv${family}`
-    const subject = spec === null ? `mesh session with node ${node.name}` : `BGPPeer/${name}`
+    const subject = spec === null ? MESH : `BGPPeer/${name}`
     const remote: Remote = { address, interface: null, port: node.listenPort, asn: node.asn, node }
-    return [{ key, subject, remote, spec, password: spec === null ? null : passwordOf(spec) }]
+    return [{ key, subject, remote, spec, password: spec === null ? null : passwordOf(spec), isMeant: false }]
   })
 }
 
@@ -204,7 +223,12 @@ function peerConfig(input: PeerInput, { key, subject, remote, spec, password: se
   const localAsn = spec?.localASNumber ?? null
   const isIbgp = (localAsn ?? own.asn) === remote.asn
   const hold = secondsOf(spec?.holdTime ?? settings.holdTime)
-  const keepalive = spec?.keepaliveTime ?? (spec?.holdTime === undefined ? settings.keepaliveTime : null)
+  const wantedKeepalive = spec?.keepaliveTime ?? (spec?.holdTime === undefined ? settings.keepaliveTime : null)
+  const keepalive = keepaliveIsTooLong(hold, wantedKeepalive) ? null : wantedKeepalive
+  if (keepalive !== wantedKeepalive) problems.error(subject, keepaliveFault(hold, wantedKeepalive ?? ''))
+  const ttlSecurity = spec?.ttlSecurity ?? null
+  const isAmongNodes = remote.node !== null && spec?.peerIP === undefined
+  const ebgpMultihop = spec?.ebgpMultihop ?? (isAmongNodes && !isIbgp && ttlSecurity === null ? NODE_HOPS : null)
   const missing = (spec?.filters ?? []).filter((name) => !snapshot.BGPFilter.has(name))
   for (const name of missing) {
     problems.error(
@@ -224,7 +248,7 @@ function peerConfig(input: PeerInput, { key, subject, remote, spec, password: se
     port: remote.port,
     asn: asn(remote.asn),
     localAsn: localAsn === null ? null : asn(localAsn),
-    sourceAddress: sourceAddress(spec, own, remote, isIbgp),
+    sourceAddress: sourceAddress(spec, own, remote, isIbgp || ebgpMultihop !== null || (ttlSecurity ?? 1) > 1),
     password,
     families,
     addPath: { receive: spec?.addPath?.receive ?? false, send: spec?.addPath?.send ?? 0 },
@@ -238,8 +262,8 @@ function peerConfig(input: PeerInput, { key, subject, remote, spec, password: se
             warnAtPercent: limits.warnAtPercent,
             restartAfterSeconds: limits.restartAfter === undefined ? null : secondsOf(limits.restartAfter),
           },
-    ttlSecurity: spec?.ttlSecurity ?? null,
-    ebgpMultihop: spec?.ebgpMultihop ?? null,
+    ttlSecurity,
+    ebgpMultihop,
     holdTimeSeconds: hold,
     keepaliveTimeSeconds: keepaliveSeconds(hold, keepalive),
     connectRetrySeconds: secondsOf(spec?.connectRetryTime ?? settings.connectRetryTime),
@@ -261,10 +285,12 @@ function peerConfig(input: PeerInput, { key, subject, remote, spec, password: se
 function readPassword({ snapshot, namespace, problems }: PeerInput, subject: string, { name, key }: SecretRef): string | undefined {
   const secret = snapshot.Secret.get(`${namespace}/${name}`)
   if (secret === undefined) {
-    problems.error(
-      subject,
-      `its password is in Secret ${namespace}/${name}, which does not exist, so the session stays down; create the Secret in namespace ${namespace}`,
-    )
+    const elsewhere = [...snapshot.Secret.values()].find(({ metadata }) => metadata.name === name)?.metadata.namespace
+    const remedy =
+      elsewhere === undefined
+        ? `create the Secret in namespace ${namespace}`
+        : `there is one in namespace ${elsewhere}, but passwords are read from namespace ${namespace} only`
+    problems.error(subject, `its password is in Secret ${namespace}/${name}, which does not exist, so the session stays down; ${remedy}`)
     return undefined
   }
   const value = secretValue(secret, key)
@@ -282,16 +308,17 @@ function readPassword({ snapshot, namespace, problems }: PeerInput, subject: str
   return undefined
 }
 
-function sourceAddress(spec: Spec | null, own: NodeFacts, remote: Remote, isIbgp: boolean): IpAddress | null {
-  const nodeAddress = familyOf(remote.address) === 4 ? own.ipv4 : own.ipv6
+/** `isFar`: the peer knows us by our node's address, whatever way the session goes. */
+function sourceAddress(spec: Spec | null, own: NodeFacts, remote: Remote, isFar: boolean): IpAddress | null {
+  const nodeAddress = isLinkLocalIpv6(remote.address) ? null : familyOf(remote.address) === 4 ? own.ipv4 : own.ipv6
   const mode = spec?.sourceAddress ?? 'Auto'
   switch (mode) {
     case 'None':
       return null
     case 'UseNodeIP':
-      return isLinkLocalIpv6(remote.address) ? null : nodeAddress
+      return nodeAddress
     case 'Auto':
-      return isLinkLocalIpv6(remote.address) || !(isIbgp || spec?.ebgpMultihop !== undefined) ? null : nodeAddress
+      return isFar || remote.node !== null ? nodeAddress : null
     default:
       return parseIp(mode)
   }
@@ -307,10 +334,7 @@ function gracefulRestart(settings: NodeSettings, spec: Spec | null): GracefulRes
   }
 }
 
-function statics(peers: readonly PeerConfig[], taken: ReadonlyMap<string, Candidate>): DerivedPeers['statics'] {
-  const used = new Set(peers.map(({ key }) => key))
-  return [...taken.values()].flatMap(({ key, spec, remote }) => {
-    const gateway = spec?.reachableBy === undefined || !used.has(key) ? null : parseIp(spec.reachableBy)
-    return gateway === null ? [] : [{ prefix: hostPrefix(remote.address), gateway }]
-  })
+function staticOf({ spec, remote }: Candidate): DerivedPeers['statics'] {
+  const gateway = spec?.reachableBy === undefined ? null : parseIp(spec.reachableBy)
+  return gateway === null ? [] : [{ prefix: hostPrefix(remote.address), gateway }]
 }

@@ -7,15 +7,24 @@ export interface Problems {
   warn(subject: string, message: string): void
 }
 
+/** Says each thing once, however many sessions it holds for. */
 export class ProblemList implements Problems {
-  readonly list: Problem[] = []
+  readonly #problems = new Map<string, Problem>()
+
+  get list(): readonly Problem[] {
+    return [...this.#problems.values()]
+  }
 
   error(subject: string, message: string): void {
-    this.list.push({ severity: 'error', subject, message })
+    this.#add({ severity: 'error', subject, message })
   }
 
   warn(subject: string, message: string): void {
-    this.list.push({ severity: 'warning', subject, message })
+    this.#add({ severity: 'warning', subject, message })
+  }
+
+  #add(problem: Problem): void {
+    this.#problems.set(`${problem.subject} ${problem.message}`, problem)
   }
 }
 

@@ -30,6 +30,7 @@ export type RibPeerConfig = Pick<
   | 'localAsn'
   | 'addPath'
   | 'role'
+  | 'ttlSecurity'
   | 'ebgpMultihop'
   | 'filters'
   | 'allowLocalAs'
@@ -52,6 +53,7 @@ export type RibSession = Pick<
   | 'extendedNextHop'
   | 'role'
   | 'longLived'
+  | 'addPathReceive'
 >
 
 /** Paths of one peer and family. `received` counts before import policy (it is what max-prefix is about), stale ones included. */

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import fs from 'node:fs'
 import type { Netns } from './netns.ts'
+import { HopelessError } from './poll.ts'
 
 /** A process in a namespace, its output in a file. */
 export class NetnsProcess {
@@ -39,9 +40,9 @@ export class NetnsProcess {
     return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Throws, with the end of the log, if the process has ended: for polls that wait until it is ready. */
+  /** Throws `HopelessError`, with the end of the log, if the process has ended: for polls that wait until it is ready. */
   assertRunning(): void {
-    if (!this.running) throw new Error(`ended too early (${this.#child.exitCode ?? this.#child.signalCode}):\n${this.log()}`)
+    if (!this.running) throw new HopelessError(`ended too early (${this.#child.exitCode ?? this.#child.signalCode}):\n${this.log()}`)
   }
 
   /** Signals the process itself, waits for its end, then ends what is left of its group. */

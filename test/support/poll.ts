@@ -8,6 +8,11 @@ export class DeadlineError extends Error {
   }
 }
 
+/** What a poll waits for cannot come true any more: it ends at once instead of at its deadline. */
+export class HopelessError extends Error {
+  override readonly name = 'HopelessError'
+}
+
 export type PollOptions = {
   /** Default 10 s. */
   readonly deadlineMs?: number
@@ -18,7 +23,7 @@ export type PollOptions = {
 
 /**
  * Calls `probe` until it returns something other than null, undefined or false, and resolves to that. A probe that throws counts
- * as not yet (its message is kept for the error). Rejects with `DeadlineError`.
+ * as not yet (its message is kept for the error), unless it throws `HopelessError`. Rejects with `DeadlineError`.
  */
 export async function until<T>(
   what: string,
@@ -34,6 +39,7 @@ export async function until<T>(
       if (seen !== null && seen !== undefined && seen !== false) return seen as Exclude<T, null | undefined | false>
       last = ''
     } catch (cause) {
+      if (cause instanceof HopelessError) throw cause
       last = cause instanceof Error ? cause.message : String(cause)
     }
     if (performance.now() > endMs) throw new DeadlineError(what, deadlineMs, `${last}${explain === undefined ? '' : `\n${explain()}`}`)

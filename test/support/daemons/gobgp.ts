@@ -170,7 +170,7 @@ export function renderGobgp(config: DaemonConfig): unknown {
         as: config.asn,
         'router-id': config.routerId,
         port: 179,
-        'local-address-list': config.peers.map((peer) => peer.localAddress),
+        'local-address-list': [...new Set(config.peers.map((peer) => peer.localAddress))],
       },
     },
     neighbors: config.peers.map(renderPeer),

@@ -137,5 +137,9 @@ async function twoPathsBothWays(driver: DaemonDriver): Promise<void> {
 
 for (const daemon of DAEMONS)
   describeWith([...fibula.programs, ...bird.programs, ...daemon.programs], `add-path with ${daemon.name}`, () => {
-    test('both paths of a prefix travel both ways, and one of them can go', () => twoPathsBothWays(daemon), 60_000)
+    test(
+      'both paths of a prefix travel both ways, and one of them can go [rules 122, 123, 125, 126]',
+      () => twoPathsBothWays(daemon),
+      60_000,
+    )
   })

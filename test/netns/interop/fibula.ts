@@ -9,7 +9,7 @@ import { exchange, variantsOf } from './exchange.ts'
 export function testsWith(daemon: DaemonDriver): void {
   describeWith([...fibula.programs, ...daemon.programs], `Fibula with ${daemon.name}`, () => {
     for (const variant of variantsOf(fibula, daemon))
-      test(`${variant.name}: both hold exactly what the other announced`, async () => {
+      test(`${variant.name}: both hold exactly what the other announced [rules 15, 16, 79, 85, 91, 96, 108, 111, 171, 172, 174]`, async () => {
         await exchange([fibula, daemon], variant)
       }, 60_000)
   })

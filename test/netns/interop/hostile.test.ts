@@ -82,7 +82,7 @@ describeWith([...fibula.programs, ...bird.programs], 'hostile peers beside a hea
     expect(agent.running).toBe(true)
   }
 
-  test('UPDATEs with errors are handled one by one as RFC 7606 says, and the session stays up', async () => {
+  test('UPDATEs with errors are handled one by one as RFC 7606 says, and the session stays up [rules 56-64, 73, 74, 82, 84, 117]', async () => {
     const peer = { asn: HOSTILE_ASN, address: SURVIVOR }
     const connection = await hostile.dial(AGENT, { from: SURVIVOR })
     await connection.establish({ asn: HOSTILE_ASN, holdTimeSeconds: 30, routerId: SURVIVOR }, 5)
@@ -105,7 +105,7 @@ describeWith([...fibula.programs, ...bird.programs], 'hostile peers beside a hea
     await assertHealthy()
   }, 60_000)
 
-  describe('messages that end their own session, with the right NOTIFICATION', () => {
+  describe('messages that end their own session, with the right NOTIFICATION [rules 2-4, 6, 7, 14, 17, 19, 21, 23, 24, 34, 55, 63, 66]', () => {
     for (const [at, fatal] of FATAL.entries())
       test(`${fatal.name}: NOTIFICATION ${fatal.notification.join('/')}`, async () => {
         const connection = await hostile.dial(AGENT, { from: hostileAddress(at) })
@@ -126,7 +126,7 @@ describeWith([...fibula.programs, ...bird.programs], 'hostile peers beside a hea
     await assertHealthy()
   }, 30_000)
 
-  test('a connection from nobody we know is refused', async () => {
+  test('a connection from nobody we know is refused [rule 51]', async () => {
     await net.ip('hostile', 'address add 10.0.0.250/24 dev eth0')
     const connection = await hostile.dial(AGENT, { from: '10.0.0.250' })
     await connection.gone()

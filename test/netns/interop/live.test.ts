@@ -153,7 +153,7 @@ describeWith([...fibula.programs, ...bird.programs], 'live configuration', () =>
     expect(lifeOf(await agent.peer(FIRST))).toEqual(before)
   }, 60_000)
 
-  test('too many prefixes close the session with Cease 6/1, it comes back after its time, and the other session stays (RFC 4486 §4)', async () => {
+  test('too many prefixes close the session with Cease 6/1, it comes back after its time, and the other session stays (RFC 4486 §4) [rules 47, 48, 180]', async () => {
     await using net = await buildLan()
     await using first = await bird.start(net, 'first', birdConfig(2))
     await using second = await bird.start(net, 'second', birdConfig(3))
@@ -170,7 +170,7 @@ describeWith([...fibula.programs, ...bird.programs], 'live configuration', () =>
     expect(lifeOf(await agent.peer(SECOND))).toEqual(before)
   }, 60_000)
 
-  test('administrative shutdown tells its message, stays down, and ends when it is removed (RFC 9003)', async () => {
+  test('administrative shutdown tells its message, stays down, and ends when it is removed (RFC 9003) [rule 49]', async () => {
     await using net = await buildLan()
     await using hostile = HostilePeer.start(net, 'first')
     const config = { ...agentConfig(2), peers: [{ ...peerAt(2), passive: true }] }

@@ -143,7 +143,7 @@ export function restartTests(
     for (const victim of victims) {
       const who = victim === 'node' ? `${nodeDriver.name} killed` : `${torDriver.name} killed, ${nodeDriver.name} helps`
 
-      test(`${who}: the session closed and came back with R and F bits, and not one probe of 100 a second was lost (RFC 4724 §4)`, async () => {
+      test(`${who}: the session closed and came back with R and F bits, and not one probe of 100 a second was lost (RFC 4724 §4) [rules 141, 145, 149, 151]`, async () => {
         const { probes, sessions } = await killUnderTraffic(nodeDriver, torDriver, victim, true)
         for (const [at, { opens, closedAtMs }] of sessions.entries()) {
           const [first, ...later] = opens

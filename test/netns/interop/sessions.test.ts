@@ -52,7 +52,7 @@ describeWith(fibula.programs, 'collision of connections (RFC 4271 §6.8, RFC 628
     ['the peer', '10.0.0.20'],
   ] as const)
     for (const firstOn of ['fromAgent', 'fromUs'] as const)
-      test(`${who} has the higher identifier, OPEN first on the connection ${firstOn}: the one that side began survives`, async () => {
+      test(`${who} has the higher identifier, OPEN first on the connection ${firstOn}: the one that side began survives [rules 36, 37, 39, 41, 42]`, async () => {
         await using net = await pairOfNodes('collide')
         await using hostile = HostilePeer.start(net, 'b')
         await hostile.listen(PEER)
@@ -73,7 +73,7 @@ describeWith(fibula.programs, 'collision of connections (RFC 4271 §6.8, RFC 628
         expect(await agent.peer(PEER)).toMatchObject({ established: 1, flaps: 0 })
       }, 30_000)
 
-  test('an Established session wins over a new connection', async () => {
+  test('an Established session wins over a new connection [rule 40]', async () => {
     await using net = await pairOfNodes('collide')
     await using hostile = HostilePeer.start(net, 'b')
     await using agent = await startAgent(net, 'a', agentConfig('10.0.0.20', { passive: true }))
@@ -106,7 +106,7 @@ describeWith([...fibula.programs, ...bird.programs], 'collision with BIRD', () =
 describeWith(fibula.programs, 'silence', () => {
   const own = { asn: 65_002, holdTimeSeconds: 3, routerId: PEER }
 
-  test('Established and then silent: NOTIFICATION 4/0 when the hold time has passed (RFC 4271 §6.5)', async () => {
+  test('Established and then silent: NOTIFICATION 4/0 when the hold time has passed (RFC 4271 §6.5) [rule 43]', async () => {
     await using net = await pairOfNodes('silent')
     await using hostile = HostilePeer.start(net, 'b')
     await using agent = await startAgent(net, 'a', agentConfig(AGENT, { passive: true }))
@@ -147,7 +147,7 @@ describeWith(fibula.programs, 'silence', () => {
 describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'keys and hop limits', () => {
   const start = async (net: Netns, ours: Partial<DaemonPeerConfig>): Promise<Agent> => startAgent(net, 'a', agentConfig(AGENT, ours))
 
-  test('with the right key every segment is signed (RFC 2385); with the wrong one nothing comes up, and the status says so', async () => {
+  test('with the right key every segment is signed (RFC 2385); with the wrong one nothing comes up, and the status says so [rules 177, 178]', async () => {
     await using net = await pairOfNodes('keys')
     await using capture = await Capture.start(net, 'a', 'eth0')
     await using peer = await bird.start(net, 'b', birdConfig({ password: 'right' }))
@@ -166,7 +166,7 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'keys and hop li
     for (const secret of ['right', 'wrong']) expect(agent.log()).not.toContain(secret)
   }, 60_000)
 
-  test('GTSM: what we send has TTL 255, and a peer that sends with less is not heard (RFC 5082)', async () => {
+  test('GTSM: what we send has TTL 255, and a peer that sends with less is not heard (RFC 5082) [rule 175]', async () => {
     await using net = await pairOfNodes('gtsm')
     await using capture = await Capture.start(net, 'a', 'eth0')
     await using agent = await start(net, { ttlSecurity: true })
@@ -181,7 +181,7 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'keys and hop li
     await holds('no session', 4_000, async () => !(await agent.established(PEER)))
   }, 60_000)
 
-  test('a peer of another AS is turned away, and the status says which AS it wants', async () => {
+  test('a peer of another AS is turned away, and the status says which AS it wants [rule 17]', async () => {
     await using net = await pairOfNodes('asn')
     await using _peer = await bird.start(net, 'b', birdConfig())
     await using agent = await start(net, { asn: 65_003 })

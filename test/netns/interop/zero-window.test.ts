@@ -16,7 +16,7 @@ const HEALTHY = '10.0.0.4'
 const MANY = 20_000
 
 describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a closed window', () => {
-  test('it is thrown out by the send hold timer, while a healthy peer gets every change', async () => {
+  test('it is thrown out by the send hold timer, while a healthy peer gets every change [rules 45, 46]', async () => {
     const end = (node: string, last: number) => ({ node, name: 'eth0', addresses: [`10.0.0.${last}/24`, `fd00::${last}/64`] })
     await using net = await buildNetns('window', {
       nodes: ['agent', 'source', 'stuck', 'healthy'],

@@ -1,4 +1,5 @@
 // Parts from which the state functions build their steps.
+import { CEASE, ERROR, FSM_ERROR } from '../iana.ts'
 import type { Action, Step, TimerName } from './action.ts'
 import type { Local, Notification } from './event.ts'
 import { idle, type OpenConfirm, type OpenSent, type State } from './state.ts'
@@ -6,13 +7,13 @@ import { idle, type OpenConfirm, type OpenSent, type State } from './state.ts'
 const NOTHING: readonly Action[] = []
 const NO_DATA = new Uint8Array(0)
 
-/** NOTIFICATION codes this machine sends by itself (RFC 4271 §4.5, RFC 4486 §3, RFC 6608 §3, RFC 9687 §4). */
-export const HOLD_TIMER_EXPIRED: Notification = { code: 4, subcode: 0, data: NO_DATA }
-export const UNEXPECTED_IN_OPEN_SENT: Notification = { code: 5, subcode: 1, data: NO_DATA }
-export const UNEXPECTED_IN_OPEN_CONFIRM: Notification = { code: 5, subcode: 2, data: NO_DATA }
-export const UNEXPECTED_IN_ESTABLISHED: Notification = { code: 5, subcode: 3, data: NO_DATA }
-export const COLLISION_RESOLUTION: Notification = { code: 6, subcode: 7, data: NO_DATA }
-export const SEND_HOLD_TIMER_EXPIRED: Notification = { code: 8, subcode: 0, data: NO_DATA }
+/** NOTIFICATIONs this machine sends by itself. */
+export const HOLD_TIMER_EXPIRED: Notification = { code: ERROR.HOLD_TIMER_EXPIRED, subcode: 0, data: NO_DATA }
+export const UNEXPECTED_IN_OPEN_SENT: Notification = { code: ERROR.FSM, subcode: FSM_ERROR.OPEN_SENT, data: NO_DATA }
+export const UNEXPECTED_IN_OPEN_CONFIRM: Notification = { code: ERROR.FSM, subcode: FSM_ERROR.OPEN_CONFIRM, data: NO_DATA }
+export const UNEXPECTED_IN_ESTABLISHED: Notification = { code: ERROR.FSM, subcode: FSM_ERROR.ESTABLISHED, data: NO_DATA }
+export const COLLISION_RESOLUTION: Notification = { code: ERROR.CEASE, subcode: CEASE.COLLISION, data: NO_DATA }
+export const SEND_HOLD_TIMER_EXPIRED: Notification = { code: ERROR.SEND_HOLD_TIMER_EXPIRED, subcode: 0, data: NO_DATA }
 
 export function stay(state: State, actions: readonly Action[] = NOTHING): Step {
   return { state, actions }

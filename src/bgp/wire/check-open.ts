@@ -96,11 +96,12 @@ export function familiesOfOpen(open: OpenMessage): readonly Family[] {
 }
 
 function checkRole(open: OpenMessage, expected: ExpectedOpen): Result<RoleName | null, MessageError> {
+  if (expected.localAsn === asnOfOpen(open)) return ok(null) // roles are for eBGP only (RFC 9234 §4)
   const roles = open.capabilities.filter((capability) => capability.kind === 'role').map(({ role }) => role)
   const peerRole = roles[0] ?? null
   if (roles.some((role) => role !== peerRole)) return refuse(OPEN_ERROR.ROLE_MISMATCH, `peer claims several roles: ${roles.join(', ')}`)
   const ours = expected.role ?? null
-  if (ours === null || expected.localAsn === asnOfOpen(open)) return ok(peerRole) // roles are for eBGP only (RFC 9234 §4)
+  if (ours === null) return ok(peerRole)
   const unassigned = open.capabilities.find(
     (capability) => capability.kind === 'unknown' && capability.code === CAPABILITY.ROLE && capability.value.length === 1,
   )

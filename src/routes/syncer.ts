@@ -8,7 +8,6 @@ import {
   formatIp,
   formatPrefix,
   type HostNetwork,
-  type IpAddress,
   type IpFamily,
   isIpv4,
   parsePrefix,

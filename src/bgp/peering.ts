@@ -47,6 +47,7 @@ export class Peering implements PeerObserver, Disposable {
   #negotiated: Negotiated | null = null
   #helper: HelperState = NOTHING_RETAINED
   #flaps = 0
+  #lastEnd: string | null = null
   #warnedOfPrefixes = new Set<Family>()
 
   constructor(deps: PeeringDeps, settings: PeerSettings) {
@@ -68,6 +69,11 @@ export class Peering implements PeerObserver, Disposable {
 
   get flaps(): number {
     return this.#flaps
+  }
+
+  /** Why the last session that was up ended; attempts since then may have failed for other reasons. */
+  get lastEnd(): string | null {
+    return this.#lastEnd
   }
 
   get endOfRib(): { readonly received: readonly Family[]; readonly sent: readonly Family[] } {
@@ -164,6 +170,7 @@ export class Peering implements PeerObserver, Disposable {
     if (negotiated === null) return
     this.#negotiated = null
     this.#flaps++
+    this.#lastEnd = end.reason
     for (const family of negotiated.families) this.#cancel(refreshTimer(family))
     this.#deps.rib.sessionDown(this.id)
     this.#help({ kind: 'ended', negotiated, retain: end.retain })

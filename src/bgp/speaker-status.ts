@@ -34,7 +34,7 @@ export function peerStatus(peering: Peering, rib: Rib, config: SpeakerConfig, cl
     uptimeSeconds: session.state === 'Established' ? Math.max(0, Math.round((clock.wallMs() - session.sinceMs) / 1000)) : null,
     established: session.establishedCount,
     flaps: peering.flaps,
-    lastError: session.lastError,
+    lastError: lastErrorText(peering),
     lastErrorAt: session.lastErrorAtMs === null ? null : new Date(session.lastErrorAtMs).toISOString(),
     remoteRouterId: negotiated === null ? null : formatIp(ipv4(negotiated.remoteRouterId)),
     holdTimeSeconds: negotiated?.holdTimeSeconds ?? null,
@@ -50,6 +50,14 @@ export function peerStatus(peering: Peering, rib: Rib, config: SpeakerConfig, cl
     gracefulRestart: peering.gracefulRestart,
     endOfRib: peering.endOfRib,
   }
+}
+
+/** The last error; while the session is down also why it was lost, which says more than the attempts that failed since. */
+function lastErrorText(peering: Peering): string | null {
+  const { state, lastError } = peering.session.status()
+  const { lastEnd } = peering
+  if (state === 'Established' || lastError === null || lastEnd === null || lastEnd === lastError) return lastError
+  return `${lastError} (the session was lost: ${lastEnd})`
 }
 
 /** What both sides agreed on, one line a feature. */
@@ -84,7 +92,8 @@ export function speakerProblems(peerings: readonly Peering[], listenError: strin
       message: `cannot listen for BGP: ${listenError}; stop whatever else listens there, or choose another listenPort`,
     })
   for (const peering of peerings) {
-    const { state, lastError } = peering.session.status()
+    const { state } = peering.session.status()
+    const lastError = lastErrorText(peering)
     const subject = `BGPPeer/${peering.key}`
     if (peering.config.shutdown === null && state !== 'Established') {
       problems.push({ severity: 'error', subject, message: `session is ${state}${lastError === null ? '' : `: ${lastError}`}` })

@@ -130,6 +130,11 @@ export class TestSpeaker {
       .sort()
   }
 
+  /** Loc-RIB. */
+  routes() {
+    return this.#table('locRib')
+  }
+
   received(name: string) {
     return this.#table('adjRibIn', name)
   }

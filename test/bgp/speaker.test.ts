@@ -121,7 +121,7 @@ describe('live configuration', () => {
     b.speaker.configure({ ...configB, asn: config(65009, 1, []).asn })
     world.run(1)
     expect(a.status(toB).flaps).toBe(1)
-    expect(a.status(toB).lastError).toMatch(/configuration/i)
+    expect(a.status(toB).lastError).toMatch(/65009.*configuration/is)
   })
 
   test('administrative shutdown tells its message and stays down until it is taken back [rule 49]', () => {
@@ -188,7 +188,7 @@ describe('graceful restart', () => {
     expect(c.status(toB).state).not.toBe('Established')
     expect(c.status(toB)).toMatchObject({ gracefulRestart: 'waiting for peer', prefixes: { IPv4Unicast: { stale: 2 } } })
     expect([...c.fib.keys()].sort()).toEqual(['192.0.2.0/25', '192.0.2.128/25'])
-    expect(a.status(toB).gracefulRestart).toBe('none') // B sent nothing that A could keep
+    expect(a.status(toB)).toMatchObject({ gracefulRestart: 'waiting for peer', prefixes: { IPv4Unicast: { stale: 0 } } })
     world.run(125)
     expect(c.best()).toEqual([])
     expect(c.fib.size).toBe(0)
@@ -260,7 +260,7 @@ describe('graceful restart', () => {
     crash(world, { b })
     world.run(130)
     expect(c.status(toB).gracefulRestart).toBe('long-lived stale')
-    expect(c.received(toB)[0]?.paths[0]?.communities).toContain('LLGR_STALE')
+    expect(c.routes()[0]?.paths[0]?.communities).toContain('LLGR_STALE')
     expect(c.best()).toHaveLength(2)
     world.run(600)
     expect(c.best()).toEqual([])

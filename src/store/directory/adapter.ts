@@ -25,7 +25,7 @@ import {
   updatedStatus,
   withStatus,
 } from '../write-rules.ts'
-import { codeOf, listNames, removeTemporaries } from './files.ts'
+import { codeOf, listNames, messageOf, removeTemporaries } from './files.ts'
 import { FolderWatch } from './folder-watch.ts'
 import { FolderLock, type Lease } from './lock.ts'
 import { isStateKind, stateFileName, toKey } from './state-files.ts'
@@ -370,7 +370,7 @@ export class DirectoryStore implements Store {
         await work()
       } catch (cause) {
         if (!(cause instanceof StoreError) && codeOf(cause) === null) return queueMicrotask(() => fail(cause)) // a bug: end the process
-        const message = cause instanceof Error ? cause.message : String(cause)
+        const message = messageOf(cause)
         this.#sourceProblem = { severity: 'error', subject: this.#path, message, file: null, document: null, line: null, field: null }
         this.#publishProblems()
       }
@@ -382,7 +382,7 @@ function statOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })
   } catch (cause) {
-    throw new StoreError('UNAVAILABLE', `cannot look at ${path}: ${String(cause)}`, { cause })
+    throw new StoreError('UNAVAILABLE', `cannot look at ${path}: ${messageOf(cause)}`, { cause })
   }
 }
 

@@ -17,7 +17,7 @@ export async function listNames(directory: string): Promise<readonly string[]> {
     return (await readdir(directory)).sort()
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') return []
-    throw new StoreError('UNAVAILABLE', `cannot read the folder ${directory}: ${String(cause)}`, { cause })
+    throw new StoreError('UNAVAILABLE', `cannot read the folder ${directory}: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -76,7 +76,7 @@ export async function writeAtomically(path: string, text: string, mode: number):
     await syncDirectory(directory)
   } catch (cause) {
     await unlink(temporary).catch(() => {}) // it may never have been made, or be renamed already
-    throw new StoreError('UNAVAILABLE', `cannot write ${basename(path)}: ${String(cause)}`, { cause })
+    throw new StoreError('UNAVAILABLE', `cannot write ${basename(path)}: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -86,7 +86,7 @@ export async function removeFile(path: string): Promise<void> {
     await unlink(path)
     await syncDirectory(dirname(path))
   } catch (cause) {
-    if (codeOf(cause) !== 'ENOENT') throw new StoreError('UNAVAILABLE', `cannot remove ${basename(path)}: ${String(cause)}`, { cause })
+    if (codeOf(cause) !== 'ENOENT') throw new StoreError('UNAVAILABLE', `cannot remove ${basename(path)}: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -95,8 +95,14 @@ export async function removeTemporaries(directory: string, names: readonly strin
   for (const name of names) if (TEMPORARY.test(name)) await removeFile(join(directory, name))
 }
 
+/** The `code` of what the system threw, or null. (Not `instanceof`: the error may come from another realm.) */
 export function codeOf(cause: unknown): string | null {
-  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : null
+  return typeof cause === 'object' && cause !== null && 'code' in cause && typeof cause.code === 'string' ? cause.code : null
+}
+
+/** What was thrown, in words. */
+export function messageOf(cause: unknown): string {
+  return typeof cause === 'object' && cause !== null && 'message' in cause ? String(cause.message) : String(cause)
 }
 
 async function syncDirectory(directory: string): Promise<void> {

@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import { sleep } from '../../lib/clock.ts'
 import { tryLockFile } from '../../sys/libc.ts'
 import { StoreError } from '../port.ts'
+import { messageOf } from './files.ts'
 
 /** Held while `hold` runs its work. */
 export interface Lease {
@@ -56,13 +57,13 @@ export class FolderLock {
       closeSync(fd)
       fd = openSync(this.#path, 'r+')
     } catch (cause) {
-      throw new StoreError('UNAVAILABLE', `cannot open ${this.#path}: ${String(cause)}`, { cause })
+      throw new StoreError('UNAVAILABLE', `cannot open ${this.#path}: ${messageOf(cause)}`, { cause })
     }
     try {
       if (tryLockFile(fd) && isSameFile(fd, this.#path)) return fd
     } catch (cause) {
       closeSync(fd)
-      throw new StoreError('UNAVAILABLE', `cannot lock ${this.#path}: ${String(cause)}`, { cause })
+      throw new StoreError('UNAVAILABLE', `cannot lock ${this.#path}: ${messageOf(cause)}`, { cause })
     }
     closeSync(fd)
     return null

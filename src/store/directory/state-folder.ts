@@ -6,7 +6,7 @@ import { MAX_MANIFEST_BYTES } from '../manifest.ts'
 import { type ObjectKey, StoreError } from '../port.ts'
 import { fileProblem, formatIdentity, type StoreProblem } from '../problem.ts'
 import type { Identity } from '../validate.ts'
-import { type FileSignature, listNames, readText, removeFile, sameSignature, signatureOf, writeAtomically } from './files.ts'
+import { type FileSignature, listNames, messageOf, readText, removeFile, sameSignature, signatureOf, writeAtomically } from './files.ts'
 import {
   formatObject,
   formatStatus,
@@ -121,11 +121,7 @@ export class StateFolder {
         content: parseStateFile(name, read.text),
       }
     } catch (cause) {
-      const problem = fileProblem(
-        { file: `${STATE_FOLDER}/${name}` },
-        null,
-        `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-      )
+      const problem = fileProblem({ file: `${STATE_FOLDER}/${name}` }, null, `cannot be read: ${messageOf(cause)}`)
       const signature = { inode: 0, sizeBytes: 0, modifiedMs: 0, changedMs: 0 }
       return { signature, wasYoung: true, content: { type: 'faulty', problem } }
     }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Resource } from '../kinds/registry.ts'
 import { MAX_MANIFEST_BYTES, parseManifests } from '../manifest.ts'
 import { fileProblem, type StoreProblem } from '../problem.ts'
-import { type FileSignature, listNames, readText, sameSignature, signatureOf } from './files.ts'
+import { type FileSignature, listNames, messageOf, readText, sameSignature, signatureOf } from './files.ts'
 import { type Claim, mergeUserFiles, type UserFile, type UserObject } from './merge.ts'
 
 type KnownFile = { readonly signature: FileSignature; readonly wasYoung: boolean; readonly text: string | null; readonly content: UserFile }
@@ -102,7 +102,7 @@ export class UserFolder {
       const content: UserFile = known?.text === read.text ? known.content : { readable: true, text: parseManifests(read.text, name) }
       return { file: { signature: read.signature, wasYoung, text: read.text, content }, unsettled: false }
     } catch (cause) {
-      const problem = fileProblem({ file: name }, null, `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
+      const problem = fileProblem({ file: name }, null, `cannot be read: ${messageOf(cause)}`)
       const content: UserFile =
         known !== undefined && !known.content.readable && known.content.problem.message === problem.message
           ? known.content

@@ -1,0 +1,51 @@
+// Objects as small as they may be, for tests.
+import { GROUP_VERSION, type KindName, type ManifestOf } from '../../src/store/index.ts'
+
+type Manifest<K extends KindName> = ManifestOf<K> & { readonly kind: K }
+
+export function peer(
+  name: string,
+  spec: Partial<ManifestOf<'BGPPeer'>['spec']> = {},
+  labels: Record<string, string> = {},
+): Manifest<'BGPPeer'> {
+  return { apiVersion: GROUP_VERSION, kind: 'BGPPeer', metadata: { name, labels }, spec: { peerIP: '10.0.0.1', asNumber: 65001, ...spec } }
+}
+
+export function block(cidr: string, node: string, over: Partial<ManifestOf<'IPAMBlock'>['spec']> = {}): Manifest<'IPAMBlock'> {
+  const name = cidr.replace(/[.:/]/g, '-')
+  return {
+    apiVersion: GROUP_VERSION,
+    kind: 'IPAMBlock',
+    metadata: { name, labels: { 'fibula.network/node': node } },
+    spec: { cidr, node, sequence: 0, allocations: [], ...over },
+  }
+}
+
+export function pool(name: string, cidr: string, over: Partial<ManifestOf<'IPPool'>['spec']> = {}): Manifest<'IPPool'> {
+  return { apiVersion: GROUP_VERSION, kind: 'IPPool', metadata: { name }, spec: { cidr, ...over } }
+}
+
+export function secret(name: string, namespace: string, stringData: Record<string, string>): Manifest<'Secret'> {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData }
+}
+
+export function node(
+  name: string,
+  addresses: readonly string[] = [],
+  over: { readonly labels?: Record<string, string>; readonly annotations?: Record<string, string> } = {},
+): Manifest<'Node'> {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, ...over },
+    status: { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) },
+  }
+}
+
+export function configuration(name: string, spec: ManifestOf<'BGPConfiguration'>['spec']): Manifest<'BGPConfiguration'> {
+  return { apiVersion: GROUP_VERSION, kind: 'BGPConfiguration', metadata: { name }, spec }
+}
+
+export function filter(name: string, spec: ManifestOf<'BGPFilter'>['spec']): Manifest<'BGPFilter'> {
+  return { apiVersion: GROUP_VERSION, kind: 'BGPFilter', metadata: { name }, spec }
+}

@@ -124,23 +124,26 @@ function listOf(values: readonly string[]): string {
   return values.length === 0 ? 'none' : values.join(', ')
 }
 
-type CapabilityRow = { readonly name: string; readonly offered: boolean; readonly received: boolean; readonly negotiated: boolean }
+type CapabilityRow = { readonly offered: string; readonly received: string; readonly negotiated: string }
 
+const CAPABILITY_COLUMNS: readonly Column<CapabilityRow>[] = [
+  { title: 'offered', cell: ({ offered }) => offered },
+  { title: 'received', cell: ({ received }) => received },
+  { title: 'negotiated', cell: ({ negotiated }) => ({ text: negotiated, tone: 'good' }) },
+]
+
+/** Three lists side by side; what both sides say in the same words stands on one line. */
 function formatCapabilities({ capabilities }: PeerStatus, screen: Screen): string {
   const { offered, received, negotiated } = capabilities
-  const names = [...new Set([...negotiated, ...offered, ...received])]
-  if (names.length === 0) return `${paint({ text: 'no capabilities exchanged yet', tone: 'quiet' }, screen)}\n`
-  const rows = names.map((name) => {
-    return { name, offered: offered.includes(name), received: received.includes(name), negotiated: negotiated.includes(name) }
+  if (offered.length + received.length === 0) return `${paint({ text: 'no capabilities exchanged yet', tone: 'quiet' }, screen)}\n`
+  const common = offered.filter((each) => received.includes(each))
+  const ours = [...common, ...offered.filter((each) => !common.includes(each))]
+  const theirs = [...common, ...received.filter((each) => !common.includes(each))]
+  const height = Math.max(ours.length, theirs.length, negotiated.length)
+  const rows = Array.from({ length: height }, (_, at): CapabilityRow => {
+    return { offered: ours[at] ?? '', received: theirs[at] ?? '', negotiated: negotiated[at] ?? '' }
   })
-  const mark = (yes: boolean): Cell => (yes ? { text: 'yes', tone: 'good' } : { text: '-', tone: 'quiet' })
-  const columns: readonly Column<CapabilityRow>[] = [
-    { title: 'capability', cell: ({ name }) => name },
-    { title: 'offered', cell: (row) => mark(row.offered) },
-    { title: 'received', cell: (row) => mark(row.received) },
-    { title: 'negotiated', cell: (row) => mark(row.negotiated) },
-  ]
-  return formatTable(columns, rows, screen)
+  return formatTable(CAPABILITY_COLUMNS, rows, screen)
 }
 
 type MessageRow = { readonly kind: string; readonly sent: number; readonly received: number }

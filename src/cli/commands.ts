@@ -32,6 +32,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     describe: null,
     add: async (cli, _, environment) => (await import('./lab.ts')).addSupervisor(cli, environment),
   },
+  'lab-gobgp-fib': {
+    describe: null,
+    add: async (cli) => (await import('./lab.ts')).addGobgpFib(cli),
+  },
   get: {
     describe: 'Show objects of a store',
     add: async (cli, describe) => (await import('./get.ts')).addGet(cli, describe),

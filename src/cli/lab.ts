@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import {
   awaitSessions,
   bringUp,
+  followGobgp,
   isRunning,
   type LinkReport,
   labPaths,
@@ -86,6 +87,16 @@ export function addSupervisor(cli: Cli, environment: Environment): void {
     false,
     (to) => to.options(labOptions(environment)),
     (args) => guarded(() => superviseLab(labPaths(args.dir))),
+  )
+}
+
+/** Beside a GoBGP router, in its namespace; started by the supervisor. */
+export function addGobgpFib(cli: Cli): void {
+  cli.command(
+    'lab-gobgp-fib',
+    false,
+    (to) => to,
+    () => followGobgp(),
   )
 }
 

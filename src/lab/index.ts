@@ -20,7 +20,7 @@ export {
 } from './plan.ts'
 export { type FlowSummary, total } from './probe-record.ts'
 export { type Flow, type FlowProbe, flowsBetween, Prober } from './prober.ts'
-export { realRouter } from './routers/index.ts'
+export { followGobgp, realRouter } from './routers/index.ts'
 export { readSessions, type SessionReport } from './sessions.ts'
 export { readProcesses } from './state.ts'
 export { superviseLab } from './supervisor.ts'

@@ -47,7 +47,7 @@ export async function bringUp({ paths, topologyFile, routerKind, program, comman
   await requirePrograms(plan)
   await takeDown(paths, progress)
   await removeNamespaces([...namespacesOf(plan).values()]) // of a lab whose folder is gone
-  const processes = [...routerProcesses(plan, paths), ...agentProcesses(plan, paths, program)]
+  const processes = [...routerProcesses(plan, paths, program), ...agentProcesses(plan, paths, program)]
   const namespaces = [...namespacesOf(plan).values()]
   progress(`building ${namespaces.length} network namespaces and ${plan.links.length} links`)
   writeState(paths, {
@@ -185,12 +185,12 @@ function agentProcesses(plan: Plan, paths: LabPaths, program: readonly [string, 
   })
 }
 
-function routerProcesses(plan: Plan, paths: LabPaths): readonly ProcessSpec[] {
+function routerProcesses(plan: Plan, paths: LabPaths, program: readonly [string, ...string[]]): readonly ProcessSpec[] {
   const kind = realRouter(plan.routerKind)
   if (kind === null) return []
   return plan.routers.flatMap((router) =>
     kind
-      .processes(router, routerPaths(paths, router))
+      .processes(router, routerPaths(paths, router), program)
       .map((each) => ({ ...each, speaker: router.name, netns: router.netns, env: {}, log: paths.log(each.name) })),
   )
 }

@@ -42,6 +42,11 @@ function routerSysctls({ netns }: Speaker): readonly Sysctl[] {
     { netns, path: 'net/ipv4/conf/all/rp_filter', value: '2' },
     { netns, path: 'net/ipv4/fib_multipath_hash_policy', value: '1' },
     { netns, path: 'net/ipv6/fib_multipath_hash_policy', value: '1' },
+    // the kernel leaves next hops behind a dead cable alone, also where the daemon does not watch links (GoBGP)
+    { netns, path: 'net/ipv4/conf/all/ignore_routes_with_linkdown', value: '1' },
+    { netns, path: 'net/ipv6/conf/all/ignore_routes_with_linkdown', value: '1' },
+    { netns, path: 'net/ipv4/conf/default/ignore_routes_with_linkdown', value: '1' },
+    { netns, path: 'net/ipv6/conf/default/ignore_routes_with_linkdown', value: '1' },
   ]
 }
 

@@ -21,8 +21,8 @@ export const frr: RealRouter = {
   lookCommand: (paths) => `vtysh --vty_socket ${paths.run} -c 'show ip bgp'`,
 }
 
-/** zebra puts routes into the kernel; GoBGP needs it too. */
-export function zebraProcess(router: Router, paths: RouterPaths): RouterProcess {
+/** zebra puts routes into the kernel. */
+function zebraProcess(router: Router, paths: RouterPaths): RouterProcess {
   return { name: `${router.name}-zebra`, argv: daemon('zebra', paths, []), waitFor: null }
 }
 

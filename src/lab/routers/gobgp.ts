@@ -1,43 +1,39 @@
-// GoBGP as a top-of-rack router. GoBGP itself puts no route into the kernel, so FRR's zebra runs beside it and does.
+// GoBGP as a top-of-rack router, with a process of ours beside it that puts its best paths into the kernel (see gobgp-fib.ts).
 import { HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, type Plan, RESTART_TIME_SECONDS, type Router, type Session, sessionsOf } from '../plan.ts'
-import { zebraProcess } from './frr.ts'
-import type { RealRouter, RouterPaths, RouterSession } from './router.ts'
+import type { RealRouter, RouterSession } from './router.ts'
 
 export const gobgp: RealRouter = {
-  packages: 'gobgpd frr',
-  programs: ['gobgpd', 'gobgp', '/usr/lib/frr/zebra'],
-  user: 'frr',
-  files: (plan, router, paths) => [
-    { path: `${paths.config}/zebra.conf`, text: `hostname ${router.name}\n` },
-    { path: `${paths.config}/gobgpd.json`, text: `${JSON.stringify(configuration(plan, router, paths), null, 2)}\n` },
+  packages: 'gobgpd',
+  programs: ['gobgpd', 'gobgp'],
+  user: null,
+  files: (plan, router, { config }) => [
+    { path: `${config}/gobgpd.json`, text: `${JSON.stringify(configuration(plan, router), null, 2)}\n` },
   ],
-  processes: (router, paths) => [
-    zebraProcess(router, paths),
+  processes: (router, { config }, program) => [
     {
       name: `${router.name}-gobgpd`,
-      argv: ['gobgpd', '-f', `${paths.config}/gobgpd.json`, '-t', 'json', '--pprof-disable', '--api-hosts', '127.0.0.1:50051'],
-      waitFor: `${paths.run}/zserv.api`,
+      argv: ['gobgpd', '-f', `${config}/gobgpd.json`, '-t', 'json', '--pprof-disable', '--api-hosts', '127.0.0.1:50051'],
+      waitFor: null,
     },
+    { name: `${router.name}-loopback`, argv: ['sh', '-c', announceLoopback(router)], waitFor: null },
+    { name: `${router.name}-fib`, argv: [...program, 'lab-gobgp-fib'], waitFor: null },
   ],
   sessionsCommand: () => ['gobgp', '-j', 'neighbor'],
   parseSessions,
   lookCommand: () => 'gobgp global rib',
 }
 
-function configuration(plan: Plan, router: Router, { run }: RouterPaths): unknown {
+/** GoBGP has no configuration for prefixes of its own: they are added while it runs, and again should it have restarted. */
+function announceLoopback({ loopback }: Router): string {
+  const add = (family: string, prefix: string): string => `gobgp global rib add -a ${family} ${prefix} origin igp >/dev/null 2>&1`
+  return `while :; do ${add('ipv4', `${loopback.ipv4}/32`)} && ${add('ipv6', `${loopback.ipv6}/128`)}; sleep 5; done`
+}
+
+function configuration(plan: Plan, router: Router): unknown {
   return {
     global: {
       config: { as: router.asn, 'router-id': router.loopback.ipv4, port: 179 },
       'use-multiple-paths': { config: { enabled: true }, ebgp: { config: { 'maximum-paths': 16 } } },
-    },
-    zebra: {
-      config: {
-        enabled: true,
-        url: `unix:${run}/zserv.api`,
-        version: 6,
-        'software-name': 'frr8.1',
-        'redistribute-route-type-list': ['connect'],
-      },
     },
     neighbors: sessionsOf(plan, router.name).map(neighbor),
   }
@@ -61,27 +57,22 @@ function neighbor({ remoteAddress, remoteAsn, localAddress, family }: Session): 
 }
 
 const ESTABLISHED = 6
+const STATES = ['Unknown', 'Idle', 'Connect', 'Active', 'OpenSent', 'OpenConfirm', 'Established']
 
 /** `gobgp -j neighbor`. The number of flaps and the time the session came up are the mark. */
 function parseSessions(output: string): readonly RouterSession[] {
   const neighbors: unknown = JSON.parse(output)
   if (!Array.isArray(neighbors)) return []
-  return neighbors.map((shown: GobgpNeighbor) => {
-    const { state, timers } = shown
-    const sessionState = state?.session_state ?? 0
-    const isEstablished = sessionState === ESTABLISHED
-    const address = state?.neighbor_address ?? shown.conf?.neighbor_address ?? ''
-    const uptime = timers?.state?.uptime?.seconds ?? 0
+  return neighbors.map(({ conf, state, timers }: GobgpNeighbor) => {
+    const number = state?.session_state ?? 0
     return {
-      remoteAddress: address,
-      isEstablished,
-      state: STATES[sessionState] ?? String(sessionState),
-      mark: `${state?.flops ?? 0} flaps, up at ${uptime}`,
+      remoteAddress: state?.neighbor_address ?? conf?.neighbor_address ?? '',
+      isEstablished: number === ESTABLISHED,
+      state: STATES[number] ?? String(number),
+      mark: `${state?.flops ?? 0} flaps, up since ${new Date((timers?.state?.uptime?.seconds ?? 0) * 1000).toISOString()}`,
     }
   })
 }
-
-const STATES = ['Unknown', 'Idle', 'Connect', 'Active', 'OpenSent', 'OpenConfirm', 'Established']
 
 type GobgpNeighbor = {
   readonly conf?: { readonly neighbor_address?: string }

@@ -4,6 +4,7 @@ import { frr } from './frr.ts'
 import { gobgp } from './gobgp.ts'
 import type { RealRouter } from './router.ts'
 
+export { followGobgp } from './gobgp-fib.ts'
 export type { ProcessSpec, RealRouter, RouterPaths, RouterSession } from './router.ts'
 
 /** The real daemons; a Fibula router is just another agent. */

@@ -38,7 +38,8 @@ export type RealRouter = {
   /** System user that must own its folders; null: root. */
   readonly user: string | null
   files(plan: Plan, router: Router, paths: RouterPaths): readonly ConfigFile[]
-  processes(router: Router, paths: RouterPaths): readonly RouterProcess[]
+  /** `program`: how to run this very program, for helpers of ours. */
+  processes(router: Router, paths: RouterPaths, program: readonly [string, ...string[]]): readonly RouterProcess[]
   /** Command, run in the router's namespace, whose output `parseSessions` reads. */
   sessionsCommand(paths: RouterPaths): readonly [string, ...string[]]
   parseSessions(output: string): readonly RouterSession[]

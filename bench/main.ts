@@ -7,14 +7,14 @@ import { settleThreadPool } from '../src/sys/netns.ts'
 import { type Case, casesOf, SCENARIOS, type Scenario } from './cases.ts'
 import { bird } from './dut/bird.ts'
 import type { Dut } from './dut/dut.ts'
-import { fibula } from './dut/fibula.ts'
+import { fibula, LAUNCHER } from './dut/fibula.ts'
 import { frr } from './dut/frr.ts'
 import { gobgp } from './dut/gobgp.ts'
 import { type MachineFacts, machineFacts } from './machine.ts'
 import { removeLeftovers } from './namespaces.ts'
 import { type CaseResult, judge, type Run, ratiosOf, renderCase, summarize } from './report.ts'
 
-const ALL_DUTS: readonly Dut[] = [fibula, bird, gobgp, frr]
+const OTHERS: readonly Dut[] = [bird, gobgp, frr]
 const DEFAULT_DUTS = 'fibula,bird,gobgp'
 const RESULTS = join(import.meta.dirname, 'results')
 const USAGE = `Usage: bench/main.ts [SCENARIO…] [options]      (root)
@@ -26,6 +26,7 @@ Scenarios: ${SCENARIOS.join(', ')} (all of them by default)
   --prefixes N     size of the table instead of that of the targets
   --clients N      clients of reflect (100)
   --full           GoBGP at full size too: minutes and gigabytes
+  --fibula COMMAND another build of Fibula: what stands before 'agent'
   --mrt FILE       forward and churn a real table, TABLE_DUMP_V2, plain or .gz
 `
 
@@ -44,12 +45,19 @@ type Settings = {
 
 function parseSettings(args: readonly string[]): Settings {
   const string = { type: 'string' } as const
-  const options = { dut: string, runs: string, prefixes: string, clients: string, mrt: string, full: { type: 'boolean' } } as const
+  const options = {
+    dut: string,
+    runs: string,
+    prefixes: string,
+    clients: string,
+    mrt: string,
+    fibula: string,
+    full: { type: 'boolean' },
+  } as const
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
   const scenarios = positionals.map((name) => SCENARIOS.find((one) => one === name) ?? refuse(`no scenario '${name}'`))
-  const duts = (values.dut ?? DEFAULT_DUTS)
-    .split(',')
-    .map((name) => ALL_DUTS.find((dut) => dut.name === name) ?? refuse(`no daemon '${name}'`))
+  const all = [fibula(values.fibula?.split(' ') ?? LAUNCHER), ...OTHERS]
+  const duts = (values.dut ?? DEFAULT_DUTS).split(',').map((name) => all.find((dut) => dut.name === name) ?? refuse(`no daemon '${name}'`))
   return {
     scenarios: scenarios.length === 0 ? SCENARIOS : scenarios,
     duts,

@@ -45,8 +45,9 @@ export class RunningDut implements AsyncDisposable {
     this.#logs = logs
   }
 
-  get hasEnded(): boolean {
-    return this.#children.some((child) => child.exitCode !== null || child.signalCode !== null)
+  /** Rejects when one of its processes ends before it is told to. */
+  get failure(): Promise<never> {
+    return Promise.race(this.#children.map(failureOf))
   }
 
   /** The ends of its logs, for a message about a run that failed. */
@@ -76,6 +77,12 @@ export function startIn(
   child.on('error', () => {}) // no pid: the sessions will not come up, and the run says so
   closeSync(output)
   return { child, log }
+}
+
+function failureOf(child: ChildProcess): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    child.once('exit', (code, signal) => reject(new Error(`the daemon has ended: ${signal ?? `exit status ${code}`}`)))
+  })
 }
 
 async function endChild(child: ChildProcess): Promise<void> {

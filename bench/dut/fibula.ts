@@ -7,19 +7,24 @@ import { type Dut, type DutPeer, type DutSetup, firstLine, RunningDut, startIn }
 
 const NODE = 'dut'
 const API_VERSION = 'fibula.network/v1alpha1'
-export const LAUNCHER = fileURLToPath(new URL('../../bin/fibula', import.meta.url))
+/** What `make build` leaves. */
+export const LAUNCHER: readonly string[] = [fileURLToPath(new URL('../../bin/fibula', import.meta.url))]
 
-export const fibula: Dut = {
-  name: 'fibula',
-  version: () => firstLine(LAUNCHER, ['--version']),
-  start(setup) {
-    const store = join(setup.directory, 'store')
-    mkdirSync(store)
-    writeFileSync(join(store, 'bench.yaml'), fibulaManifests(setup))
-    const run = join(setup.directory, 'run')
-    const { child, log } = startIn(setup, 'fibula', [LAUNCHER, 'agent', '--node', NODE, '--store', `dir:${store}`, '--run-dir', run])
-    return Promise.resolve(new RunningDut([child], [log]))
-  },
+/** Fibula as started by this command (program, then arguments before `agent`). */
+export function fibula(command: readonly string[]): Dut {
+  const [program = '', ...args] = command
+  return {
+    name: 'fibula',
+    version: () => firstLine(program, [...args, '--version']),
+    start(setup) {
+      const store = join(setup.directory, 'store')
+      mkdirSync(store)
+      writeFileSync(join(store, 'bench.yaml'), fibulaManifests(setup))
+      const agent = ['agent', '--node', NODE, '--store', `dir:${store}`, '--run-dir', join(setup.directory, 'run')]
+      const { child, log } = startIn(setup, 'fibula', [...command, ...agent])
+      return Promise.resolve(new RunningDut([child], [log]))
+    },
+  }
 }
 
 /** Everything that is not needed to say who peers with whom stays at its default. */

@@ -64,7 +64,7 @@ async function inForwardBed(
   receiver.command({ kind: 'expect', capacity: prepared.prefixes, states: prepared.states })
   await receiver.next('expecting', SETUP_MS)
   await bed.startDut(dut, [from.peer, to.peer])
-  try {
+  const work = async (): Promise<Measurement> => {
     const atRest = await establish([feeder, receiver], bed.dutNamespace)
     feeder.command({ kind: 'feed' })
     const { firstByteMs, sentMs } = await feeder.next('fed', timeoutMs)
@@ -87,9 +87,11 @@ async function inForwardBed(
     const measureCost = (namespace: string): ReturnType<typeof costSince> =>
       costSince({ ...atRest, cpuSeconds: atRest.cpuSeconds + cost.cpuSeconds }, namespace)
     return await rest({ feeder, receiver, dutNamespace: bed.dutNamespace, changes: prepared.changes, tableMeasurement, measureCost })
-  } catch (error) {
-    const held = await receiver.report().catch(() => null)
-    const progress = held === null ? '' : `; the receiver holds ${held.holding.prefixes} of ${prepared.prefixes} prefixes`
-    throw bed.explained(new Error(`${(error as Error).message}${progress}`, { cause: error }))
   }
+  return await bed.measure(() =>
+    work().catch(async (error: Error) => {
+      const { holding } = await receiver.report()
+      throw new Error(`${error.message}; the receiver holds ${holding.prefixes} of ${prepared.prefixes} prefixes`, { cause: error })
+    }),
+  )
 }

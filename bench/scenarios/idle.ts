@@ -17,7 +17,7 @@ export async function measureIdle(dut: Dut, observeMs: number): Promise<Measurem
   await receiver.next('expecting', SETUP_MS)
   const startMs = machineMs()
   await bed.startDut(dut, [station.peer])
-  try {
+  return await bed.measure(async () => {
     receiver.command({ kind: 'connect' })
     await receiver.next('established', SETUP_MS)
     const seconds = (machineMs() - startMs) / 1000
@@ -33,7 +33,5 @@ export async function measureIdle(dut: Dut, observeMs: number): Promise<Measurem
       peakRssMiB: after.peakRssMiB,
       details: { rssAtRestMiB: after.rssMiB, idleCpuPercent, threads: after.threads },
     }
-  } catch (error) {
-    throw bed.explained(error)
-  }
+  })
 }

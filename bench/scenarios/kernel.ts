@@ -24,7 +24,7 @@ export async function measureKernel(dut: Dut, { prefixes, timeoutMs }: KernelOpt
   await using feeder = new ToolProcess(from.namespace, { role: 'feeder', local: from.local, family: 'IPv4Unicast', table, churn: null })
   const { updates } = await feeder.next('prepared', SETUP_MS)
   await bed.startDut(dut, [from.peer], { installRoutes: true })
-  try {
+  return await bed.measure(async () => {
     const atRest = await establish([feeder], bed.dutNamespace)
     const wanted = routesIn(bed) + prefixes
     feeder.command({ kind: 'feed' })
@@ -32,9 +32,7 @@ export async function measureKernel(dut: Dut, { prefixes, timeoutMs }: KernelOpt
     const atMs = await untilRoutes(bed, wanted, firstByteMs + timeoutMs)
     const cost = await costSince(atRest, bed.dutNamespace)
     return { ...cost, seconds: (atMs - firstByteMs) / 1000, details: { ...cost.details, prefixes, updatesIn: updates } }
-  } catch (error) {
-    throw bed.explained(error)
-  }
+  })
 }
 
 /** `ip -batch` of the same routes. */

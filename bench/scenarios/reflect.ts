@@ -21,7 +21,7 @@ export async function measureReflect(dut: Dut, { clients, prefixesEach, timeoutM
   })
   await tool.next('prepared', SETUP_MS)
   await bed.startDut(dut, peers, { reflect: true })
-  try {
+  const work = async (): Promise<Measurement> => {
     const atRest = await establish([tool], bed.dutNamespace)
     tool.command({ kind: 'feed' })
     const { firstByteMs } = await tool.next('fed', timeoutMs)
@@ -33,11 +33,13 @@ export async function measureReflect(dut: Dut, { clients, prefixesEach, timeoutM
       seconds: (atMs - firstByteMs) / 1000,
       details: { ...cost.details, deliveries: report.holding.prefixes, updatesOut: report.updates, toolCpuSeconds: report.cpuSeconds },
     }
-  } catch (error) {
-    const report = await tool.report().catch(() => null)
-    const wanted = clients * (clients - 1) * prefixesEach
-    throw bed.explained(
-      new Error(`${(error as Error).message}; ${report?.holding.prefixes ?? 0} of ${wanted} prefixes delivered`, { cause: error }),
-    )
   }
+  return await bed.measure(() =>
+    work().catch(async (error: Error) => {
+      const { holding } = await tool.report()
+      throw new Error(`${error.message}; ${holding.prefixes} of ${clients * (clients - 1) * prefixesEach} prefixes delivered`, {
+        cause: error,
+      })
+    }),
+  )
 }

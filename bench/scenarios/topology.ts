@@ -42,11 +42,16 @@ export class Bed implements AsyncDisposable {
     })
   }
 
-  /** `error` with what the daemon last said. */
-  explained(error: unknown): Error {
-    const words = this.#dut?.lastWords().trim() ?? ''
-    const ended = this.#dut?.hasEnded === true ? ' (the daemon has ended)' : ''
-    return new Error(`${(error as Error).message}${ended}${words === '' ? '' : `\n${words}`}`, { cause: error })
+  /** Does the work of a run, which fails as soon as the daemon ends; a failure comes with what the daemon last said. */
+  async measure<T>(work: () => Promise<T>): Promise<T> {
+    const working = work()
+    working.catch(() => {}) // when the daemon has ended first, what becomes of the work does not matter
+    try {
+      return await Promise.race([working, ...(this.#dut === null ? [] : [this.#dut.failure])])
+    } catch (error) {
+      const words = this.#dut?.lastWords().trim() ?? ''
+      throw new Error(`${(error as Error).message}${words === '' ? '' : `\n${words}`}`, { cause: error })
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

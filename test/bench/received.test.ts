@@ -27,6 +27,15 @@ describe('PrefixTable', () => {
     expect(table.size).toBe(slots.size)
   })
 
+  test('prefixes that differ in length only do not share a slot when they crowd one another', () => {
+    const table = new PrefixTable('IPv4Unicast', 10)
+    const octets = new Uint8Array(4)
+    const lengths = Array.from({ length: 14 }, (_, bits) => bits)
+    const slots = lengths.map((bits) => table.slotOf(octets, 0, bits))
+    expect(new Set(slots).size).toBe(14)
+    expect(lengths.toReversed().map((bits) => table.slotOf(octets, 0, bits))).toEqual(slots.toReversed())
+  })
+
   test('octets after the prefix do not matter', () => {
     const table = new PrefixTable('IPv6Unicast', 100)
     const slot = table.slotOf(Uint8Array.of(0x2a, 0, 0, 0, 0, 1, 99, 99), 0, 48)

@@ -254,8 +254,9 @@ export class DirectoryStore implements Store {
     const { kind, metadata } = object
     return this.#locked(options.signal, async (lease) => {
       await change(await this.#current(kind, metadata, options.readUser), lease)
-      const written = await this.#current(kind, metadata, options.readUser)
-      return required(written, kind, metadata) as ResourceOf<K> // the caller's K is the object's kind
+      if (!isStateKind(kind) && options.readUser) await this.#scanUser(false)
+      this.#publish([toIdentity(kind, metadata)])
+      return required(this.#feed.get(kind, metadata), kind, metadata) as ResourceOf<K> // the caller's K is the object's kind
     })
   }
 

@@ -12,7 +12,7 @@ import { frr } from './dut/frr.ts'
 import { gobgp } from './dut/gobgp.ts'
 import { type MachineFacts, machineFacts } from './machine.ts'
 import { removeLeftovers } from './namespaces.ts'
-import { type CaseResult, judge, type Run, ratiosOf, renderCase, summarize } from './report.ts'
+import { type CaseResult, judge, type Run, ratiosOf, renderCase, SUBJECT, summarize } from './report.ts'
 
 const OTHERS: readonly Dut[] = [bird, gobgp, frr]
 const DEFAULT_DUTS = 'fibula,bird,gobgp'
@@ -112,6 +112,9 @@ async function main(): Promise<number> {
   if (leftovers.length > 0) console.log(`removed what an earlier run left: ${leftovers.join(', ')}`)
   const machine = await machineFacts(settings.duts)
   const duts = settings.duts.filter(({ name }) => machine.versions[name] !== 'not installed')
+  if (settings.duts.some(({ name }) => name === SUBJECT) && !duts.some(({ name }) => name === SUBJECT)) {
+    throw new Error("Fibula does not start: 'make build' first, or look at what 'bin/fibula --version' says")
+  }
   console.log(describe(machine))
   const results: CaseResult[] = []
   for (const scenario of settings.scenarios) {

@@ -195,7 +195,6 @@ export class RouteSyncer implements Disposable {
   }
 
   #sync(): void {
-    this.#backend.drain(this.#listener)
     for (let pass = 0; pass < PASSES; pass++) {
       if (this.#isInDoubt() && this.#clock.nowMs() >= this.#mayReadBackAtMs()) this.#readBack()
       this.#planLocal()

@@ -247,6 +247,27 @@ describe('drift', () => {
     expect(ours(kernel)).toEqual([])
   })
 
+  test('a second route of ours beside the right one is found by its event, and swept', () => {
+    const { kernel, syncer, clock } = setUp()
+    syncer.allowSweep()
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    kernel.foreign('append', left(A, HOPS_B))
+    syncer.poll()
+    clock.advance(2000)
+    expect(ours(kernel)).toEqual([`${A} 10.0.0.2`])
+  })
+
+  test('one next hop of several that somebody removes is back', () => {
+    const { kernel, syncer, clock } = setUp()
+    const hops = [via('fd00::2', ETH0), via('fd01::2', ETH1)]
+    syncer.applyBatch(fibBatch({ '2001:db8::/32': 1 }, { 1: hops }))
+    clock.advance(1000)
+    kernel.removeNextHop(isOurs, 'fd00::2')
+    expect(ours(kernel)).toEqual(['2001:db8::/32 fd01::2'])
+    syncer.poll()
+    expect(ours(kernel)).toEqual(['2001:db8::/32 fd00::2,fd01::2'])
+  })
+
   test('lost events lead to a read-back', () => {
     const { kernel, syncer, clock } = setUp()
     syncer.applyBatch(fibBatch({ [A]: 1, [B]: 1 }, { 1: HOPS_A }))
@@ -317,6 +338,25 @@ describe('routes of others', () => {
     expect(syncer.counts()).toMatchObject({ shadowed: 1, inKernel: 1 })
   })
 
+  test('one that no event told of is found by the EEXIST of ours, long before the next planned read-back', () => {
+    const { kernel, syncer, clock } = setUp()
+    syncer.resync()
+    kernel.foreign('add', foreign(A, 179), { silently: true })
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    clock.advance(300)
+    expect(states(syncer)).toEqual({ [A]: 'shadowed' })
+  })
+
+  test('one that loses one next hop of several still shadows ours', () => {
+    const { kernel, syncer, clock } = setUp()
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    clock.advance(1000)
+    kernel.foreign('add', { ...foreign(A, 100), body: unicast(BOTH, null) })
+    kernel.removeNextHop((route) => route.protocol === 4, '10.0.0.2')
+    syncer.poll()
+    expect(syncer.status(A)).toMatchObject([{ state: 'shadowed', detail: 'static route via 10.0.1.2 on eth1, metric 100 wins' }])
+  })
+
   test('one with a worse metric is of no concern', () => {
     const { kernel, syncer } = setUp()
     kernel.foreign('add', foreign(A, 1024))
@@ -331,6 +371,18 @@ describe('routes of others', () => {
     syncer.applyBatch(fibBatch({ [A]: 2 }, { 2: HOPS_B }))
     expect(kernel.routes.filter(({ prefix }) => formatPrefix(prefix) === A).map(({ protocol }) => protocol)).toEqual([4])
     expect(states(syncer)).toEqual({ [A]: 'shadowed' })
+  })
+
+  test('one that takes the place of ours while we write others is seen before its turn comes', () => {
+    const { kernel, syncer } = setUp()
+    const many = Array.from({ length: 5000 }, (_, n) => `100.64.${n >> 8}.${n & 255}/32`)
+    const last = many.at(-1) ?? ''
+    const all = (set: number) => Object.fromEntries(many.map((prefix) => [prefix, set]))
+    syncer.applyBatch(fibBatch(all(1), { 1: HOPS_A }))
+    kernel.duringWrite = () => kernel.foreign('replace', foreign(last, 179))
+    syncer.applyBatch(fibBatch(all(2), { 2: HOPS_B }))
+    expect(kernel.routes.filter(({ protocol }) => protocol === 4)).toHaveLength(1)
+    expect(syncer.status(last)).toMatchObject([{ state: 'shadowed' }])
   })
 
   test('one that comes in while we write is found by its EEXIST', () => {
@@ -375,6 +427,27 @@ describe('failures', () => {
     clock.advance(60_000)
     expect(states(syncer)).toEqual({ [A]: 'inSync', [B]: 'inSync' })
     expect(syncer.counts()).toMatchObject({ failed: 0 })
+  })
+
+  const connected: KernelRoute = {
+    ...foreign('172.16.0.0/16', 0, 2),
+    body: unicast([{ gateway: null, interfaceIndex: ETH0, onlink: false }], null),
+  }
+  test.each<[string, (kernel: FakeKernel) => void]>([
+    ['a link comes up', (kernel) => kernel.setLink({ index: 9, name: 'eth9', isUp: true, isRunning: true })],
+    ['an address becomes usable', (kernel) => kernel.addAddress('10.0.0.77/24', ETH0, true)],
+    ['a connected route appears', (kernel) => kernel.foreign('add', connected)],
+  ])('what failed is tried at once when %s', (_what, happen) => {
+    const { kernel, syncer, clock } = setUp()
+    kernel.addAddress('10.0.0.77/24', ETH0, false)
+    kernel.refuse.set(A, { code: 'ENETUNREACH', text: 'Nexthop has invalid gateway' })
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    clock.advance(45_000)
+    kernel.refuse.clear()
+    expect(ours(kernel)).toEqual([])
+    happen(kernel)
+    syncer.poll()
+    expect(ours(kernel)).toEqual([`${A} 10.0.0.2`])
   })
 
   test('a removal that is refused is not tried again in the same breath', () => {

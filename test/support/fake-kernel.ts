@@ -27,7 +27,7 @@ import {
   type WriteFailure,
   type WriteOutcome,
 } from '../../src/routes/backend.ts'
-import { BLACKHOLE, type KernelRoute, OUR_PROTOCOL, type RouteBody } from '../../src/routes/route.ts'
+import { BLACKHOLE, type KernelRoute, type NextHop, OUR_PROTOCOL, type RouteBody } from '../../src/routes/route.ts'
 
 type Refusal = { readonly code: string; readonly text: string }
 const RTPROT_KERNEL = 2
@@ -125,12 +125,12 @@ export class FakeKernel implements RouteBackend {
   [Symbol.dispose](): void {}
 
   /** What another program does: `ip route add|replace|append`. */
-  foreign(verb: 'add' | 'replace' | 'append', route: KernelRoute): void {
+  foreign(verb: 'add' | 'replace' | 'append', route: KernelRoute, { silently = false } = {}): void {
     const same = this.#routes.findIndex((other) => sameKey(other, route))
     if (verb === 'add' && same >= 0) throw new Error('File exists')
     if (verb === 'replace' && same >= 0) this.#routes[same] = route
     else this.#routes.push(route)
-    this.#tellRoute(route, verb === 'append' ? 'appended' : verb === 'replace' && same >= 0 ? 'replaced' : 'added')
+    if (!silently) this.#tellRoute(route, verb === 'append' ? 'appended' : verb === 'replace' && same >= 0 ? 'replaced' : 'added')
   }
 
   /** Another program removes whatever the predicate picks. `silently`: without an event. */
@@ -139,6 +139,17 @@ export class FakeKernel implements RouteBackend {
     this.#routes = this.#routes.filter((route) => !pick(route))
     if (!silently) for (const route of gone) this.#tellRoute(route, 'removed')
     return gone.length
+  }
+
+  /** Another program removes one next hop of several: the event tells of that one only, as IPv6 does. */
+  removeNextHop(pick: (route: KernelRoute) => boolean, gateway: string): void {
+    for (const [at, route] of this.#routes.entries()) {
+      if (!pick(route) || route.body.kind !== 'unicast') continue
+      const { nextHops } = route.body
+      const isGone = (hop: NextHop): boolean => hop.gateway === ip(gateway)
+      this.#routes[at] = { ...route, body: { ...route.body, nextHops: nextHops.filter((hop) => !isGone(hop)) } }
+      this.#tellRoute({ ...route, body: { ...route.body, nextHops: nextHops.filter(isGone) } }, 'removed')
+    }
   }
 
   setLink(link: HostLink): void {

@@ -1,7 +1,7 @@
 // Whole peers joined by memory under a fake clock, and a raw peer that says what a test tells it to.
 import { routerId } from '../../../src/bgp/attributes.ts'
 import { type Negotiated, Peer, type PeerSettings, type SessionEnd } from '../../../src/bgp/peer.ts'
-import type { AcceptedPeer, Connection, Listener } from '../../../src/bgp/transport.ts'
+import type { AcceptedPeer, Connection, ConnectionHandler, Listener } from '../../../src/bgp/transport.ts'
 import {
   type Capability,
   decodeMessage,

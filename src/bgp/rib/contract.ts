@@ -60,7 +60,15 @@ export type RibSession = Pick<
 export type PrefixCounts = { readonly received: number; readonly accepted: number; readonly advertised: number; readonly stale: number }
 
 /** For metrics. */
-export type TableSizes = { readonly prefixes: number; readonly paths: number; readonly fibRoutes: number }
+export type TableSizes = {
+  readonly prefixes: number
+  readonly paths: number
+  readonly fibRoutes: number
+  /** Distinct sets of path attributes, of both families together. */
+  readonly attributeSets: number
+  /** Groups of peers that are told the same. */
+  readonly updateGroups: number
+}
 
 /** Where the tables put what they decided. Called only from within `flush`, except `wake`. */
 export interface RibSink {

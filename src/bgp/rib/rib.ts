@@ -75,6 +75,8 @@ export class Rib {
   #rangesKey = 0
   #host: HostView | null = null
   #recursionRounds = 0
+  /** The speaker has been told to call `flush`, and has not yet been told that all is done. */
+  #isAwake = false
 
   constructor(config: RibConfig, sink: RibSink) {
     this.#sink = sink
@@ -99,6 +101,7 @@ export class Rib {
 
   /** The whole truth; finds out for itself what changed. */
   configure(config: RibConfig): void {
+    this.#wake()
     const before = this.#config
     this.#config = config
     const decides = (each: RibConfig): string => JSON.stringify([each.maximumPaths, each.multipathAsPathRelax, each.installRoutes])
@@ -112,6 +115,7 @@ export class Rib {
 
   /** The prefixes we originate: the whole truth. */
   setOriginated(originated: readonly OriginatedPrefix[]): void {
+    this.#wake()
     this.#recursionRounds = 0
     const wanted = new Map<PrefixKey, Originated>()
     for (const each of originated) {
@@ -126,6 +130,7 @@ export class Rib {
 
   /** Replaces what was known before. Until the first call no next hop resolves (unless `resolveAll`). */
   setHostNetwork(network: HostNetwork): void {
+    this.#wake()
     this.#recursionRounds = 0
     this.#host = new HostView(network)
     this.#touchNextHops(this.#resolver.setHost(this.#host, this.#config.resolveAll))
@@ -146,6 +151,7 @@ export class Rib {
   }
 
   configurePeer(id: PeerId, config: RibPeerConfig): void {
+    this.#wake()
     const peer = this.#peer(id)
     if (peer.config.address !== config.address) {
       this.#countAddress(peer.config.address, -1)
@@ -160,6 +166,7 @@ export class Rib {
 
   /** Forgets the peer and everything it sent. */
   removePeer(id: PeerId): void {
+    this.#wake()
     const peer = this.#peer(id)
     this.sessionDown(id)
     for (const family of FAMILIES) this.clear(id, family)
@@ -172,6 +179,7 @@ export class Rib {
 
   /** The session is established: starts sending to the peer. What is still there of it from before stays as it is. */
   sessionUp(id: PeerId, session: RibSession): void {
+    this.#wake()
     const peer = this.#peer(id)
     if (peer.session !== null) this.sessionDown(id)
     peer.session = session
@@ -183,6 +191,7 @@ export class Rib {
 
   /** Nothing more is sent. What the peer sent stays until `markStale` or `clear`. */
   sessionDown(id: PeerId): void {
+    this.#wake()
     const peer = this.#peer(id)
     peer.session = null
     this.#blocked.delete(id)
@@ -192,6 +201,7 @@ export class Rib {
 
   /** `deliver` may be called again for this peer. */
   writable(id: PeerId): void {
+    this.#wake()
     this.#blocked.delete(id)
   }
 
@@ -199,6 +209,7 @@ export class Rib {
 
   /** Applies withdrawals, then announcements (RFC 4271 §4.3). Look at `counts` afterwards for max-prefix. */
   applyUpdate(id: PeerId, update: UpdateMessage): void {
+    this.#wake()
     const peer = this.#peer(id)
     this.#recursionRounds = 0
     for (const run of update.withdrawn) this.#tables[run.family].withdraw(id, peer.families[run.family].arrivals, run)
@@ -217,6 +228,7 @@ export class Rib {
 
   /** What is there becomes stale; what was stale already goes (RFC 4724 §4.2). */
   markStale(id: PeerId, family: Family): void {
+    this.#wake()
     const { arrivals } = this.#peer(id).families[family]
     this.#makeRoomForEpoch(id, family)
     arrivals.markStale()
@@ -225,6 +237,7 @@ export class Rib {
 
   /** What is stale becomes long-lived stale, or goes with NO_LLGR (RFC 9494 §4.2). */
   startLongLived(id: PeerId, family: Family): void {
+    this.#wake()
     const { arrivals } = this.#peer(id).families[family]
     arrivals.longLived = true
     this.#jobs.add(this.#tables[family], 'longLived', [id], (tables, path) => this.#makeLongLived(tables, path))
@@ -232,11 +245,13 @@ export class Rib {
 
   /** What is still stale goes: End-of-RIB came, or a timer ran out. */
   sweepStale(id: PeerId, family: Family): void {
+    this.#wake()
     this.#peer(id).families[family].arrivals.condemnStale()
     this.#sweep(id, family)
   }
 
   clear(id: PeerId, family: Family): void {
+    this.#wake()
     this.#makeRoomForEpoch(id, family)
     this.#peer(id).families[family].arrivals.condemnAll()
     this.#sweep(id, family)
@@ -249,12 +264,14 @@ export class Rib {
   }
 
   endRefresh(id: PeerId, family: Family): void {
+    this.#wake()
     this.#peer(id).families[family].arrivals.endRefresh()
     this.#sweep(id, family)
   }
 
   /** The peer asks for our table again (RFC 2918 §4); `RibSink.tableSent` tells when it has been sent. */
   refresh(id: PeerId, family: Family): void {
+    this.#wake()
     const peer = this.#peer(id)
     const { told } = peer.families[family]
     if (told === null) return
@@ -266,6 +283,7 @@ export class Rib {
 
   /** While paused, nothing is selected, installed or sent in that family (RFC 4724 §4.1). Changes are only collected. */
   setPaused(family: Family, paused: boolean): void {
+    this.#wake()
     if (paused) this.#paused.add(family)
     else this.#paused.delete(family)
   }
@@ -278,7 +296,8 @@ export class Rib {
     this.#followRecursion()
     this.#reportTables()
     this.#attributes.reap()
-    return this.#hasWork()
+    this.#isAwake = this.#hasWork()
+    return this.#isAwake
   }
 
   // looking
@@ -297,8 +316,9 @@ export class Rib {
   }
 
   sizes(family: Family): TableSizes {
-    const { prefixes, paths, fib } = this.#tables[family]
-    return { prefixes: prefixes.count, paths: paths.count, fibRoutes: fib.routes }
+    const { prefixes, paths, fib, groups } = this.#tables[family]
+    const attributeSets = this.#attributes.count
+    return { prefixes: prefixes.count, paths: paths.count, fibRoutes: fib.routes, attributeSets, updateGroups: groups.size }
   }
 
   // configuration
@@ -534,7 +554,7 @@ export class Rib {
       this.#peers[peer.id] = null
       this.#columns.remove(peer.id)
       this.#freePeers.push(peer.id)
-      for (const group of this.#groups()) group.outcomes.clear() // keyed by peers' numbers
+      for (const group of this.#groups()) group.invalidate() // keyed by peers' numbers
     }
     this.#resolver.retain(this.#columns.scopesInUse())
   }
@@ -659,6 +679,12 @@ export class Rib {
       }
       if (!isWaiting) this.#reporting.delete(peer)
     }
+  }
+
+  #wake(): void {
+    if (this.#isAwake) return
+    this.#isAwake = true
+    this.#sink.wake()
   }
 
   #hasWork(): boolean {

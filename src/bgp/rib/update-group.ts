@@ -80,10 +80,6 @@ export class UpdateGroup {
     return this.#out
   }
 
-  get outcomes(): OutcomeCache {
-    return this.#outcomes
-  }
-
   get members(): ReadonlyMap<number, Member> {
     return this.#members
   }

@@ -20,15 +20,18 @@ const RACY_MS = 1000
 export class UserFolder {
   readonly #path: string
   readonly #wallMs: () => number
+  readonly #patienceMs: number
   #files = new Map<string, KnownFile>()
   readonly #unsettledSinceMs = new Map<string, number>()
   #objects: ReadonlyMap<string, UserObject> = new Map()
   #claims: ReadonlyMap<string, Claim> = new Map()
   #problems: readonly StoreProblem[] = []
 
-  constructor(path: string, wallMs: () => number) {
+  /** A file that has not come to rest for `patienceMs` is read all the same. */
+  constructor(path: string, wallMs: () => number, patienceMs: number = LONGEST_UNSETTLED_MS) {
     this.#path = path
     this.#wallMs = wallMs
+    this.#patienceMs = patienceMs
   }
 
   /** By `formatIdentity`. */
@@ -127,12 +130,11 @@ export class UserFolder {
 
   #isUnsettled(name: string, signature: FileSignature, known: KnownFile | undefined): boolean {
     if (known !== undefined && sameSignature(signature, known.signature)) return false // read before; young is not changed
-    const ageMs = this.#ageMs(signature)
-    if (ageMs >= SETTLE_MS || ageMs < 0) return false
+    if (Math.abs(this.#ageMs(signature)) >= SETTLE_MS) return false // far in the future: the clock was set back
     const nowMs = this.#wallMs()
     const sinceMs = this.#unsettledSinceMs.get(name) ?? nowMs
     this.#unsettledSinceMs.set(name, sinceMs)
-    return nowMs - sinceMs < LONGEST_UNSETTLED_MS
+    return nowMs - sinceMs < this.#patienceMs
   }
 
   #ageMs({ changedMs }: FileSignature): number {

@@ -1,5 +1,4 @@
-// What we offer in OPEN and what follows from both OPENs. Pure. The session asks `checkOpen` first whether the peer's OPEN is
-// acceptable at all; here only what cannot work together is refused.
+// What we offer in OPEN, and what follows from both OPENs. Pure.
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Asn, IpAddress } from '../net/index.ts'
 import { AFI, FAMILIES, type Family, familyFromCodes, SAFI_UNICAST } from './family.ts'
@@ -7,8 +6,10 @@ import { agreedHoldSeconds, agreedKeepaliveSeconds } from './fsm/index.ts'
 import { ERROR, OPEN_ERROR } from './iana.ts'
 import type { Negotiated, PeerSettings } from './peer-types.ts'
 import {
-  type AcceptedOpen,
   type Capability,
+  checkOpen,
+  createDecodeContext,
+  type DecodeContext,
   encodeCapability,
   familiesOfOpen,
   type MessageError,
@@ -73,15 +74,21 @@ export function openMessage(settings: PeerSettings, capabilities: readonly Capab
   return { kind: 'open', myAs: myAsField(localAsnOf(settings)), holdTimeSeconds, routerId, capabilities }
 }
 
-type BothOpens = {
-  readonly ours: OpenMessage
-  readonly theirs: OpenMessage
-  readonly accepted: AcceptedOpen
-  readonly localAddress: IpAddress
-}
+type BothOpens = { readonly ours: OpenMessage; readonly theirs: OpenMessage; readonly localAddress: IpAddress }
 
-/** The session that both OPENs make. The error is the OPEN error to send: there is no family in common. */
-export function negotiate(settings: PeerSettings, { ours, theirs, accepted, localAddress }: BothOpens): Result<Negotiated, MessageError> {
+/**
+ * The session that both OPENs make. The error is the OPEN error to send: theirs is not acceptable from this peer (RFC 4271 §6.2),
+ * or there is no family in common.
+ */
+export function negotiate(settings: PeerSettings, { ours, theirs, localAddress }: BothOpens): Result<Negotiated, MessageError> {
+  const accepted = checkOpen(theirs, {
+    localAsn: localAsnOf(settings),
+    localRouterId: settings.routerId,
+    peerAsn: settings.asn,
+    role: isInternal(settings) ? null : settings.role,
+  })
+  if (!accepted.ok) return accepted
+  const { peerType, peerAsn, routerId } = accepted.value
   const ourFamilies = familiesOfOpen(ours).filter((family) => settings.families.includes(family))
   const theirFamilies = familiesOfOpen(theirs)
   const families = ourFamilies.filter((family) => theirFamilies.includes(family))
@@ -90,9 +97,9 @@ export function negotiate(settings: PeerSettings, { ours, theirs, accepted, loca
   const holdTimeSeconds = agreedHoldSeconds(ours.holdTimeSeconds, theirs.holdTimeSeconds)
   const gracefulRestart = gracefulRestartOf(ours, theirs, families)
   return ok({
-    peerType: accepted.peerType,
-    remoteAsn: accepted.peerAsn,
-    remoteRouterId: accepted.routerId,
+    peerType,
+    remoteAsn: peerAsn,
+    remoteRouterId: routerId,
     localAddress,
     holdTimeSeconds,
     keepaliveSeconds: agreedKeepaliveSeconds(settings.keepaliveTimeSeconds, holdTimeSeconds),
@@ -104,10 +111,25 @@ export function negotiate(settings: PeerSettings, { ours, theirs, accepted, loca
     addPathSend: families.filter((family) => addPathOf(ours, family).send && addPathOf(theirs, family).receive),
     addPathReceive: families.filter((family) => addPathOf(ours, family).receive && addPathOf(theirs, family).send),
     extendedNextHop: families.includes('IPv4Unicast') && hasIpv4OverIpv6(ours) && hasIpv4OverIpv6(theirs),
-    role: accepted.peerType === 'eBGP' ? settings.role : null,
+    role: peerType === 'eBGP' ? settings.role : null,
     gracefulRestart,
     longLived: gracefulRestart === null ? [] : longLivedOf(ours, theirs, families), // RFC 9494 §3.1: not without RFC 4724
     capabilities: { offered: ours.capabilities, received: theirs.capabilities },
+  })
+}
+
+/** How what the peer sends is read from now on. */
+export function decodeContextOf(settings: PeerSettings, negotiated: Negotiated): DecodeContext {
+  return createDecodeContext({
+    peerType: negotiated.peerType,
+    localAsn: localAsnOf(settings),
+    peerAsn: negotiated.remoteAsn,
+    enforceFirstAs: settings.enforceFirstAs && settings.role !== 'RouteServerClient', // a route server leaves itself out of the path
+    fourOctetAs: negotiated.fourOctetAs,
+    extendedMessage: negotiated.capabilities.offered.some(({ kind }) => kind === 'extendedMessage'), // who offers it must accept it (RFC 8654 §4)
+    families: new Set(negotiated.families),
+    addPathReceive: new Set(negotiated.addPathReceive),
+    extendedNextHop: negotiated.extendedNextHop,
   })
 }
 

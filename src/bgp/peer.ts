@@ -4,15 +4,17 @@ import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { formatIp, ipv4 } from '../net/index.ts'
 import { afterRejection, type Fallback, FULL_OFFER, withFallback } from './fallback.ts'
-import { type Damping, type IdleCause, idleHold, type OtherConnection, resolveCollision, UNDAMPED } from './fsm/index.ts'
+import { type IdleCause, type OtherConnection, resolveCollision } from './fsm/index.ts'
 import { CEASE, ERROR } from './iana.ts'
 import { MalformedLog } from './malformed-log.ts'
 import { noMessages } from './message-counts.ts'
 import { localAsnOf, offeredCapabilities } from './negotiate.ts'
 import { changeOf, hopLimitOf, userTimeoutMsOf } from './peer-change.ts'
 import type { ConfigureOutcome, FsmStateName, PeerObserver, PeerSessionStatus, PeerSettings, StopReason } from './peer-types.ts'
+import { Rest } from './rest.ts'
 import { retains } from './retention.ts'
-import { Session, type SessionOver, type SessionOwner } from './session.ts'
+import { Session } from './session.ts'
+import type { SessionOver, SessionOwner } from './session-owner.ts'
 import { planStop, type StopPlan } from './stop-plan.ts'
 import type { AcceptedPeer, Connection, Transport } from './transport.ts'
 import type { Capability, RouteRefreshMessage, UpdateMessage } from './wire/index.ts'
@@ -47,6 +49,7 @@ export class Peer implements Disposable, SessionOwner {
   readonly received = noMessages()
   readonly #deps: PeerDependencies
   readonly #malformed: MalformedLog
+  readonly #rest: Rest
   /** Connections on their way down, with last words still to deliver. */
   readonly #closing = new Set<Connection>()
   #settings: PeerSettings
@@ -55,10 +58,7 @@ export class Peer implements Disposable, SessionOwner {
   #established: Session | null = null
   #outgoing: Session | null = null
   #incoming: Session | null = null
-  #damping: Damping = UNDAMPED
   #fallback: Fallback = FULL_OFFER
-  /** The idle hold time, or the pause after too many prefixes; while it lasts nothing is dialled. */
-  #rest: { readonly kind: 'idleHold' | 'maxPrefixes'; readonly admitsIncoming: boolean; readonly timer: Disposable | null } | null = null
   /** A stop is being performed: what follows is decided there. */
   #isStopping = false
   #drainWaiters: (() => void)[] = []
@@ -71,6 +71,7 @@ export class Peer implements Disposable, SessionOwner {
     this.#settings = settings
     this.#sinceMs = deps.clock.wallMs()
     this.#malformed = new MalformedLog(deps.clock, deps.log)
+    this.#rest = new Rest(deps, () => this.#begin('idleHold'))
   }
 
   get settings(): PeerSettings {
@@ -99,7 +100,7 @@ export class Peer implements Disposable, SessionOwner {
     this.#settings = settings
     for (const session of this.#sessions()) session.refreshDecoding()
     const limitsChanged = JSON.stringify(before.maxPrefixes) !== JSON.stringify(settings.maxPrefixes)
-    const isToStart = (before.shutdown !== null && !isShutDown) || (this.#rest?.kind === 'maxPrefixes' && limitsChanged)
+    const isToStart = (before.shutdown !== null && !isShutDown) || (this.#rest.isForTooManyPrefixes && limitsChanged)
     if (isToStart) this.#startAfresh()
     else if (before.passive !== settings.passive && this.#established === null) this.#redial()
     return 'applied'
@@ -109,7 +110,7 @@ export class Peer implements Disposable, SessionOwner {
   start(): void {
     if (this.#isDisposed) return
     this.#isStarted = true
-    this.#endRest()
+    this.#rest.end()
     this.#begin('start')
   }
 
@@ -121,7 +122,6 @@ export class Peer implements Disposable, SessionOwner {
     if (this.#isDisposed) return
     const plan = planStop(reason, this.#hasNotificationRestart())
     const establishedForMs = this.#establishedForMs(this.#established)
-    const hadSession = this.#sessions().length > 0
     switch (plan.next) {
       case 'stay':
         this.#isStarted = false
@@ -129,15 +129,15 @@ export class Peer implements Disposable, SessionOwner {
         return
       case 'rest':
         this.#stop(plan)
-        this.#restAfterTooMany()
+        this.#rest.afterTooManyPrefixes(this.#settings.maxPrefixes?.restartAfterSeconds ?? null)
         return
       case 'retry':
         this.#stop(plan)
-        if (hadSession) this.#restAfter({ kind: 'expectedBack' })
+        this.#restAfter({ kind: 'expectedBack' })
         return
       case 'damped':
         this.#stop(plan)
-        if (hadSession) this.#restAfter({ kind: 'failed', establishedForMs })
+        this.#restAfter({ kind: 'failed', establishedForMs })
         return
     }
   }
@@ -147,9 +147,9 @@ export class Peer implements Disposable, SessionOwner {
    * that has not become a session: the peer has given that up.
    */
   accept(connection: Connection): boolean {
-    if (!this.#mayRun() || this.#rest?.admitsIncoming === false) return false
+    if (!this.#mayRun() || !this.#rest.admitsIncoming) return false
     this.#incoming?.dispatch({ kind: 'openCollisionDump' }, { reason: 'the peer has opened a newer connection' })
-    const session = new Session(this.#deps, this, 'incoming', this.#damping.connectRetryCounter)
+    const session = new Session(this.#deps, this, 'incoming', this.#rest.connectRetryCounter)
     this.#incoming = session
     session.takeOver(connection)
     return true
@@ -248,7 +248,7 @@ export class Peer implements Disposable, SessionOwner {
     if (negotiated === null) return
     this.#forget(session)
     this.#established = session
-    this.#endRest()
+    this.#rest.end()
     if (this.#outgoing?.state === 'Connect' || this.#outgoing?.state === 'Active') this.#silence(this.#outgoing)
     this.#sinceMs = this.#deps.clock.wallMs()
     this.#establishedCount++
@@ -295,8 +295,8 @@ export class Peer implements Disposable, SessionOwner {
     } else if (end.received !== null) this.#fallBack(session, end.received)
     if (!isCollision && (wasEstablished || this.#established === null)) this.#noteError(end.reason)
     if (!this.#isStopping && this.#established === null) {
-      if (isCollision) this.#restUnlessBusy()
-      else this.#restAfter(idleCause(end, retain, establishedForMs))
+      if (!isCollision) this.#restAfter(idleCause(end, retain, establishedForMs))
+      else if (this.#sessions().length === 0) this.#restAfter({ kind: 'expectedBack' })
     }
     if (wasEstablished) this.#deps.observer.ended({ reason: end.reason, notification: end.notification, retain })
   }
@@ -313,7 +313,7 @@ export class Peer implements Disposable, SessionOwner {
   // trying
 
   #mayRun(): boolean {
-    return this.#isStarted && !this.#isDisposed && this.#settings.shutdown === null && this.#rest?.kind !== 'maxPrefixes'
+    return this.#isStarted && !this.#isDisposed && this.#settings.shutdown === null && !this.#rest.isForTooManyPrefixes
   }
 
   #sessions(): readonly Session[] {
@@ -323,67 +323,32 @@ export class Peer implements Disposable, SessionOwner {
   /** Starts the outgoing machine, unless there is something going on already. */
   #begin(on: 'start' | 'idleHold'): void {
     if (!this.#mayRun() || this.#sessions().length > 0) return
-    const session = new Session(this.#deps, this, 'outgoing', this.#damping.connectRetryCounter)
+    const session = new Session(this.#deps, this, 'outgoing', this.#rest.connectRetryCounter)
     this.#outgoing = session
     if (on === 'idleHold') session.dispatch({ kind: 'idleHoldTimerExpired' })
     else session.dispatch({ kind: this.#settings.passive ? 'automaticStartPassive' : 'automaticStart' })
   }
 
-  /** A person has changed something: what went wrong before is no reason to wait. */
   #startAfresh(): void {
-    this.#damping = UNDAMPED
     this.#fallback = FULL_OFFER
-    this.#endRest()
+    this.#rest.forgive()
     this.#begin('start')
   }
 
   #redial(): void {
     if (this.#outgoing !== null) this.#silence(this.#outgoing)
-    this.#endRest()
+    this.#rest.end()
     this.#begin('start')
   }
 
   #restAfter(cause: IdleCause): void {
-    const hold = idleHold(this.#damping, cause, this.#settings.connectRetrySeconds, this.#deps.random())
-    this.#damping = hold.damping
-    this.#beginRest(hold.delayMs, hold.admitsIncoming)
-  }
-
-  #restUnlessBusy(): void {
-    if (this.#sessions().length === 0) this.#restAfter({ kind: 'expectedBack' })
-  }
-
-  #beginRest(delayMs: number, admitsIncoming: boolean): void {
-    this.#endRest()
-    if (!this.#mayRun()) return
-    const timer = this.#deps.clock.after(delayMs, () => {
-      this.#rest = null
-      this.#begin('idleHold')
-    })
-    this.#rest = { kind: 'idleHold', admitsIncoming, timer }
-  }
-
-  /** RFC 4486 §4: down until the restart timer fires, or for good. */
-  #restAfterTooMany(): void {
-    const seconds = this.#settings.maxPrefixes?.restartAfterSeconds ?? null
-    this.#endRest()
-    const resume = (): void => {
-      this.#rest = null
-      this.#begin('idleHold')
-    }
-    const timer = seconds === null ? null : this.#deps.clock.after(seconds * 1_000, resume)
-    this.#rest = { kind: 'maxPrefixes', admitsIncoming: false, timer }
-  }
-
-  #endRest(): void {
-    this.#rest?.timer?.[Symbol.dispose]()
-    this.#rest = null
+    if (this.#mayRun()) this.#rest.after(cause, this.#settings.connectRetrySeconds)
   }
 
   // ending
 
   #stop(plan: StopPlan): void {
-    this.#endRest()
+    this.#rest.end()
     this.#isStopping = true
     try {
       for (const session of this.#sessions()) {

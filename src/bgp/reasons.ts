@@ -1,6 +1,7 @@
 // Why something failed, in words for the person who has to repair it.
 import { formatIp } from '../net/index.ts'
-import type { PeerSettings } from './peer-types.ts'
+import type { Event } from './fsm/index.ts'
+import type { FsmStateName, PeerSettings } from './peer-types.ts'
 import type { CloseReason } from './transport.ts'
 
 type Target = Pick<PeerSettings, 'address' | 'interface' | 'port' | 'password' | 'sourceAddress'>
@@ -59,5 +60,23 @@ export function connectionLost(phase: 'OpenSent' | 'OpenConfirm' | 'Established'
       }
       if (reason.code === 'ETIMEDOUT') return 'the peer stopped acknowledging what we send (TCP timeout)'
       return `connection failed: ${reason.message}`
+  }
+}
+
+/** For events that carry no reason of their own: messages that are fine in themselves, but not now. */
+export function unexpected(event: Event, state: FsmStateName): string {
+  switch (event.kind) {
+    case 'openReceived':
+      return `the peer sent an unexpected OPEN in state ${state}`
+    case 'keepaliveReceived':
+      return `the peer sent an unexpected KEEPALIVE in state ${state}`
+    case 'updateReceived':
+      return `the peer sent an unexpected UPDATE in state ${state}`
+    case 'routeRefreshReceived':
+      return `the peer sent an unexpected ROUTE-REFRESH in state ${state}`
+    case 'openCollisionDump':
+      return 'connection collision: the other connection stays'
+    default:
+      return `the session ended on ${event.kind} in state ${state}`
   }
 }

@@ -1,32 +1,18 @@
 // One machine and its connection: performs the actions of `fsm`, turns octets and timers into events. A peer has at most one
 // session that is Established and one each on its way, outgoing and incoming.
-import type { Clock } from '../lib/clock.ts'
-import type { Log } from '../lib/log.ts'
 import { unreachable } from '../lib/result.ts'
-import {
-  type Action,
-  type Event,
-  type EventKind,
-  idle,
-  type Local,
-  type State,
-  sendHoldSeconds,
-  type TimerName,
-  timerMs,
-  transition,
-} from './fsm/index.ts'
+import { type Action, type Event, idle, type Local, type State, sendHoldSeconds, type TimerName, transition } from './fsm/index.ts'
 import { ERROR, OPEN_ERROR } from './iana.ts'
-import { countMessages, type MessageCounts } from './message-counts.ts'
-import { isInternal, localAsnOf, negotiate, openMessage } from './negotiate.ts'
+import { countMessages } from './message-counts.ts'
+import { decodeContextOf, localAsnOf, negotiate, openMessage } from './negotiate.ts'
 import { hopLimitOf, userTimeoutMsOf } from './peer-change.ts'
-import type { Negotiated, PeerSettings, SessionEnd } from './peer-types.ts'
-import { connectionLost, dialFailure, noAnswer } from './reasons.ts'
-import { RestartableTimer } from './restartable-timer.ts'
-import type { Connection, PendingDial, Transport } from './transport.ts'
+import type { Negotiated } from './peer-types.ts'
+import { connectionLost, dialFailure, noAnswer, unexpected } from './reasons.ts'
+import type { Cause, SessionDeps, SessionOver, SessionOwner } from './session-owner.ts'
+import { SessionTimers, type TimerObserver } from './session-timers.ts'
+import type { Connection, PendingDial } from './transport.ts'
 import {
   type Capability,
-  checkOpen,
-  createDecodeContext,
   type DecodeContext,
   decodeMessage,
   encodeKeepalive,
@@ -40,75 +26,26 @@ import {
   notificationText,
   type OpenMessage,
   preOpenContext,
-  type RouteRefreshMessage,
-  type UpdateMessage,
 } from './wire/index.ts'
-
-/** Why an event happened, in words for people; `received` is the NOTIFICATION that did it. */
-export type Cause = { readonly reason: string; readonly received?: NotificationMessage }
-
-/** What a session needs of its peer, and tells it. */
-export interface SessionOwner {
-  readonly settings: PeerSettings
-  /** Messages by direction. */
-  readonly sent: MessageCounts
-  readonly received: MessageCounts
-  /** What the next OPEN offers. */
-  capabilities(): readonly Capability[]
-  /** A good OPEN has arrived and `negotiated` is set: settle collisions. False: this session has lost and is over. */
-  openArrived(session: Session): boolean
-  established(session: Session): void
-  updateReceived(session: Session, update: UpdateMessage): void
-  routeRefreshReceived(session: Session, message: RouteRefreshMessage): void
-  writable(session: Session): void
-  /** An attempt failed; the machine goes on by itself. */
-  attemptFailed(session: Session, reason: string): void
-  /** The machine is back in Idle, for good: the next attempt gets another. All its actions have been performed. */
-  over(session: Session, end: SessionOver): void
-  /** The connection is on its way down, or has gone down. */
-  closing(connection: Connection): void
-  closed(connection: Connection): void
-}
-
-export type SessionOver = {
-  readonly from: State['kind']
-  readonly on: EventKind
-  readonly reason: string
-  /** The last NOTIFICATION, whichever way it went. */
-  readonly notification: SessionEnd['notification']
-  readonly received: NotificationMessage | null
-  /** ConnectRetryCounter went up: the failure counts for damping. */
-  readonly counts: boolean
-}
-
-export type SessionDeps = {
-  readonly clock: Clock
-  readonly log: Log
-  readonly transport: Transport
-  readonly random: () => number
-}
 
 /** How long a connection may take to bring the peer's OPEN; RFC 4271 §8.2.2 suggests four minutes, at most. */
 const OPEN_WAIT_SECONDS = 60
 const KEEPALIVE = encodeKeepalive()
 
-export class Session {
+export class Session implements TimerObserver {
   readonly direction: 'outgoing' | 'incoming'
   readonly #deps: SessionDeps
   readonly #owner: SessionOwner
-  readonly #framer = new MessageFramer()
-  readonly #timers: { readonly [T in TimerName]: RestartableTimer }
-  readonly #sendHold: RestartableTimer
+  #framer = new MessageFramer()
+  readonly #timers: SessionTimers
   readonly #pending: { readonly event: Event; readonly cause: Cause | null }[] = []
   #state: State
   #running = false
   #connection: Connection | null = null
   #dial: PendingDial | null = null
-  #secondLook: Disposable | null = null
   #context: DecodeContext = preOpenContext
   #ourOpen: OpenMessage | null = null
   #negotiated: Negotiated | null = null
-  #isPaused = false
   /** When the TCP connection came up, and when the session was Established; clock milliseconds. */
   #connectedAtMs = 0
   #establishedAtMs: number | null = null
@@ -118,13 +55,7 @@ export class Session {
     this.#owner = owner
     this.#state = idle(connectRetryCounter)
     this.direction = direction
-    const timer = (expired: () => void): RestartableTimer => new RestartableTimer(deps.clock, expired)
-    this.#timers = {
-      connectRetry: timer(() => this.#connectRetryExpired()),
-      hold: timer(() => this.#holdExpired()),
-      keepalive: timer(() => this.dispatch({ kind: 'keepaliveTimerExpired' })),
-    }
-    this.#sendHold = timer(() => this.#sendHoldExpired())
+    this.#timers = new SessionTimers(deps, this)
   }
 
   get state(): State['kind'] {
@@ -191,22 +122,18 @@ export class Session {
   }
 
   pauseReading(): void {
-    this.#isPaused = true
+    this.#timers.suspendHold(true)
     this.#connection?.pause()
   }
 
-  /** What the peer did meanwhile cannot be known, so it gets a whole hold time again. */
   resumeReading(): void {
-    if (!this.#isPaused) return
-    this.#isPaused = false
+    this.#timers.suspendHold(false)
     this.#connection?.resume()
-    this.#restartHold()
   }
 
   /** Settings that decoding depends on have changed. */
   refreshDecoding(): void {
-    const { negotiated } = this
-    if (negotiated !== null) this.#context = this.#contextOf(negotiated)
+    if (this.#negotiated !== null) this.#context = decodeContextOf(this.#owner.settings, this.#negotiated)
   }
 
   #run(event: Event, cause: Cause | null): SessionOver | null {
@@ -217,14 +144,14 @@ export class Session {
       for (const action of actions) this.#perform(action, '')
       return null
     }
-    const reason = cause?.reason ?? defaultReason(event, before.kind)
+    const reason = cause?.reason ?? unexpected(event, before.kind)
     this.#logChange(before.kind, event)
     for (const action of actions) this.#perform(action, reason)
     // Back in Active after OpenSent the outgoing machine waits to dial again; an incoming one has nothing left to wait for.
     const fellBack = state.kind === 'Active' && before.kind === 'OpenSent'
     if (fellBack && this.direction === 'outgoing') this.#owner.attemptFailed(this, reason)
     if (state.kind !== 'Idle' && !(fellBack && this.direction === 'incoming')) return null
-    this.#release()
+    this.#timers[Symbol.dispose]()
     const sent = actions.find((action) => action.kind === 'sendNotification')?.notification
     const received = cause?.received ?? null
     const said = received ?? sent ?? null
@@ -271,10 +198,10 @@ export class Session {
         return
       }
       case 'armTimer':
-        this.#arm(action.timer, action.seconds)
+        this.#timers.arm(action.timer, action.seconds)
         return
       case 'cancelTimer':
-        this.#timers[action.timer].stop()
+        this.#timers.stop(action.timer)
         return
       case 'sessionUp':
         this.#establishedAtMs = this.#deps.clock.nowMs()
@@ -289,62 +216,31 @@ export class Session {
 
   // timers
 
-  #arm(timer: TimerName, seconds: number): void {
-    if (timer === 'hold') this.#forgetSecondLook()
-    this.#timers[timer].restart(timerMs(timer, seconds, this.#deps.random()))
-  }
-
-  #connectRetryExpired(): void {
-    if (this.#state.kind === 'Connect') this.#owner.attemptFailed(this, noAnswer(this.#owner.settings))
-    this.dispatch({ kind: 'connectRetryTimerExpired' })
-  }
-
-  /**
-   * The hold time is over by the clock. If the event loop was blocked, what the peer sent in time may still wait in the socket:
-   * let it be read first, then judge. A peer we ourselves do not read from cannot be judged at all.
-   */
-  #holdExpired(): void {
-    if (this.#isPaused) {
-      this.#restartHold()
-      return
+  expired(timer: TimerName | 'sendHold'): void {
+    switch (timer) {
+      case 'connectRetry':
+        if (this.#state.kind === 'Connect') this.#owner.attemptFailed(this, noAnswer(this.#owner.settings))
+        this.dispatch({ kind: 'connectRetryTimerExpired' })
+        return
+      case 'hold': {
+        const seconds = this.#negotiated?.holdTimeSeconds ?? OPEN_WAIT_SECONDS
+        const silence = `hold timer expired: nothing came from the peer for ${seconds} s`
+        this.dispatch({ kind: 'holdTimerExpired' }, { reason: this.#state.kind === 'OpenSent' ? 'the peer sent no OPEN' : silence })
+        return
+      }
+      case 'keepalive':
+        this.dispatch({ kind: 'keepaliveTimerExpired' })
+        return
+      case 'sendHold':
+        this.dispatch({ kind: 'sendHoldTimerExpired' }, { reason: 'send hold timer expired: the peer does not read what we send' })
+        return
     }
-    this.#secondLook = this.#deps.clock.soon(() => {
-      this.#secondLook = null
-      const { state } = this
-      const reason =
-        state === 'OpenSent' ? 'the peer sent no OPEN' : `hold timer expired: nothing came from the peer for ${this.#holdWords()}`
-      this.dispatch({ kind: 'holdTimerExpired' }, { reason })
-    })
   }
 
-  #holdWords(): string {
-    return `${this.#negotiated?.holdTimeSeconds ?? OPEN_WAIT_SECONDS} s`
-  }
-
-  #restartHold(): void {
-    const holdTimeSeconds = this.#negotiated?.holdTimeSeconds ?? null
-    if (holdTimeSeconds !== null && this.#state.kind === 'Established') this.#arm('hold', holdTimeSeconds)
-  }
-
-  #forgetSecondLook(): void {
-    this.#secondLook?.[Symbol.dispose]()
-    this.#secondLook = null
-  }
-
-  /** RFC 9687: runs while the kernel does not take what we have to say. */
   #watchSending(hasProgressed: boolean): void {
-    if (this.#state.kind !== 'Established' || this.bufferedBytes === 0) {
-      this.#sendHold.stop()
-      return
-    }
-    if (this.#sendHold.isRunning && !hasProgressed) return
-    const seconds = sendHoldSeconds(this.#negotiated?.holdTimeSeconds ?? null, this.#owner.settings.sendHoldTimeSeconds)
-    if (seconds !== null) this.#sendHold.restart(seconds * 1_000)
-  }
-
-  #sendHoldExpired(): void {
-    const reason = 'send hold timer expired: the peer does not read what we send'
-    this.dispatch({ kind: 'sendHoldTimerExpired' }, { reason })
+    const waitingBytes = this.#state.kind === 'Established' ? this.bufferedBytes : 0
+    const holdTimeSeconds = this.#negotiated?.holdTimeSeconds ?? null
+    this.#timers.watchSending(waitingBytes, hasProgressed, sendHoldSeconds(holdTimeSeconds, this.#owner.settings.sendHoldTimeSeconds))
   }
 
   // connection
@@ -375,6 +271,9 @@ export class Session {
   #adopt(connection: Connection): void {
     this.#connection = connection
     this.#connectedAtMs = this.#deps.clock.nowMs()
+    this.#framer = new MessageFramer() // of an earlier connection nothing must remain
+    this.#context = preOpenContext
+    this.#negotiated = null
     const isCurrent = (): boolean => this.#connection === connection
     connection.attach({
       received: (bytes) => {
@@ -411,12 +310,6 @@ export class Session {
     const hasRoom = this.#connection?.write(bytes) ?? false
     this.#watchSending(false)
     return hasRoom
-  }
-
-  #release(): void {
-    for (const timer of Object.values(this.#timers)) timer[Symbol.dispose]()
-    this.#sendHold[Symbol.dispose]()
-    this.#forgetSecondLook()
   }
 
   // messages
@@ -471,42 +364,17 @@ export class Session {
       this.dispatch({ kind: 'openReceived', holdTimeSeconds: null, keepaliveSeconds: null })
       return
     }
-    const accepted = checkOpen(theirs, {
-      localAsn: localAsnOf(settings),
-      localRouterId: settings.routerId,
-      peerAsn: settings.asn,
-      role: isInternal(settings) ? null : settings.role,
-    })
-    if (!accepted.ok) {
-      this.#refuse(accepted.error)
-      return
-    }
-    const negotiated = negotiate(settings, { ours, theirs, accepted: accepted.value, localAddress: connection.local.address })
+    const negotiated = negotiate(settings, { ours, theirs, localAddress: connection.local.address })
     if (!negotiated.ok) {
       this.#refuse(negotiated.error)
       return
     }
     this.#negotiated = negotiated.value
     if (!this.#owner.openArrived(this)) return
-    this.#context = this.#contextOf(negotiated.value)
+    this.#context = decodeContextOf(settings, negotiated.value)
     this.#framer.setExtendedMessage(this.#context.extendedMessage)
     const { holdTimeSeconds, keepaliveSeconds } = negotiated.value
     this.dispatch({ kind: 'openReceived', holdTimeSeconds, keepaliveSeconds })
-  }
-
-  #contextOf(negotiated: Negotiated): DecodeContext {
-    const { settings } = this.#owner
-    return createDecodeContext({
-      peerType: negotiated.peerType,
-      localAsn: localAsnOf(settings),
-      peerAsn: negotiated.remoteAsn,
-      enforceFirstAs: settings.enforceFirstAs && settings.role !== 'RouteServerClient', // a route server leaves itself out of the path
-      fourOctetAs: negotiated.fourOctetAs,
-      extendedMessage: this.offered.some(({ kind }) => kind === 'extendedMessage'), // RFC 8654 §4: who offers it must accept it
-      families: new Set(negotiated.families),
-      addPathReceive: new Set(negotiated.addPathReceive),
-      extendedNextHop: negotiated.extendedNextHop,
-    })
   }
 
   #notificationReceived(message: NotificationMessage): void {
@@ -530,22 +398,5 @@ export class Session {
     const fields = { from, to, on: event.kind, direction: this.direction }
     if (to === 'Established' || from === 'Established') this.#deps.log.info('bgp.fsm.changed', fields)
     else this.#deps.log.debug('bgp.fsm.changed', fields)
-  }
-}
-
-function defaultReason(event: Event, state: State['kind']): string {
-  switch (event.kind) {
-    case 'openReceived':
-      return `the peer sent an unexpected OPEN in state ${state}`
-    case 'keepaliveReceived':
-      return `the peer sent an unexpected KEEPALIVE in state ${state}`
-    case 'updateReceived':
-      return `the peer sent an unexpected UPDATE in state ${state}`
-    case 'routeRefreshReceived':
-      return `the peer sent an unexpected ROUTE-REFRESH in state ${state}`
-    case 'openCollisionDump':
-      return 'connection collision: the other connection stays'
-    default:
-      return `the session ended on ${event.kind} in state ${state}`
   }
 }

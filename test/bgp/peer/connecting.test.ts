@@ -122,6 +122,21 @@ describe('connecting', () => {
     expect(a.state).toBe('Active')
     world.run(6)
     expect(raws).toHaveLength(2)
+    raws[1]?.say(openOf(), keepalive())
+    world.run(0.1)
+    expect(a.state).toBe('Established')
+  })
+
+  test('half a message of a connection that failed is forgotten with it', () => {
+    const world = new PeerWorld()
+    const { a, raws } = world.againstRaw()
+    raws[0]?.say(openOf().subarray(0, 25))
+    world.run(0.1)
+    raws[0]?.connection.destroy()
+    world.run(6)
+    raws[1]?.say(openOf(), keepalive())
+    world.run(0.1)
+    expect(a.state).toBe('Established')
   })
 
   test('an incoming connection that hangs up before its OPEN leaves nothing behind', () => {

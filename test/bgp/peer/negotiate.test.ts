@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { negotiate, offeredCapabilities, openMessage } from '../../../src/bgp/negotiate.ts'
 import type { Negotiated, PeerSettings } from '../../../src/bgp/peer.ts'
-import { type Capability, checkOpen, encodeOpen, type MessageError, type OpenMessage } from '../../../src/bgp/wire/index.ts'
+import { type Capability, encodeOpen, type MessageError, type OpenMessage } from '../../../src/bgp/wire/index.ts'
 import type { Result } from '../../../src/lib/result.ts'
 import { asn, ip } from '../../../src/net/index.ts'
 import { B, settings } from './peer-world.ts'
@@ -18,10 +18,8 @@ function meet(
 ): Result<Negotiated, MessageError> {
   const ours = settings(B, changes)
   const theirs: OpenMessage = { kind: 'open', myAs: 65002, holdTimeSeconds: 90, routerId: 2, capabilities, ...over }
-  const accepted = checkOpen(theirs, { localAsn: 65001, localRouterId: 1, peerAsn: ours.asn })
-  if (!accepted.ok) throw new Error(accepted.error.reason)
   const localAddress = ip('10.0.0.1')
-  return negotiate(ours, { ours: openMessage(ours, offeredCapabilities(ours)), theirs, accepted: accepted.value, localAddress })
+  return negotiate(ours, { ours: openMessage(ours, offeredCapabilities(ours)), theirs, localAddress })
 }
 
 function agreed(...args: Parameters<typeof meet>): Negotiated {

@@ -3,15 +3,7 @@
 // routing lock. A turn: hear what others did, read back if in doubt, write the difference, arm the next look.
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
-import {
-  type FibBatch,
-  formatIp,
-  formatPrefix,
-  type HostNetwork,
-  type IpFamily,
-  isIpv4,
-  parsePrefix,
-} from '../net/index.ts'
+import { type FibBatch, formatIp, formatPrefix, type HostNetwork, type IpFamily, isIpv4, parsePrefix } from '../net/index.ts'
 import { SysError } from '../sys/libc.ts'
 import type { HostAddress, HostLink, KernelListener, RouteBackend } from './backend.ts'
 import { RouteBackendError } from './backend.ts'
@@ -197,7 +189,6 @@ export class RouteSyncer implements Disposable {
   #sync(): void {
     for (let pass = 0; pass < PASSES; pass++) {
       if (this.#isInDoubt() && this.#clock.nowMs() >= this.#mayReadBackAtMs()) this.#readBack()
-      this.#planLocal()
       for (const family of FAMILIES) this.#flush(this.#fibs[family])
       if (!this.#isInDoubt()) return
     }
@@ -251,6 +242,7 @@ export class RouteSyncer implements Disposable {
   #flush(fib: Fib): void {
     for (;;) {
       this.#backend.drain(this.#listener)
+      this.#planLocal()
       if (fib.isBlind) return
       const nowMs = this.#clock.nowMs()
       fib.queueRetries(nowMs)

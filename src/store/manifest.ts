@@ -36,7 +36,11 @@ export const MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 /** Parses a text; `file` is its name in problems. Never throws. */
 export function parseManifests(text: string, file: string): ManifestText {
   if (text.length > MAX_MANIFEST_BYTES) {
-    const problem = fileProblem({ file }, null, `larger than ${MAX_MANIFEST_BYTES / 1024 / 1024} MiB; split it into several files`)
+    const problem = fileProblem(
+      { file, document: 1, line: 1 },
+      null,
+      `larger than ${MAX_MANIFEST_BYTES / 1024 / 1024} MiB; split it into several files`,
+    )
     return {
       manifests: [{ place: { document: 1, line: 1, start: 0, end: text.length, item: null }, identity: null, result: err([problem]) }],
       isBroken: true,

@@ -3,6 +3,7 @@
 export class Progress {
   readonly #stream: NodeJS.WriteStream
   #last = ''
+  #lastWords = ''
   #isOpen = false
 
   constructor(stream: NodeJS.WriteStream = process.stderr) {
@@ -13,7 +14,9 @@ export class Progress {
     if (text === this.#last) return
     this.#last = text
     if (!this.#stream.isTTY) {
-      this.#stream.write(`. ${text}\n`)
+      // what only counts on is worth a line when it begins, not every second
+      if (text.replace(/\d+/g, '') !== this.#lastWords) this.#stream.write(`. ${text}\n`)
+      this.#lastWords = text.replace(/\d+/g, '')
       return
     }
     this.#stream.write(`\r\u001b[K. ${text.slice(0, Math.max(20, this.#stream.columns - 4))}`)

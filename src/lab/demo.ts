@@ -2,6 +2,7 @@
 // is not as it should be; what it cannot go on without ends it early.
 import {
   awaitSessions,
+  awaitSettledRouters,
   busiestRedundantLink,
   type CrashResult,
   type CutResult,
@@ -106,6 +107,14 @@ async function demonstrate(lab: Lab, observe: (event: DemoEvent) => void, progre
   }
 
   const crashes: CrashResult[] = []
+  await awaitSettledRouters(
+    lab,
+    (left) =>
+      progress(
+        `${lab.plan.routerKind} sets the R bit for two minutes after its start, and nobody would wait for its routes: ${left} s left`,
+      ),
+    signal,
+  )
   for (const victim of victims(lab)) {
     progress(`killing the agent of ${victim} with SIGKILL under traffic`)
     const crash = await crashAgent(lab, victim, prober, signal)

@@ -10,6 +10,7 @@ import { type Link, podsOf, speakersOf } from './plan.ts'
 import { total } from './probe-record.ts'
 import { type Flow, flowsBetween, type Prober, type ProbeStream } from './prober.ts'
 import { redundantLinks } from './redundancy.ts'
+import { realRouter } from './routers/index.ts'
 import { readSessions, type SessionReport } from './sessions.ts'
 import { type RunningProcess, readProcesses } from './state.ts'
 import { waitFor } from './wait.ts'
@@ -133,11 +134,12 @@ export async function cutLink(lab: Lab, link: Link, prober: Prober, flows: reado
   let after: ReadonlyMap<string, number> = new Map()
   let isCut = false
   try {
+    await sleep(300, signal) // the stream has to get going
     before = await packetRates(plan.wires, plan.links, BEFORE_MS, signal)
     cutAtMs = performance.now()
     isCut = true
     await runBatch({ netns: plan.wires, lines: cutLines(link, false) })
-    await waitFor(() => (isFlowing(stream) ? true : null), { deadlineMs: MOVE_DEADLINE_MS, everyMs: 100, signal })
+    await waitFor(() => (isFlowingSince(stream, cutAtMs) ? true : null), { deadlineMs: MOVE_DEADLINE_MS, everyMs: 100, signal })
     after = await packetRates(plan.wires, plan.links, BEFORE_MS, signal)
     mendedAtMs = performance.now()
     await runBatch({ netns: plan.wires, lines: cutLines(link, true) })
@@ -159,7 +161,7 @@ export async function cutLink(lab: Lab, link: Link, prober: Prober, flows: reado
     between: [link.ends[0].speaker, link.ends[1].speaker],
     packetsBefore,
     packetsAfter: Math.round(rate(after, link.name)),
-    movedTo: plan.links.map(({ name }) => name).filter((name) => rate(after, name) > rate(before, name) + CARRIES_TRAFFIC_PER_SECOND),
+    movedTo: plan.links.map(({ name }) => name).filter((name) => rate(after, name) > rate(before, name) + packetsBefore / 5),
     flows: flows.length,
     affectedFlows: cut.affectedFlows,
     sent: cut.sent,
@@ -170,10 +172,10 @@ export async function cutLink(lab: Lab, link: Link, prober: Prober, flows: reado
   }
 }
 
-/** All that was sent a moment ago, on every flow, has been answered. */
-function isFlowing({ probes }: ProbeStream): boolean {
+/** Half a second's worth of probes, all sent after `sinceMs`, has been answered on every flow. */
+function isFlowingSince({ probes }: ProbeStream, sinceMs: number): boolean {
   const nowMs = performance.now()
-  return probes.every(({ record }) => record.isFlowing(nowMs - 600, nowMs - 100))
+  return nowMs - 600 >= sinceMs && probes.every(({ record }) => record.isFlowing(nowMs - 600, nowMs - 100))
 }
 
 /** Packets a second over each link, both ways, measured over `forMs`. */
@@ -189,6 +191,18 @@ async function packetRates(
   const count = (counters: ReadonlyMap<string, number>, link: Link): number =>
     (counters.get(wireOf(link, 0)) ?? 0) + (counters.get(wireOf(link, 1)) ?? 0)
   return new Map(links.map((link) => [link.name, ((count(last, link) - count(first, link)) * 1000) / (endMs - atMs)]))
+}
+
+/** Waits until the routers no longer call themselves restarting, for as long as their implementation does after every start. */
+export async function awaitSettledRouters({ plan, paths }: Lab, onWait: (secondsLeft: number) => void, signal: AbortSignal): Promise<void> {
+  const seconds = realRouter(plan.routerKind)?.restartingForSeconds ?? 0
+  const routers = new Set(plan.routers.map(({ name }) => name))
+  const starts = (readProcesses(paths)?.processes ?? []).filter(({ speaker }) => routers.has(speaker)).map(({ since }) => Date.parse(since))
+  const untilMs = Math.max(0, ...starts) + (seconds + 1) * 1000
+  for (let leftMs = untilMs - Date.now(); seconds > 0 && leftMs > 0; leftMs = untilMs - Date.now()) {
+    onWait(Math.ceil(leftMs / 1000))
+    await sleep(Math.min(1000, leftMs), signal)
+  }
 }
 
 /** Kills the agent of a speaker with SIGKILL under traffic and waits until it is back and all its sessions are. */

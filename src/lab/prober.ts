@@ -74,7 +74,10 @@ export class Prober implements AsyncDisposable {
     const probes = flows.map((flow): FlowProbe => ({ flow, record: new FlowRecord() }))
     this.#flows.push(...probes)
     for (let round = 0; round < count; round++) {
-      for (const [at, probe] of probes.entries()) this.#send(probe, first + at)
+      for (const [at, probe] of probes.entries()) {
+        this.#send(probe, first + at)
+        await sleep(1, signal) // or the answer would wait until everything is sent
+      }
       await sleep(everyMs, signal)
     }
     const isAnswered = (): boolean => probes.every(({ record }) => record.answeredSince(0) === count)

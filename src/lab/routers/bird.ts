@@ -14,6 +14,7 @@ import type { RealRouter, RouterPaths, RouterSession } from './router.ts'
 export const bird: RealRouter = {
   packages: 'bird2',
   programs: ['bird', 'birdc'],
+  restartingForSeconds: 0,
   user: null,
   files: (plan, router, { config }) => [{ path: `${config}/bird.conf`, text: configuration(plan, router) }],
   processes: (router, { config, run }) => [

@@ -1,5 +1,5 @@
 // FRR (zebra and bgpd) as a top-of-rack router.
-import { HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, type Plan, RESTART_TIME_SECONDS, type Router, sessionsOf } from '../plan.ts'
+import { HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, type Plan, type Router, sessionsOf } from '../plan.ts'
 import type { RealRouter, RouterPaths, RouterProcess, RouterSession } from './router.ts'
 
 const DAEMONS = '/usr/lib/frr'
@@ -7,6 +7,7 @@ const DAEMONS = '/usr/lib/frr'
 export const frr: RealRouter = {
   packages: 'frr',
   programs: [`${DAEMONS}/zebra`, `${DAEMONS}/bgpd`, 'vtysh'],
+  restartingForSeconds: 120,
   user: 'frr',
   files: (plan, router, { config }) => [
     { path: `${config}/zebra.conf`, text: `hostname ${router.name}\n` },
@@ -57,9 +58,6 @@ function configuration(plan: Plan, router: Router): string {
     ' no bgp default ipv4-unicast',
     ' no bgp network import-check',
     ' bgp bestpath as-path multipath-relax',
-    ' bgp graceful-restart',
-    ' bgp graceful-restart preserve-fw-state',
-    ` bgp graceful-restart restart-time ${RESTART_TIME_SECONDS}`,
     ...neighbors,
     ...family('ipv4', `${router.loopback.ipv4}/32`),
     ...family('ipv6', `${router.loopback.ipv6}/128`),

@@ -5,6 +5,7 @@ import type { RealRouter, RouterSession } from './router.ts'
 export const gobgp: RealRouter = {
   packages: 'gobgpd',
   programs: ['gobgpd', 'gobgp'],
+  restartingForSeconds: 0,
   user: null,
   files: (plan, router, { config }) => [
     { path: `${config}/gobgpd.json`, text: `${JSON.stringify(configuration(plan, router), null, 2)}\n` },

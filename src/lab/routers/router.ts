@@ -35,6 +35,8 @@ export type RealRouter = {
   /** Debian package to install, and the programs that must be there. */
   readonly packages: string
   readonly programs: readonly string[]
+  /** For how long after its start it sets the R bit in its OPENs: nobody who restarts meanwhile waits for its routes (RFC 4724 §4.1). */
+  readonly restartingForSeconds: number
   /** System user that must own its folders; null: root. */
   readonly user: string | null
   files(plan: Plan, router: Router, paths: RouterPaths): readonly ConfigFile[]

@@ -4,7 +4,6 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { type FibBatch, formatIp, formatPrefix, type HostNetwork, type IpFamily, isIpv4, parsePrefix } from '../net/index.ts'
-import { SysError } from '../sys/libc.ts'
 import type { HostAddress, HostLink, KernelListener, RouteBackend } from './backend.ts'
 import { RouteBackendError } from './backend.ts'
 import { Fib } from './fib.ts'
@@ -177,7 +176,7 @@ export class RouteSyncer implements Disposable {
       if (this.#error !== null) this.#log.info('routes.kernel.readAgain')
       this.#error = null
     } catch (cause) {
-      if (!(cause instanceof RouteBackendError || cause instanceof SysError || isSystemError(cause))) throw cause
+      if (!(cause instanceof RouteBackendError)) throw cause
       if (this.#error !== cause.message) this.#log.error('routes.kernel.failed', { err: cause })
       this.#error = cause.message
       this.#doubtEverything()
@@ -369,9 +368,4 @@ export class RouteSyncer implements Disposable {
   #version(): string {
     return `${this.#host.version} ${this.#fibs[4].foreign.version} ${this.#fibs[6].foreign.version}`
   }
-}
-
-/** What `fs` throws on a socket. */
-function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
-  return cause instanceof Error && 'syscall' in cause
 }

@@ -170,7 +170,7 @@ export class NetlinkSocket implements Disposable {
 const ENOBUFS = 105
 
 function isNoBuffers(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'ENOBUFS'
+  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOBUFS'
 }
 
 function setWhereKnown(fd: number, option: number): void {

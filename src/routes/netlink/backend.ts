@@ -2,7 +2,7 @@
 // Our own changes are filtered out of the second in the kernel, so a full table of ours never drowns a single change of another's.
 import type { IpFamily } from '../../net/index.ts'
 import { SysError } from '../../sys/libc.ts'
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST } from '../../sys/netlink-message.ts'
+import { type MessageVisitor, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST } from '../../sys/netlink-message.ts'
 import { NetlinkError, NetlinkSocket } from '../../sys/netlink-socket.ts'
 import {
   CREATE,
@@ -134,7 +134,7 @@ export class NetlinkRouteBackend implements RouteBackend {
       const firstSequence = this.#requests.reserveSequences(MESSAGES_PER_DATAGRAM)
       const { to, length } = this.#pack(writes, from, firstSequence, templates, removal)
       const start = from
-      const outcome = this.#requests.request(this.#datagram.subarray(0, length), firstSequence, to - from, (index, answer) => {
+      const outcome = this.#request(this.#datagram.subarray(0, length), firstSequence, to - from, (index, answer) => {
         const { code } = new SysError('write', answer.errno)
         if (writes.operations[start + index] !== REMOVE || !ALREADY_GONE.has(code))
           failures.push({ index: start + index, code, text: answer.text })
@@ -146,7 +146,7 @@ export class NetlinkRouteBackend implements RouteBackend {
   }
 
   drain(listener: KernelListener): void {
-    const outcome = this.#events.drain((view, type, flags, from, to) => {
+    const outcome = this.#drain((view, type, flags, from, to) => {
       if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
         if (this.#reader.read(view, from, to)) listener.routeChanged(this.#reader.view, routeChangeOf(type, flags))
       } else if (type === RTM_NEWLINK || type === RTM_DELLINK) {
@@ -167,6 +167,22 @@ export class NetlinkRouteBackend implements RouteBackend {
   [Symbol.dispose](): void {
     this.#requests[Symbol.dispose]()
     this.#events[Symbol.dispose]()
+  }
+
+  #request(...request: Parameters<NetlinkSocket['request']>): 'answered' | 'lost' {
+    try {
+      return this.#requests.request(...request)
+    } catch (cause) {
+      throw asBackendError(cause)
+    }
+  }
+
+  #drain(visit: MessageVisitor): 'complete' | 'lost' {
+    try {
+      return this.#events.drain(visit)
+    } catch (cause) {
+      throw asBackendError(cause)
+    }
   }
 
   /** Packs as many writes from `from` on as one datagram takes; the last one asks for an acknowledgement. */
@@ -224,8 +240,14 @@ export class NetlinkRouteBackend implements RouteBackend {
       return 'interrupted'
     } catch (cause) {
       if (cause instanceof NetlinkError && cause.code === 'ENOENT') return 'consistent' // no table main yet: it is empty
-      if (!(cause instanceof Error)) throw cause
-      throw new RouteBackendError('code' in cause && typeof cause.code === 'string' ? cause.code : 'UNKNOWN', cause.message, cause)
+      throw asBackendError(cause)
     }
   }
+}
+
+/** What the system refused becomes an error of the port; a bug stays what it is. */
+function asBackendError(cause: unknown): unknown {
+  if (cause instanceof SysError) return new RouteBackendError(cause.code, cause.message, cause)
+  const isFromFs = typeof cause === 'object' && cause !== null && 'syscall' in cause && 'code' in cause
+  return isFromFs ? new RouteBackendError(String(cause.code), `netlink socket: ${String(cause.code)}`, cause) : cause
 }

@@ -69,7 +69,10 @@ function attributeSets(family: Family, count: number, first: number, host: numbe
   return Array.from({ length: count }, (_, index) => ({
     ...ORIGINATED,
     asPath: [
-      { type: 'sequence' as const, asns: Array.from({ length: 3 + (index % 4) }, (_hop, hop) => asn(hop === 0 ? first : 1000 + ((index * 7 + hop) % 50_000))) },
+      {
+        type: 'sequence' as const,
+        asns: Array.from({ length: 3 + (index % 4) }, (_hop, hop) => asn(hop === 0 ? first : 1000 + ((index * 7 + hop) % 50_000))),
+      },
     ],
     nextHop: nextHop(family, host),
     med: index % 3 === 0 ? index : null,
@@ -148,8 +151,10 @@ function forward(family: Family, prefixes: number): Record<string, number> {
   rib.sessionUp(from, session(65_001, 11, [family]))
   rib.sessionUp(to, session(65_002, 12, [family]))
   const start = performance.now()
+  const cpu = process.cpuUsage()
   pump(rib, from, updates, 650)
   const seconds = (performance.now() - start) / 1000
+  const cpuSeconds = cpuSecondsSince(cpu)
   const after = settled()
   if (rib.counts(to, family).advertised !== prefixes) throw new Error('not everything was advertised')
   const again = performance.now()
@@ -162,6 +167,7 @@ function forward(family: Family, prefixes: number): Record<string, number> {
   return {
     prefixes,
     seconds,
+    cpuSeconds,
     sameAgain,
     churnTenPercent: churn,
     octetsSent: sent.octets,
@@ -169,6 +175,11 @@ function forward(family: Family, prefixes: number): Record<string, number> {
     rssMiB: after.rss / 1048576,
     rssGrowthMiB: (after.rss - before.rss) / 1048576,
   }
+}
+
+function cpuSecondsSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1e6
 }
 
 function reflect(clients: number, each: number): Record<string, number> {
@@ -181,9 +192,12 @@ function reflect(clients: number, each: number): Record<string, number> {
     rib.sessionUp(peer, session(65_000, 100 + index, [family]))
     peers.push(peer)
     const sets = attributeSets(family, 10, 65_100, index + 1, false)
-    feeds.push(Array.from({ length: each / 8 }, (_, at) => update(run(family, index * each + at * 8, 8), sets[at % sets.length] ?? ORIGINATED)))
+    feeds.push(
+      Array.from({ length: each / 8 }, (_, at) => update(run(family, index * each + at * 8, 8), sets[at % sets.length] ?? ORIGINATED)),
+    )
   }
   const start = performance.now()
+  const cpu = process.cpuUsage()
   // Every client's socket is read in turn, a part at a time.
   for (let part = 0; part < each / 8; part += 25) {
     for (const [index, updates] of feeds.entries()) {
@@ -194,8 +208,9 @@ function reflect(clients: number, each: number): Record<string, number> {
   }
   while (rib.flush()) {}
   const seconds = (performance.now() - start) / 1000
-  for (const peer of peers) if (rib.counts(peer, family).advertised !== (clients - 1) * each) throw new Error('not everything was reflected')
-  return { clients, each, seconds, octetsSent: sent.octets, chunks: sent.chunks }
+  for (const peer of peers)
+    if (rib.counts(peer, family).advertised !== (clients - 1) * each) throw new Error('not everything was reflected')
+  return { clients, each, seconds, cpuSeconds: cpuSecondsSince(cpu), octetsSent: sent.octets, chunks: sent.chunks }
 }
 
 const [which = 'all'] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))

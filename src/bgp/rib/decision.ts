@@ -28,6 +28,8 @@ export type DecisionStep = (typeof DECISION_STEPS)[number]
 /** The step after which the paths that are left make up the multipath set. */
 const MULTIPATH_AFTER: DecisionStep = 'metric'
 
+const NO_PATHS: readonly number[] = []
+
 /** Why one path lost: the step, its own value there, and the one that was better. */
 export type Loss = { readonly step: DecisionStep; readonly own: number; readonly better: number }
 
@@ -43,8 +45,9 @@ export type DecisionOptions = { readonly maximumPaths: number; readonly asPathRe
 export class Decision {
   readonly #tables: DecisionTables
   options: DecisionOptions = { maximumPaths: 1, asPathRelax: false }
-  /** After `select`: the multipath set, best path first. Only valid until the next call. */
+  /** After `select`: the multipath set, best path first. Its first `multipathCount` entries count, until the next call. */
   readonly multipath: number[] = []
+  multipathCount = 0
   readonly #candidates: number[] = []
 
   constructor(tables: DecisionTables) {
@@ -54,7 +57,7 @@ export class Decision {
   /** The best of the list of paths that begins at `first`, or none. Marks the multipath set. */
   select(first: number): number {
     const { paths } = this.#tables
-    this.multipath.length = 0
+    this.multipathCount = 0
     if (first === NONE) return NONE
     if (paths.next[first] === NONE) return this.#selectOnly(first)
     const candidates = this.#candidates
@@ -64,12 +67,13 @@ export class Decision {
       if (this.isUsable(path)) candidates.push(path)
     }
     if (candidates.length === 0) return NONE
+    let equals = NO_PATHS
     for (const step of DECISION_STEPS) {
       if (candidates.length > 1) this.#reduce(candidates, step)
-      if (step === MULTIPATH_AFTER) this.multipath.push(...candidates)
+      if (step === MULTIPATH_AFTER) equals = candidates.length > 1 ? [...candidates] : NO_PATHS
     }
     const best = candidates[0] ?? NONE
-    this.#trimMultipath(best)
+    this.#setMultipath(best, equals)
     return best
   }
 
@@ -125,7 +129,8 @@ export class Decision {
       return NONE
     }
     if ((flags & MULTIPATH) === 0) paths.flags[path] = flags | MULTIPATH
-    this.multipath.push(path)
+    this.multipath[0] = path
+    this.multipathCount = 1
     return path
   }
 
@@ -214,22 +219,27 @@ export class Decision {
     }
   }
 
-  /** The set as it was before the tie-breaks: without those of another AS_PATH, in order of preference, no more than allowed. */
-  #trimMultipath(best: number): void {
+  /** `equals`: those left before the tie-breaks. Without those of another AS_PATH, in order of preference, no more than allowed. */
+  #setMultipath(best: number, equals: readonly number[]): void {
     const { paths, attributes } = this.#tables
     const { maximumPaths, asPathRelax } = this.options
     const set = this.multipath
-    if (set.length > 1) {
+    set[0] = best
+    let count = 1
+    if (equals.length > 1 && maximumPaths > 1) {
       const bestPath = attributes.get(paths.imported[best] ?? NONE).asPath
       const joins = (path: number): boolean =>
         path !== best &&
         paths.peer[path] !== OURSELVES &&
         (asPathRelax || sameAsPath(attributes.get(paths.imported[path] ?? NONE).asPath, bestPath))
-      const others = maximumPaths > 1 ? set.filter(joins).sort((a, b) => this.#compareTieBreaks(a, b)) : []
-      set.length = 0
-      set.push(best, ...others.slice(0, maximumPaths - 1))
+      const others = equals.filter(joins).sort((a, b) => this.#compareTieBreaks(a, b))
+      for (const path of others.slice(0, maximumPaths - 1)) set[count++] = path
     }
-    for (const path of set) paths.flags[path] = (paths.flags[path] ?? 0) | MULTIPATH
+    this.multipathCount = count
+    for (let at = 0; at < count; at++) {
+      const path = set[at] ?? NONE
+      paths.flags[path] = (paths.flags[path] ?? 0) | MULTIPATH
+    }
   }
 
   #compareTieBreaks(a: number, b: number): number {

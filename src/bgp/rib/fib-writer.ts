@@ -15,22 +15,19 @@ export class NextHopSets {
   /** Sets never shown before, since this was emptied. */
   fresh: { readonly id: number; readonly nextHops: readonly FibNextHop[] }[] = []
 
-  idOf(resolutions: readonly Resolution[]): number {
-    const [first] = resolutions
-    if (first === undefined) return 0
-    if (resolutions.length > 1) return this.#ofMany(resolutions)
-    const known = this.#ofOne.get(first)
+  idOf(resolution: Resolution): number {
+    const known = this.#ofOne.get(resolution)
     if (known !== undefined) return known
-    const id = this.#intern(first.nextHops)
-    this.#ofOne.set(first, id)
+    const id = this.#intern(resolution.nextHops)
+    this.#ofOne.set(resolution, id)
     return id
   }
 
   /** Neighbouring prefixes most often have the same set. */
-  #ofMany(resolutions: readonly Resolution[]): number {
+  idOfMany(resolutions: readonly Resolution[]): number {
     const last = this.#lastMany
     if (last.length === resolutions.length && resolutions.every((resolution, at) => resolution === last[at])) return this.#lastManyId
-    this.#lastMany = [...resolutions]
+    this.#lastMany = resolutions
     this.#lastManyId = this.#intern(sortedNextHops(resolutions.flatMap(({ nextHops }) => nextHops)))
     return this.#lastManyId
   }

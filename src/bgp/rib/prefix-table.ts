@@ -34,6 +34,8 @@ export class PrefixTable {
   #slots = new Int32Array(128)
   #mask = 127
   #free = NONE
+  /** Never read: keeps the loads of `warm` from being optimized away. */
+  #warmed = 0
 
   constructor(family: Family) {
     this.family = family
@@ -52,15 +54,24 @@ export class PrefixTable {
   /** Words are signed bit patterns. */
   find(w0: number, w1: number, w2: number, w3: number, length: number): number {
     const mask = this.#mask
-    for (let slot = hash(w0, w1, w2, w3, length) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hashPrefix(w0, w1, w2, w3, length) & mask; ; slot = (slot + 1) & mask) {
       const row = this.#slots[slot] ?? NONE
       if (row === NONE || this.#is(row, w0, w1, w2, w3, length)) return row
     }
   }
 
+  /** Makes the memory that a look-up of this hash will need come nearer. */
+  warm(hash: number): void {
+    this.#warmed ^= this.word0[this.#slots[hash & this.#mask] ?? NONE] ?? 0
+  }
+
   findOrAdd(w0: number, w1: number, w2: number, w3: number, length: number): number {
+    return this.findOrAddHashed(hashPrefix(w0, w1, w2, w3, length), w0, w1, w2, w3, length)
+  }
+
+  findOrAddHashed(hash: number, w0: number, w1: number, w2: number, w3: number, length: number): number {
     const mask = this.#mask
-    let slot = hash(w0, w1, w2, w3, length) & mask
+    let slot = hash & mask
     for (; ; slot = (slot + 1) & mask) {
       const row = this.#slots[slot] ?? NONE
       if (row === NONE) break
@@ -68,7 +79,7 @@ export class PrefixTable {
     }
     if ((this.count + 1) * 4 > this.#slots.length * 3) {
       this.#rehash(this.#slots.length * 2)
-      slot = this.#emptySlot(hash(w0, w1, w2, w3, length))
+      slot = this.#emptySlot(hash)
     }
     const row = this.#take()
     this.#slots[slot] = row
@@ -135,7 +146,9 @@ export class PrefixTable {
   #hashOf(row: number): number {
     const w0 = this.word0[row] ?? 0
     const length = this.length[row] ?? 0
-    return this.wide ? hash(w0, this.word1[row] ?? 0, this.word2[row] ?? 0, this.word3[row] ?? 0, length) : hash(w0, 0, 0, 0, length)
+    return this.wide
+      ? hashPrefix(w0, this.word1[row] ?? 0, this.word2[row] ?? 0, this.word3[row] ?? 0, length)
+      : hashPrefix(w0, 0, 0, 0, length)
   }
 
   #emptySlot(hashed: number): number {
@@ -193,7 +206,8 @@ export class PrefixTable {
   }
 }
 
-function hash(w0: number, w1: number, w2: number, w3: number, length: number): number {
+/** Of a prefix as words; the tables use as many low bits as they need. */
+export function hashPrefix(w0: number, w1: number, w2: number, w3: number, length: number): number {
   let h = Math.imul(w0 ^ Math.imul(length, 0x9e37_79b1), 0x85eb_ca6b)
   h ^= h >>> 15
   if ((w1 | w2 | w3) !== 0) {

@@ -1,4 +1,6 @@
 // The real adapter on the loopback interface; options that need two hosts are tested in test/netns/bgp-transport.
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import { expect, test } from '@jest/globals'
 import { TcpTransport } from '../../../src/bgp/tcp-transport.ts'
 import { TransportError } from '../../../src/bgp/transport.ts'
@@ -58,4 +60,11 @@ test('an address of another host cannot be listened on, and the error says so', 
   const listen = (): unknown => transport.listen([ip('127.0.0.1'), ip('192.0.2.1')], 0, () => {})
   expect(listen).toThrow(TransportError)
   expect(listen).toThrow('cannot listen on 192.0.2.1 port 0: the address is not configured on this host')
+})
+
+test('works in a worker thread', async () => {
+  const worker = new Worker(new URL('worker.ts', import.meta.url))
+  const [said] = await once(worker, 'message')
+  expect(said).toBe('from a worker')
+  await worker.terminate()
 })

@@ -75,7 +75,7 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
       routerId: identifier,
       mode: settings.mode,
       clusterId: own.clusterId,
-      listen: { addresses: settings.bindMode === 'NodeIP' ? listenOn : [], port: settings.listenPort },
+      listen: settings.bindMode === 'None' ? { addresses: [], port: settings.listenPort } : listenOnly(listenOn, settings.listenPort),
       maximumPaths: settings.maximumPaths,
       installRoutes: settings.installRoutes,
       multipathAsPathRelax: settings.multipathASPathRelax,
@@ -95,6 +95,11 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
     secretsWanted: secretsWanted.map((name) => ({ namespace, name })),
     problems: problems.list,
   }
+}
+
+/** No address of its own must not come to mean every address. */
+function listenOnly(addresses: readonly IpAddress[], port: number): SpeakerConfig['listen'] {
+  return addresses.length === 0 ? null : { addresses, port }
 }
 
 /** BGP Identifier (RFC 6286): what the node says, its IPv4 address, or a hash of its name. */

@@ -1,24 +1,15 @@
-// Path attributes, one row each: flags, what RFC 7606 makes of a damaged one, and both directions of its value. A new attribute
-// is a new row, a field in `PathAttributes` and a code point. MP_REACH_NLRI and MP_UNREACH_NLRI are in update.ts: their
-// contents are NLRI, not attributes.
-import { AS_TRANS, type Asn, asn, type Ipv4, ipToBytes, ipv4, isIpv4 } from '../../net/index.ts'
-import {
-  type AsPathSegment,
-  community,
-  type LargeCommunity,
-  type Origin,
-  type PathAttributes,
-  type RouterId,
-  type UnknownAttribute,
-} from '../attributes.ts'
+// What a path attribute codec is made of: the draft a set is decoded into, the shape of a row, and readers and writers of
+// the kinds of values that attributes share. The rows are in attribute-codecs.ts.
+import { AS_TRANS, type Asn, asn, type Ipv4, ipv4 } from '../../net/index.ts'
+import type { AsPathSegment, LargeCommunity, Origin, PathAttributes, RouterId, UnknownAttribute } from '../attributes.ts'
 import type { Family } from '../family.ts'
-import { ATTRIBUTE, ATTRIBUTE_FLAG, DEFAULT_LOCAL_PREF, EXTENDED_COMMUNITY, ORIGIN, UPDATE_ERROR } from '../iana.ts'
-import { decodeAsPath, encodeAsPath, isConfederation, needsAs4Path } from './as-path.ts'
+import { ATTRIBUTE_FLAG, EXTENDED_COMMUNITY, UPDATE_ERROR } from '../iana.ts'
 import type { EncodeContext } from './context.ts'
-import { copyOf, u16, u32 } from './octets.ts'
+import { u16, u32 } from './octets.ts'
 import { OctetWriter } from './writer.ts'
 
-type Aggregator = NonNullable<PathAttributes['aggregator']>
+/** Who formed an aggregate (RFC 4271 §5.1.7). */
+export type Aggregator = NonNullable<PathAttributes['aggregator']>
 
 /** A set being decoded. What is null or empty has not been seen yet. */
 export type Draft = {
@@ -59,23 +50,28 @@ export type AttributeCodec = {
   encode(attributes: PathAttributes, context: EncodeContext, family: Family): Uint8Array | null
 }
 
-const WELL_KNOWN = ATTRIBUTE_FLAG.TRANSITIVE
-const OPTIONAL_TRANSITIVE = ATTRIBUTE_FLAG.OPTIONAL | ATTRIBUTE_FLAG.TRANSITIVE
-const OPTIONAL = ATTRIBUTE_FLAG.OPTIONAL
+/** The three kinds of attribute, by their flags (RFC 4271 §5). */
+export const WELL_KNOWN = ATTRIBUTE_FLAG.TRANSITIVE
+export const OPTIONAL_TRANSITIVE = ATTRIBUTE_FLAG.OPTIONAL | ATTRIBUTE_FLAG.TRANSITIVE
+export const OPTIONAL = ATTRIBUTE_FLAG.OPTIONAL
 
-function lengthFault(value: Uint8Array, want: string): AttributeFault {
+/** The value has the wrong length; `want` completes "length 3, not …". */
+export function lengthFault(value: Uint8Array, want: string): AttributeFault {
   return { subcode: UPDATE_ERROR.ATTRIBUTE_LENGTH, reason: `length ${value.length}, not ${want}` }
 }
 
-function optionalFault(reason: string): AttributeFault {
+/** Something in the value of an optional attribute is wrong. */
+export function optionalFault(reason: string): AttributeFault {
   return { subcode: UPDATE_ERROR.OPTIONAL_ATTRIBUTE, reason }
 }
 
-function word(value: number): Uint8Array {
+/** Four octets. */
+export function word(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value)
 }
 
-function words(values: readonly number[]): Uint8Array | null {
+/** Four octets each; null for none. */
+export function words(values: readonly number[]): Uint8Array | null {
   if (values.length === 0) return null
   const out = new OctetWriter()
   for (const value of values) out.u32(value)
@@ -83,7 +79,7 @@ function words(values: readonly number[]): Uint8Array | null {
 }
 
 /** Reads `octets` at a time; null if the value is empty or does not divide. */
-function items<T>(value: Uint8Array, octets: number, read: (at: number) => T): T[] | null {
+export function items<T>(value: Uint8Array, octets: number, read: (at: number) => T): T[] | null {
   if (value.length === 0 || value.length % octets !== 0) return null
   const found: T[] = []
   for (let at = 0; at < value.length; at += octets) found.push(read(at))
@@ -91,312 +87,52 @@ function items<T>(value: Uint8Array, octets: number, read: (at: number) => T): T
 }
 
 /** Sorted, without duplicates: the canonical form of every kind of community list. */
-function canonical<T>(list: readonly T[], compare: (a: T, b: T) => number): readonly T[] {
+export function canonical<T>(list: readonly T[], compare: (a: T, b: T) => number): readonly T[] {
   const sorted = [...list].sort(compare)
   return sorted.filter((item, index) => index === 0 || compare(sorted[index - 1] ?? item, item) !== 0)
 }
 
-function byValue<T extends number | bigint | string>(a: T, b: T): number {
+/** Ascending. */
+export function byValue<T extends number | bigint | string>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-function byParts(a: LargeCommunity, b: LargeCommunity): number {
+/** By the first part, then the second, then the third. */
+export function byParts(a: LargeCommunity, b: LargeCommunity): number {
   return a[0] - b[0] || a[1] - b[1] || a[2] - b[2]
 }
 
-function aggregatorAt(value: Uint8Array, asnOctets: 2 | 4): Aggregator | null {
+/** An AGGREGATOR; null if its AS is 0 (RFC 7607 §2). The length has been checked. */
+export function aggregatorAt(value: Uint8Array, asnOctets: 2 | 4): Aggregator | null {
   const number = asnOctets === 4 ? u32(value, 0) : u16(value, 0)
   return number === 0 ? null : { asn: asn(number), address: ipv4(u32(value, asnOctets)) }
 }
 
-function aggregatorValue({ asn: number, address }: Aggregator, asnOctets: 2 | 4): Uint8Array {
+/** The value of AGGREGATOR or AS4_AGGREGATOR; AS_TRANS where two octets are too few. */
+export function aggregatorValue({ asn: number, address }: Aggregator, asnOctets: 2 | 4): Uint8Array {
   const out = new OctetWriter()
   if (asnOctets === 4) out.u32(number)
   else out.u16(number > 0xffff ? AS_TRANS : number)
   return out.u32(address).finish()
 }
 
-const ORIGINS: readonly Origin[] = ['igp', 'egp', 'incomplete']
-
-/** In ascending order of type, the order in which they are sent (RFC 4271 §5). */
-export const ATTRIBUTE_CODECS: readonly AttributeCodec[] = [
-  {
-    type: ATTRIBUTE.ORIGIN,
-    name: 'ORIGIN',
-    flags: WELL_KNOWN,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      if (value.length !== 1) return lengthFault(value, '1')
-      const found = ORIGINS[value[0] ?? 0]
-      if (found === undefined) return { subcode: UPDATE_ERROR.INVALID_ORIGIN, reason: `value ${value[0]} is not 0, 1 or 2` }
-      draft.origin = found
-      return null
-    },
-    encode: ({ origin }) => Uint8Array.of(ORIGIN[origin]),
-  },
-  {
-    type: ATTRIBUTE.AS_PATH,
-    name: 'AS_PATH',
-    flags: WELL_KNOWN,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft, { fourOctetAs }) {
-      const path = decodeAsPath(value, fourOctetAs ? 4 : 2)
-      if (!path.ok) return { subcode: UPDATE_ERROR.MALFORMED_AS_PATH, reason: path.reason }
-      // RFC 5065 §5: from a peer that is not in our confederation; we are in none.
-      if (path.segments.some(isConfederation)) return { subcode: UPDATE_ERROR.MALFORMED_AS_PATH, reason: 'confederation segment' }
-      draft.asPath = path.segments
-      return null
-    },
-    encode: ({ asPath }, { fourOctetAs }) => encodeAsPath(asPath, fourOctetAs ? 4 : 2),
-  },
-  {
-    type: ATTRIBUTE.NEXT_HOP,
-    name: 'NEXT_HOP',
-    flags: WELL_KNOWN,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      if (value.length !== 4) return lengthFault(value, '4')
-      draft.nextHop = ipv4(u32(value, 0))
-      return null
-    },
-    encode: ({ nextHop }, _context, family) =>
-      family === 'IPv4Unicast' && nextHop !== null && isIpv4(nextHop.address) ? ipToBytes(nextHop.address) : null,
-  },
-  {
-    type: ATTRIBUTE.MULTI_EXIT_DISC,
-    name: 'MULTI_EXIT_DISC',
-    flags: OPTIONAL,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      if (value.length !== 4) return lengthFault(value, '4')
-      draft.med = u32(value, 0)
-      return null
-    },
-    encode: ({ med }) => (med === null ? null : word(med)),
-  },
-  {
-    type: ATTRIBUTE.LOCAL_PREF,
-    name: 'LOCAL_PREF',
-    flags: WELL_KNOWN,
-    whenMalformed: 'treatAsWithdraw',
-    internalOnly: true,
-    decode(value, draft) {
-      if (value.length !== 4) return lengthFault(value, '4')
-      draft.localPref = u32(value, 0)
-      return null
-    },
-    encode: ({ localPref }) => word(localPref ?? DEFAULT_LOCAL_PREF), // on every internal UPDATE (RFC 4271 §5.1.5)
-  },
-  {
-    type: ATTRIBUTE.ATOMIC_AGGREGATE,
-    name: 'ATOMIC_AGGREGATE',
-    flags: WELL_KNOWN,
-    whenMalformed: 'attributeDiscard',
-    decode(value, draft) {
-      if (value.length !== 0) return lengthFault(value, '0')
-      draft.atomicAggregate = true
-      return null
-    },
-    encode: ({ atomicAggregate }) => (atomicAggregate ? new Uint8Array(0) : null),
-  },
-  {
-    type: ATTRIBUTE.AGGREGATOR,
-    name: 'AGGREGATOR',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'attributeDiscard',
-    decode(value, draft, { fourOctetAs }) {
-      const octets = fourOctetAs ? 8 : 6
-      if (value.length !== octets) return lengthFault(value, String(octets))
-      const found = aggregatorAt(value, fourOctetAs ? 4 : 2)
-      if (found === null) return optionalFault('AS 0') // RFC 7607 §2
-      draft.aggregator = found
-      return null
-    },
-    encode: ({ aggregator }, { fourOctetAs }) => (aggregator === null ? null : aggregatorValue(aggregator, fourOctetAs ? 4 : 2)),
-  },
-  {
-    type: ATTRIBUTE.COMMUNITIES,
-    name: 'COMMUNITIES',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      const found = items(value, 4, (at) => community(u32(value, at)))
-      if (found === null) return lengthFault(value, 'a positive multiple of 4')
-      draft.communities = canonical(found, byValue)
-      return null
-    },
-    encode: ({ communities }) => words(canonical(communities, byValue)),
-  },
-  {
-    type: ATTRIBUTE.ORIGINATOR_ID,
-    name: 'ORIGINATOR_ID',
-    flags: OPTIONAL,
-    whenMalformed: 'treatAsWithdraw',
-    internalOnly: true,
-    decode(value, draft) {
-      if (value.length !== 4) return lengthFault(value, '4')
-      draft.originatorId = u32(value, 0) as RouterId // zero is as opaque as any other value here
-      return null
-    },
-    encode: ({ originatorId }) => (originatorId === null ? null : word(originatorId)),
-  },
-  {
-    type: ATTRIBUTE.CLUSTER_LIST,
-    name: 'CLUSTER_LIST',
-    flags: OPTIONAL,
-    whenMalformed: 'treatAsWithdraw',
-    internalOnly: true,
-    decode(value, draft) {
-      const found = items(value, 4, (at) => u32(value, at) as RouterId)
-      if (found === null) return lengthFault(value, 'a positive multiple of 4')
-      draft.clusterList = found
-      return null
-    },
-    encode: ({ clusterList }) => words(clusterList),
-  },
-  {
-    type: ATTRIBUTE.EXTENDED_COMMUNITIES,
-    name: 'EXTENDED_COMMUNITIES',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      const found = items(value, 8, (at) => (BigInt(u32(value, at)) << 32n) | BigInt(u32(value, at + 4)))
-      if (found === null) return lengthFault(value, 'a positive multiple of 8')
-      draft.extendedCommunities = canonical(found, byValue)
-      return null
-    },
-    encode({ extendedCommunities }, { peerType }) {
-      // RFC 4360 §6: non-transitive ones end at the border of the AS.
-      const sent = extendedCommunities.filter((value) => peerType === 'iBGP' || !isNonTransitive(value))
-      return words(canonical(sent, byValue).flatMap((value) => [Number(value >> 32n), Number(value & 0xffff_ffffn)]))
-    },
-  },
-  {
-    type: ATTRIBUTE.AS4_PATH,
-    name: 'AS4_PATH',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'attributeDiscard', // RFC 6793 §6
-    decode(value, draft, { fourOctetAs }) {
-      if (fourOctetAs) return optionalFault('sent by a peer that has four-octet AS numbers (RFC 6793 §4.1)')
-      const path = decodeAsPath(value, 4)
-      if (!path.ok) return optionalFault(path.reason)
-      const plain = path.segments.filter((segment) => !isConfederation(segment))
-      draft.as4Path = plain
-      return plain.length === path.segments.length ? null : optionalFault('confederation segments, which were taken out (RFC 6793 §6)')
-    },
-    encode: ({ asPath }, { fourOctetAs }) =>
-      fourOctetAs || !needsAs4Path(asPath)
-        ? null
-        : encodeAsPath(
-            asPath.filter((segment) => !isConfederation(segment)),
-            4,
-          ),
-  },
-  {
-    type: ATTRIBUTE.AS4_AGGREGATOR,
-    name: 'AS4_AGGREGATOR',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'attributeDiscard',
-    decode(value, draft, { fourOctetAs }) {
-      if (fourOctetAs) return optionalFault('sent by a peer that has four-octet AS numbers (RFC 6793 §4.1)')
-      if (value.length !== 8) return lengthFault(value, '8')
-      const found = aggregatorAt(value, 4)
-      if (found === null) return optionalFault('AS 0') // RFC 7607 §2
-      draft.as4Aggregator = found
-      return null
-    },
-    encode: ({ aggregator }, { fourOctetAs }) =>
-      fourOctetAs || aggregator === null || aggregator.asn <= 0xffff ? null : aggregatorValue(aggregator, 4),
-  },
-  {
-    type: ATTRIBUTE.IPV6_EXTENDED_COMMUNITIES,
-    name: 'IPV6_EXTENDED_COMMUNITIES',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      const found = items(value, 20, (at) => hex(value.subarray(at, at + 20)))
-      if (found === null) return lengthFault(value, 'a positive multiple of 20')
-      draft.ipv6ExtendedCommunities = canonical(found, byValue)
-      return null
-    },
-    encode({ ipv6ExtendedCommunities }, { peerType }) {
-      const sent = ipv6ExtendedCommunities.filter((value) => peerType === 'iBGP' || (Number.parseInt(value.slice(0, 2), 16) & 0x40) === 0)
-      return sent.length === 0 ? null : Uint8Array.from(canonical(sent, byValue).flatMap(octetsOfHex))
-    },
-  },
-  {
-    type: ATTRIBUTE.AIGP,
-    name: 'AIGP',
-    flags: OPTIONAL,
-    whenMalformed: 'attributeDiscard',
-    // Not enabled on any session: as if unrecognized, and non-transitive, so it ends here (RFC 7311 §3.1, §3.3).
-    decode: (value) => (isTlvList(value, 3) ? null : optionalFault('malformed TLV')),
-    encode: () => null,
-  },
-  {
-    type: ATTRIBUTE.BGP_LS,
-    name: 'BGP_LS',
-    flags: OPTIONAL,
-    whenMalformed: 'attributeDiscard',
-    decode: () => null, // of a family we do not carry: ends here
-    encode: () => null,
-  },
-  {
-    type: ATTRIBUTE.LARGE_COMMUNITY,
-    name: 'LARGE_COMMUNITY',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      const found = items(value, 12, (at): LargeCommunity => [u32(value, at), u32(value, at + 4), u32(value, at + 8)])
-      if (found === null) return lengthFault(value, 'a positive multiple of 12')
-      draft.largeCommunities = canonical(found, byParts)
-      return null
-    },
-    encode: ({ largeCommunities }) => words(canonical(largeCommunities, byParts).flat()),
-  },
-  {
-    type: ATTRIBUTE.ONLY_TO_CUSTOMER,
-    name: 'ONLY_TO_CUSTOMER',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'treatAsWithdraw',
-    decode(value, draft) {
-      if (value.length !== 4) return lengthFault(value, '4')
-      const number = u32(value, 0)
-      if (number === 0) return optionalFault('AS 0')
-      draft.onlyToCustomer = asn(number)
-      return null
-    },
-    encode: ({ onlyToCustomer }) => (onlyToCustomer === null ? null : word(onlyToCustomer)),
-  },
-  {
-    type: ATTRIBUTE.PREFIX_SID,
-    name: 'PREFIX_SID',
-    flags: OPTIONAL_TRANSITIVE,
-    whenMalformed: 'attributeDiscard', // RFC 8669 §6: damage must not be passed on to those who would reset over it
-    decode(value, draft, _context, flags) {
-      if (!isPrefixSid(value)) return optionalFault('malformed TLV')
-      draft.unknown.push({ type: ATTRIBUTE.PREFIX_SID, flags, value: copyOf(value, 0, value.length) })
-      return null
-    },
-    encode: () => null, // carried among the unknown
-  },
-]
-
 /** True if an extended community ends at the border of the AS (RFC 4360 §2). */
 export function isNonTransitive(value: bigint): boolean {
   return (Number(value >> 56n) & EXTENDED_COMMUNITY.NON_TRANSITIVE) !== 0
 }
 
-function hex(bytes: Uint8Array): string {
+/** Two digits an octet. */
+export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (octet) => octet.toString(16).padStart(2, '0')).join('')
 }
 
-function octetsOfHex(text: string): number[] {
+/** The octets of `hex` text. */
+export function octetsOfHex(text: string): number[] {
   return Array.from({ length: text.length / 2 }, (_, index) => Number.parseInt(text.slice(index * 2, index * 2 + 2), 16))
 }
 
 /** Type and 2-octet length in front of each; `counted` is what the length includes besides the value. AIGP: all three octets. */
-function isTlvList(value: Uint8Array, counted: 0 | 3): boolean {
+export function isTlvList(value: Uint8Array, counted: 0 | 3): boolean {
   let at = 0
   while (at < value.length) {
     if (value.length - at < 3) return false
@@ -408,7 +144,7 @@ function isTlvList(value: Uint8Array, counted: 0 | 3): boolean {
 }
 
 /** TLVs of the lengths RFC 8669 §3 gives them; of types not known there, any length. Type 0 is reserved. */
-function isPrefixSid(value: Uint8Array): boolean {
+export function isPrefixSid(value: Uint8Array): boolean {
   if (!isTlvList(value, 0)) return false
   for (let at = 0; at < value.length; at += 3 + u16(value, at + 1)) {
     const type = value[at]

@@ -1,6 +1,6 @@
 // The table of bgp.md 2.3 (RFC 7606 §7 and the RFC of each attribute), row by row, from external and from internal peers.
 import { describe, expect, test } from '@jest/globals'
-import { ATTRIBUTE_CODECS } from '../../../src/bgp/wire/attribute.ts'
+import { ATTRIBUTE_CODECS } from '../../../src/bgp/wire/attribute-codecs.ts'
 import { encodePathAttributes, type UpdateMessage } from '../../../src/bgp/wire/index.ts'
 import {
   attributeHex,

@@ -30,6 +30,16 @@ describe('attributes seen before on a session', () => {
     expect(context.attributeCache.size).toBe(1)
   })
 
+  test('what is remembered does not lie in the message it came in', () => {
+    const attributes = [...mandatory('eBGP'), attributeHex(0xc0, 99, 'deadbeef'), attributeHex(0xc0, 40, '01 0007 00000000000064')]
+    const context = external()
+    const bytes = rawUpdate({ attributes, nlri: PREFIX })
+    const { unknown } = attributesIn(decodedUpdate(bytes, context))
+    bytes.fill(0)
+    expect(unknown.map(({ value }) => Buffer.from(value).toString('hex'))).toEqual(['01000700000000000064', 'deadbeef'])
+    expect(attributesIn(decodedUpdate(rawUpdate({ attributes, nlri: PREFIX }), context)).unknown).toBe(unknown)
+  })
+
   test('one octet of difference is another object', () => {
     const context = external()
     const [a, b] = [1, 2].map((med) => attributesIn(decodedUpdate(rawUpdate({ attributes: withMed(med), nlri: PREFIX }), context)))
@@ -108,6 +118,15 @@ describe('attributes seen before on a session', () => {
     expect(context.attributeCache.size).toBe(5000)
   })
 
+  test('sets of equal hash are told apart by their octets', () => {
+    const context = external()
+    const [a, b] = equalHashes().map((value) =>
+      attributesIn(decodedUpdate(rawUpdate({ attributes: [...mandatory('eBGP'), attributeHex(0xc0, 8, value)], nlri: PREFIX }), context)),
+    )
+    expect(a?.communities).not.toEqual(b?.communities)
+    expect(context.attributeCache.size).toBe(2)
+  })
+
   test('sets made to collide are not searched for long: the cache starts again', () => {
     const cache = new AttributeCache()
     const context = external({ attributeCache: cache })
@@ -121,19 +140,45 @@ describe('attributes seen before on a session', () => {
   })
 })
 
+/** FNV-1a, as the cache hashes. */
+function fnv(octets: Iterable<number>, seed: number): number {
+  let hash = seed
+  for (const octet of octets) hash = Math.imul(hash ^ octet, 0x0100_0193)
+  return hash
+}
+
+/** Where the hash of an attribute list for an NLRI field stands after the mandatory attributes and these octets. */
+function hashBehindMandatory(hex: string): number {
+  const shapeOfNlriField = 0x100
+  return fnv(bytesOf(`${mandatory('eBGP').join('')}${hex}`), shapeOfNlriField)
+}
+
+function octetsOf(value: number): readonly number[] {
+  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255]
+}
+
 /** MEDs that put their attribute sets into the same slot, whatever the size of the table: what a hostile peer would send. */
 function collidingMeds(count: number): readonly number[] {
-  const fnv = (octets: Iterable<number>, seed: number): number => {
-    let hash = seed
-    for (const octet of octets) hash = Math.imul(hash ^ octet, 0x0100_0193)
-    return hash
-  }
-  const shapeOfNlriField = 0x100
-  const prefix = fnv(bytesOf(`${mandatory('eBGP').join('')}800404`), shapeOfNlriField)
+  const prefix = hashBehindMandatory('800404')
   const found: number[] = []
   for (let med = 0; found.length < count && med < 8_000_000; med++) {
-    const hash = fnv([med >>> 24, (med >>> 16) & 255, (med >>> 8) & 255, med & 255], prefix)
+    const hash = fnv(octetsOf(med), prefix)
     if (((hash ^ (hash >>> 15)) & 0xfff) === 0) found.push(med)
   }
   return found
+}
+
+/** Two values of a community list whose attribute sets have one and the same 32-bit hash (found by birthday). */
+function equalHashes(): readonly [string, string] {
+  const prefix = hashBehindMandatory('c00808')
+  const seen = new Map<number, string>()
+  for (let index = 1; index < 2_000_000; index++) {
+    const octets = [...octetsOf(Math.imul(index, 0x9e37_79b1)), ...octetsOf(Math.imul(index, 0x85eb_ca6b) ^ 0x5bd1_e995)]
+    const hash = fnv(octets, prefix)
+    const text = Buffer.from(octets).toString('hex')
+    const before = seen.get(hash)
+    if (before !== undefined) return [before, text]
+    seen.set(hash, text)
+  }
+  throw new Error('no two sets collide')
 }

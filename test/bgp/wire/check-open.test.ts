@@ -44,6 +44,11 @@ describe('the AS of the peer', () => {
     expect(outcome(open({ capabilities: [as4(65003)] }))).toBe('2/2')
   })
 
+  test('[rule 26] of several four-octet AS capabilities the last counts', () => {
+    expect(outcome(open({ capabilities: [as4(65009), as4(65001)] }))).toMatchObject({ peerAsn: 65001 })
+    expect(outcome(open({ capabilities: [as4(65001), as4(65009)] }))).toBe('2/2')
+  })
+
   test('[rule 16] what we put in the two-octet field', () => {
     expect([1, 65535, 65536, 4_294_967_294].map(myAsField)).toEqual([1, 65535, 23456, 23456])
   })

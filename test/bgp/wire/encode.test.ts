@@ -127,6 +127,15 @@ describe('packing UPDATEs', () => {
     }
   })
 
+  test('[rule 57] attributes of 255 octets have one octet of length, of 256 two', () => {
+    const sized = (octets: number): string =>
+      hexOf(
+        encodePathAttributes({ ...PATH, unknown: [{ type: 99, flags: 0xe0, value: new Uint8Array(octets) }] }, 'IPv4Unicast', sending()),
+      )
+    expect(sized(255)).toContain('e063ff00')
+    expect(sized(256)).toContain('f063010000')
+  })
+
   test('every size of attribute list near the limit fills its messages and loses nothing', () => {
     const nlri = encodePrefixes(prefixes(40, '2001:db8::', 64))
     for (const room of [...range(30, 60), ...range(245, 275)]) {

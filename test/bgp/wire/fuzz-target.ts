@@ -176,6 +176,7 @@ export class WireFuzzer {
       buffer[16] = length >> 8
       buffer[17] = length & 255
     }
+    if (buffer[18] === 1 && length < 284 && random.below(4) !== 0) buffer[28] = length - 29
     return length
   }
 

@@ -53,9 +53,9 @@ describe.each(['IPv4Unicast', 'IPv6Unicast'] as const)('%s', (family) => {
   })
 })
 
-test('words are unsigned, and of the reader’s last prefix alone', () => {
+test('[rule 67] words are unsigned, without host bits, and of the reader’s last prefix alone', () => {
   const reader = new NlriReader()
-  reader.reset(nlriRun('IPv6Unicast', bytesOf(`80 ${'ff'.repeat(16)} 21 ffffffff80 00`)))
+  reader.reset(nlriRun('IPv6Unicast', bytesOf(`80 ${'ff'.repeat(16)} 21 ffffffffff 00`)))
   expect(reader.next()).toBe(true)
   expect([reader.word0, reader.word1, reader.word2, reader.word3, reader.length]).toEqual([...Array(4).fill(0xffff_ffff), 128])
   expect(reader.next()).toBe(true)

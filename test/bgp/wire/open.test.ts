@@ -86,6 +86,13 @@ describe('OPEN', () => {
     },
   )
 
+  test('its capabilities outlive the buffer they came in', () => {
+    const bytes = withCapabilities('fd02beef')
+    const found = capabilitiesIn(bytes)
+    bytes.fill(0)
+    expect(found).toEqual([{ kind: 'unknown', code: 253, value: bytesOf('beef') }])
+  })
+
   test.each([
     ['multiprotocol of 3 octets', '01 03 000100'],
     ['multiprotocol of 5 octets', '01 05 0001000100'],
@@ -210,6 +217,16 @@ describe('extended optional parameters (RFC 9072)', () => {
     expect(decoded(encodeOpen(many(600)))).toEqual(many(600))
   })
 
+  test('[rule 31] 253 octets of capabilities fit the old form, 254 do not', () => {
+    const sized = (octets: number): OpenMessage => ({
+      ...many(0),
+      capabilities: [{ kind: 'unknown', code: 253, value: new Uint8Array(octets - 2) }],
+    })
+    expect(hexOf(encodeOpen(sized(253))).slice(56, 64)).toBe('ff02fdfd')
+    expect(hexOf(encodeOpen(sized(254))).slice(56, 70)).toBe('ffff01010200fe')
+    for (const octets of [253, 254]) expect(decoded(encodeOpen(sized(octets)))).toEqual(sized(octets))
+  })
+
   test('[rule 5] an OPEN that would exceed 4096 octets is not built', () => {
     expect(() => encodeOpen(many(700))).toThrow(RangeError)
   })
@@ -223,6 +240,7 @@ describe('extended optional parameters (RFC 9072)', () => {
   })
 
   test.each([
+    ['the form of RFC 9072 behind a length of zero, which it must not have', '00 ff 0000'],
     ['nothing behind the length octet (CVE-2022-40302)', 'ff'],
     ['only the marker', 'ff ff'],
     ['half a length', 'ff ff 00'],

@@ -1,10 +1,11 @@
 // The control socket (see control-api.ts): HTTP over a unix socket in the run directory, for this host's root only. A socket
 // file a killed agent left behind is replaced; one that a living agent answers on is not.
 import { chmodSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Log } from '../lib/log.ts'
+import { http } from '../lib/node-http.ts'
 import { CONTROL_SOCKET } from './control-api.ts'
 
 /** A request that cannot be answered, with the HTTP status that says why. */
@@ -65,7 +66,7 @@ export async function serveControl(runDir: string, routes: Routes, log: Log): Pr
   if (await isAnswered(path))
     throw new Error(`another agent already runs with run directory ${runDir}: stop it, or choose another --run-dir`)
   rmSync(path, { force: true })
-  const server = createServer((request, response) => {
+  const server = http.createServer((request, response) => {
     answer(routes, request).then(
       (body) => respond(response, 200, body ?? {}),
       (error: unknown) => {

@@ -1,5 +1,5 @@
 // The agent's HTTP port for machines: /metrics, /healthz (the loops turn, nothing else), /readyz (may traffic rely on us?).
-import { createServer } from 'node:http'
+import { http } from '../lib/node-http.ts'
 
 export type HttpSource = {
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
@@ -11,7 +11,7 @@ export type HttpSource = {
 
 /** Serves until disposed; rejects if the port cannot be bound. */
 export async function serveHttp(port: number, source: HttpSource): Promise<AsyncDisposable> {
-  const server = createServer((request, response) => {
+  const server = http.createServer((request, response) => {
     const verdict = (reasons: readonly string[]) =>
       response.writeHead(reasons.length === 0 ? 200 : 503).end(reasons.length === 0 ? 'ok\n' : `${reasons.join('\n')}\n`)
     switch (new URL(request.url ?? '/', 'http://agent').pathname) {

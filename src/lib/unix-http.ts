@@ -1,5 +1,5 @@
 // One JSON request over HTTP on a unix socket: how everything on a host talks to the agent's control socket.
-import { request } from 'node:http'
+import { http } from './node-http.ts'
 
 export type JsonRequest = {
   readonly socketPath: string
@@ -17,7 +17,7 @@ export type JsonAnswer = { readonly status: number; readonly body: unknown }
 export function requestJson({ socketPath, method, path, body, timeoutMs }: JsonRequest): Promise<JsonAnswer> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' }
-    const asked = request({ socketPath, method, path, headers, timeout: timeoutMs }, (response) => {
+    const asked = http.request({ socketPath, method, path, headers, timeout: timeoutMs }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk

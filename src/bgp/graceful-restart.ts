@@ -160,10 +160,20 @@ export function startDeferral(peersUpBefore: readonly string[]): SelectionDeferr
   return { waitingFor: new Map(peersUpBefore.map((peer) => [peer, 'session'])) }
 }
 
-export function deferralOnEstablished({ waitingFor }: SelectionDeferral, peer: string, negotiated: Negotiated): SelectionDeferral {
+/**
+ * `sweep`: the same wait, before what our predecessor left in the kernel may go. It does include peers that say they restart:
+ * nobody waits for our sweep, so there is no deadlock to fear, and FRR says so for two minutes after every start.
+ */
+export function deferralOnEstablished(
+  { waitingFor }: SelectionDeferral,
+  peer: string,
+  negotiated: Negotiated,
+  until: 'selection' | 'sweep' = 'selection',
+): SelectionDeferral {
   if (!waitingFor.has(peer)) return { waitingFor }
   const rest = new Map(waitingFor)
-  if (negotiated.gracefulRestart === null || negotiated.gracefulRestart.peerRestarting) rest.delete(peer)
+  const { gracefulRestart } = negotiated
+  if (gracefulRestart === null || (gracefulRestart.peerRestarting && until === 'selection')) rest.delete(peer)
   else rest.set(peer, new Set(negotiated.families))
   return { waitingFor: rest }
 }

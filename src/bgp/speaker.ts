@@ -20,7 +20,10 @@ export interface SpeakerObserver {
   bestPathsChanged(batch: FibBatch): void
   /** A session came or went, or its retained routes did. */
   sessionsChanged(): void
-  /** Once: every peer that was up before our restart has told its routes, or the wait for that is over (RFC 4724 §4.1). */
+  /**
+   * Once: every peer that was up before our restart has told its routes, or the wait for that is over (RFC 4724 §4.1), so what
+   * is not among the best paths by now may leave the kernel. Selection itself may have begun before: see `deferralOnEstablished`.
+   */
   selectionReleased(): void
   problemsChanged(): void
 }
@@ -54,6 +57,7 @@ export class Speaker implements Disposable {
   #config: SpeakerConfig
   #flush: Disposable | null = null
   #deferral: SelectionDeferral
+  #sweepDeferral: SelectionDeferral
   #deferralTimer: Disposable | null = null
   #isReleased = false
   #releaseAnnounced = false
@@ -63,6 +67,7 @@ export class Speaker implements Disposable {
     this.#deps = deps
     this.#config = config
     this.#deferral = startDeferral(deps.peersUpBefore ?? [])
+    this.#sweepDeferral = this.#deferral
     this.#rib = new Rib(ribConfig(config), {
       deliver: (id, chunks) => this.#byId.get(id)?.deliver(chunks) ?? false,
       tableSent: (id, family) => this.#byId.get(id)?.tableSent(family),
@@ -151,8 +156,10 @@ export class Speaker implements Disposable {
     this.#rib.setOriginated(this.#config.originated)
     this.#listening.update(this.#config.listen)
     for (const peering of added) peering.start()
-    const waitingFor = [...this.#deferral.waitingFor].filter(([key]) => wanted.has(key))
-    this.#defer({ waitingFor: new Map(waitingFor) })
+    const stillWanted = ({ waitingFor }: SelectionDeferral): SelectionDeferral => ({
+      waitingFor: new Map([...waitingFor].filter(([key]) => wanted.has(key))),
+    })
+    this.#defer(stillWanted(this.#deferral), stillWanted(this.#sweepDeferral))
     this.#sessionsChanged()
     this.#scheduleFlush()
   }
@@ -161,7 +168,8 @@ export class Speaker implements Disposable {
     const { clock, log, transport, random } = this.#deps
     const observer: PeeringObserver = {
       established: (peering, negotiated) => this.#onEstablished(peering, negotiated),
-      endOfRibReceived: (peering, family) => this.#defer(deferralOnEndOfRib(this.#deferral, peering.key, family)),
+      endOfRibReceived: ({ key }, family) =>
+        this.#defer(deferralOnEndOfRib(this.#deferral, key, family), deferralOnEndOfRib(this.#sweepDeferral, key, family)),
       ended: () => this.#sessionsChanged(),
     }
     const peering = new Peering({ clock, log, transport, random, rib: this.#rib, observer }, this.#settings(peer))
@@ -190,7 +198,11 @@ export class Speaker implements Disposable {
   }
 
   #onEstablished(peering: Peering, negotiated: Negotiated): void {
-    this.#defer(deferralOnEstablished(this.#deferral, peering.key, negotiated))
+    const { key } = peering
+    this.#defer(
+      deferralOnEstablished(this.#deferral, key, negotiated),
+      deferralOnEstablished(this.#sweepDeferral, key, negotiated, 'sweep'),
+    )
     this.#sessionsChanged()
   }
 
@@ -209,17 +221,21 @@ export class Speaker implements Disposable {
       .map((peer) => peer.gracefulRestart.restartTimeSeconds)
     const seconds = Math.max(1, 0.75 * Math.min(120, ...restartTimes))
     this.#deferralTimer = this.#deps.clock.after(seconds * 1000, () => {
-      this.#deps.log.warn('bgp.selection.deferralExpired', { waitingFor: [...this.#deferral.waitingFor.keys()], seconds })
-      this.#defer({ waitingFor: new Map() })
+      this.#deps.log.warn('bgp.selection.deferralExpired', { waitingFor: [...this.#sweepDeferral.waitingFor.keys()], seconds })
+      this.#defer({ waitingFor: new Map() }, { waitingFor: new Map() })
     })
   }
 
-  #defer(next: SelectionDeferral): void {
-    this.#deferral = next
-    if (this.#isReleased || next.waitingFor.size > 0) return
+  #defer(selection: SelectionDeferral, sweep: SelectionDeferral): void {
+    this.#deferral = selection
+    this.#sweepDeferral = sweep
+    if (sweep.waitingFor.size === 0) {
+      this.#deferralTimer?.[Symbol.dispose]()
+      this.#deferralTimer = null
+      if (this.#isReleased) this.#scheduleFlush()
+    }
+    if (this.#isReleased || selection.waitingFor.size > 0) return
     this.#isReleased = true
-    this.#deferralTimer?.[Symbol.dispose]()
-    this.#deferralTimer = null
     this.#deps.log.info('bgp.selection.released')
     for (const family of FAMILIES) this.#rib.setPaused(family, false)
     for (const peering of this.#peerings.values()) peering.configure(this.#settings(peering.config)) // no R bit from now on
@@ -236,7 +252,7 @@ export class Speaker implements Disposable {
 
   /** Only when every best path of after the restart has been handed out may what was there before be swept. */
   #announceRelease(): void {
-    if (!this.#isReleased || this.#releaseAnnounced) return
+    if (!this.#isReleased || this.#sweepDeferral.waitingFor.size > 0 || this.#releaseAnnounced) return
     this.#releaseAnnounced = true
     this.#deps.observer.selectionReleased()
   }

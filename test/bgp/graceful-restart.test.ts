@@ -226,6 +226,14 @@ describe('our own restart (RFC 4724 §4.1)', () => {
     expect(deferralOnEstablished(startDeferral(['a']), 'a', negotiated(options)).waitingFor.size).toBe(0)
   })
 
+  test('the sweep does wait for a peer that restarts itself, and not for one that cannot do graceful restart', () => {
+    const wait = startDeferral(['a'])
+    const restarting = deferralOnEstablished(wait, 'a', negotiated({ peerRestarting: true }), 'sweep')
+    expect([...restarting.waitingFor.keys()]).toEqual(['a'])
+    expect(deferralOnEndOfRib(deferralOnEndOfRib(restarting, 'a', V4), 'a', V6).waitingFor.size).toBe(0)
+    expect(deferralOnEstablished(wait, 'a', negotiated({ capable: null }), 'sweep').waitingFor.size).toBe(0)
+  })
+
   test('a peer that was not up before changes nothing', () => {
     const deferral = startDeferral(['a'])
     expect(deferralOnEstablished(deferral, 'new', negotiated()).waitingFor).toEqual(deferral.waitingFor)

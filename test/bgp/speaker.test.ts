@@ -226,6 +226,24 @@ describe('graceful restart', () => {
     expect(c.best()).toEqual(['192.0.2.0/25']) // what was not told again has gone [rule 149]
   })
 
+  test('a peer that restarts too is not waited for with routes, but with the sweep of what was there before [rule 151]', () => {
+    const world = new World()
+    const { a, b, configB } = chain(world)
+    const upA = a.speaker.peersUpOrRetained()
+    const upB = crash(world, { b })
+    a.speaker[Symbol.dispose]()
+    const configA = config(65001, 1, [peer(B, 65002), peer('10.0.0.9', 65009)], { originated: originate('192.0.2.0/25') })
+    const again = world.start(B, { ...configB, originated: originate('203.0.113.0/24') }, upB)
+    const alsoAgain = world.start(A, configA, [...upA, 'to-10.0.0.9']) // waits for one more, so B gets no End-of-RIB of A yet
+    world.run(20)
+    expect(again.status(toA)).toMatchObject({ state: 'Established', endOfRib: { received: [], sent: ['IPv4Unicast'] } })
+    expect(alsoAgain.status(toB).prefixes.IPv4Unicast?.received).toBe(1)
+    expect(again.releases).toBe(0)
+    world.run(75) // A has lost patience with the other and tells its routes
+    expect(again.fib.get('192.0.2.0/25')).toEqual([A])
+    expect(again.releases).toBe(1)
+  })
+
   test('the wait for End-of-RIB ends before the peers lose patience [rule 151]', () => {
     const world = new World()
     const { a, b, c, configB } = chain(world)

@@ -47,13 +47,17 @@ export class HostilePeer implements AsyncDisposable {
     return connection
   }
 
-  /** Connects; rejects if it is refused. */
-  async dial(address: string, options: { readonly from?: string; readonly port?: number } = {}): Promise<HostileConnection> {
+  /** Connects, as often as it takes until somebody listens there. */
+  dial(address: string, options: { readonly from?: string; readonly port?: number } = {}): Promise<HostileConnection> {
+    return until(`a connection to ${address}`, () => this.#dialOnce(address, options), { everyMs: 200 })
+  }
+
+  async #dialOnce(address: string, options: { readonly from?: string; readonly port?: number }): Promise<HostileConnection> {
     const id = this.#nextId++
     const connection = new HostileConnection(this, id)
     this.#connections.set(id, connection)
     this.command({ op: 'dial', id, address, port: options.port ?? 179, from: options.from ?? null })
-    await until(`a connection to ${address}`, () => connection.opened || connection.closed, { explain: () => this.#output })
+    await until(`an answer of ${address}`, () => connection.opened || connection.closed, { explain: () => this.#output })
     if (!connection.opened) throw new Error(`cannot connect to ${address}: ${connection.error}`)
     return connection
   }

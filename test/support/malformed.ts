@@ -142,7 +142,7 @@ const openOf = (asn: number, change: Partial<bgp.RawOpen> = {}): Buffer =>
 export const FATAL: readonly FatalMessage[] = [
   { name: 'marker that is not all ones', notification: [1, 1], build: () => Buffer.concat([Buffer.alloc(16, 0xfe), hex('001304')]) },
   { name: 'length 18', notification: [1, 2], build: () => bgp.message(4, NONE, 18) },
-  { name: 'length 65535', notification: [1, 2], build: () => bgp.message(2, Buffer.alloc(4), 65_535) },
+  { name: 'KEEPALIVE of 5000 octets', notification: [1, 2], build: () => bgp.message(4, Buffer.alloc(4), 5_000) },
   { name: 'type 9', notification: [1, 3], build: () => bgp.message(9, NONE) },
   { name: 'KEEPALIVE of twenty octets', notification: [1, 2], build: () => bgp.message(4, Buffer.alloc(1)) },
   { name: 'UPDATE of twenty-two octets', notification: [1, 2], build: () => bgp.message(2, Buffer.alloc(3)) },

@@ -86,9 +86,16 @@ describeWith([...fibula.programs, ...bird.programs], 'live configuration', () =>
     await bothUp(agent, [second], [SECOND])
     expect(lifeOf(await agent.peer(FIRST))).toEqual(before)
 
-    agent.configure(agentConfig(2, 3), { peers: { [SECOND]: { holdTime: '12s' } } }) // this one has to reset: it is said in the OPEN
+    agent.configure(agentConfig(2, 3), { peers: { [SECOND]: { addPath: { receive: true } } } }) // said in the OPEN, so this one has to reset
     await until('the changed session is back', async () => (await agent.peer(SECOND)).established === 2, { deadlineMs: 20_000 })
     expect(lifeOf(await agent.peer(FIRST))).toEqual(before)
+    expect(agent.log()).toMatch(/bgp\.session\.reset/)
+    const changed = lifeOf(await agent.peer(SECOND))
+
+    const live = { addPath: { receive: true }, description: 'changed', connectRetryTime: '7s' } // and this one has not
+    agent.configure(agentConfig(2, 3), { peers: { [SECOND]: live } })
+    await until('the change is shown', async () => (await agent.peer(SECOND)).description === 'changed')
+    expect(lifeOf(await agent.peer(SECOND))).toEqual(changed)
 
     agent.configure(agentConfig(2))
     await until('the removed session is down', async () => !(await second.established(AGENT)))

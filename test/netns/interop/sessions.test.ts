@@ -12,6 +12,7 @@ import { pairOfNodes } from './exchange.ts'
 
 const AGENT = '10.0.0.1'
 const PEER = '10.0.0.2'
+const [RIGHT, WRONG] = ['s3cret-of-both', 's3cret-of-one']
 
 function agentConfig(routerId: string, peer: Partial<DaemonPeerConfig> = {}): DaemonConfig {
   return daemonConfig({
@@ -150,20 +151,20 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'keys and hop li
   test('with the right key every segment is signed (RFC 2385); with the wrong one nothing comes up, and the status says so [rules 177, 178]', async () => {
     await using net = await pairOfNodes('keys')
     await using capture = await Capture.start(net, 'a', 'eth0')
-    await using peer = await bird.start(net, 'b', birdConfig({ password: 'right' }))
-    await using agent = await start(net, { password: 'wrong' })
+    await using peer = await bird.start(net, 'b', birdConfig({ password: RIGHT }))
+    await using agent = await start(net, { password: WRONG })
     await until('the status names the key', async () => /password|MD5/i.test((await agent.peer(PEER)).lastError ?? ''), {
       deadlineMs: 20_000,
       explain: () => agent.log(),
     })
     expect(await peer.established(AGENT)).toBe(false)
-    agent.configure(agentConfig(AGENT, { password: 'right' }))
+    agent.configure(agentConfig(AGENT, { password: RIGHT }))
     await until('Established', async () => (await agent.established(PEER)) && (await peer.established(AGENT)), {
       deadlineMs: 20_000,
       explain: () => agent.log(),
     })
     expect(capture.packets().every((packet) => packet.signed || packet.rst)).toBe(true)
-    for (const secret of ['right', 'wrong']) expect(agent.log()).not.toContain(secret)
+    for (const secret of [RIGHT, WRONG]) expect(agent.log()).not.toContain(secret)
   }, 60_000)
 
   test('GTSM: what we send has TTL 255, and a peer that sends with less is not heard (RFC 5082) [rule 175]', async () => {

@@ -8,7 +8,7 @@ import { controlRoutes } from './answers.ts'
 import { Beats } from './beat.ts'
 import { serveControl } from './control.ts'
 import { serveHttp } from './http.ts'
-import { createMetrics } from './metrics.ts'
+import type { AgentMetrics, MetricsSource } from './metrics.ts'
 import type { AgentOptions } from './options.ts'
 import { Readiness } from './readiness.ts'
 import { readRestartState } from './restart-state.ts'
@@ -29,7 +29,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const readiness = new Readiness(systemClock, peersUpBefore ?? [])
   const end = Promise.withResolvers<number>()
   const store = openStore(options.store, { clock: systemClock, log })
-  let onTurn: (seconds: number, outcome: 'applied' | 'failed') => void = () => {}
+  let turns = { applied: 0, failed: 0, lastSeconds: 0 }
   const agent = new Agent({
     node,
     namespace,
@@ -45,12 +45,14 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       log.error('agent.thread.failed', { thread, err: error })
       end.resolve(1)
     },
-    onTurn: (seconds, outcome) => onTurn(seconds, outcome),
+    onTurn(lastSeconds, outcome) {
+      turns = { ...turns, [outcome]: turns[outcome] + 1, lastSeconds }
+    },
   })
   await using resources = new AsyncDisposableStack()
   resources.use(await serveControl(runDir, controlRoutes(agent), log))
   if (options.metricsPort !== null) {
-    const metrics = createMetrics({
+    const source: MetricsSource = {
       version,
       node,
       peers: () => agent.bgp.ask('peers', null),
@@ -58,11 +60,11 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
       problems: () => agent.problems().length,
-    })
-    onTurn = metrics.turnEnded
+      turns: () => turns,
+    }
     resources.use(
       await serveHttp(options.metricsPort, {
-        metrics: () => metrics.render(),
+        metrics: onFirstScrape(source),
         stuckLoops: () => beats.stuck(),
         notReadyBecause: () => readiness.reasons(),
       }),
@@ -73,6 +75,15 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   if (status === 0) await agent.stop('silent')
   log.info('agent.process.ended', { status })
   return status
+}
+
+/** The metrics library takes twenty megabytes, which nobody pays before somebody scrapes. */
+function onFirstScrape(source: MetricsSource): AgentMetrics['render'] {
+  let loading: Promise<AgentMetrics> | null = null
+  return async () => {
+    loading ??= import('./metrics.ts').then(({ createMetrics }) => createMetrics(source))
+    return (await loading).render()
+  }
 }
 
 async function untilEnd(failed: Promise<number>, log: Log): Promise<number> {

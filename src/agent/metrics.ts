@@ -15,15 +15,17 @@ export type MetricsSource = {
   }[]
   readonly ready: () => boolean
   readonly problems: () => number
+  readonly turns: () => TurnFigures
   readonly version: string
   readonly node: string
 }
 
+/** Turns of deriving configuration from the store. */
+export type TurnFigures = { readonly applied: number; readonly failed: number; readonly lastSeconds: number }
+
 export type AgentMetrics = {
   /** The exposition of this moment. Rejects when a thread does not answer. */
   readonly render: () => Promise<{ readonly contentType: string; readonly text: string }>
-  /** One turn of deriving configuration from the store, in seconds. */
-  readonly turnEnded: (seconds: number, outcome: 'applied' | 'failed') => void
 }
 
 /** Counters live in the speaker; a scrape copies their present values. */
@@ -103,6 +105,11 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
       age.set({ loop: loop.loop }, loop.ageMs / 1000)
       heap.set({ loop: loop.loop }, loop.heapUsedBytes)
     }
+    const { applied, failed: failures, lastSeconds } = source.turns()
+    turns.reset()
+    turns.inc({ outcome: 'applied' }, applied)
+    turns.inc({ outcome: 'failed' }, failures)
+    turnSeconds.set(lastSeconds)
     ready.set(source.ready() ? 1 : 0)
     problems.set(source.problems())
   }
@@ -110,10 +117,6 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     async render() {
       await Promise.all([readPeers(), readRest()])
       return { contentType: registry.contentType, text: await registry.metrics() }
-    },
-    turnEnded(seconds, outcome) {
-      turns.inc({ outcome })
-      turnSeconds.set(seconds)
     },
   }
 }

@@ -70,7 +70,7 @@ export function eachAttribute(view: DataView, from: number, to: number, visit: (
 /** Reads the payload of NLMSG_ERROR, or of the NLMSG_DONE that ends a dump. */
 export function readAnswer(view: DataView, type: number, flags: number, from: number, to: number): NetlinkAnswer {
   if (to < from + 4) return { errno: 0, text: null }
-  const errno = -view.getInt32(from, true)
+  const errno = Math.abs(view.getInt32(from, true))
   if ((flags & NLM_F_ACK_TLVS) === 0) return { errno, text: null }
   const attributes = type === NLMSG_DONE ? from + 4 : skipEchoedRequest(view, flags, from + 4, to)
   let text: string | null = null

@@ -208,8 +208,8 @@ export class RouteReader {
       if (size < 4 || at + size > to) return false
       const type = message.getUint16(at + 2, true) & 0x3fff
       if (type === RTA.DST) copy(message, at + 4, Math.min(size - 4, 16), route.address, 0)
-      else if (type === RTA.PRIORITY) route.metric = message.getUint32(at + 4, true)
-      else if (type === RTA.TABLE) table = message.getUint32(at + 4, true)
+      else if (type === RTA.PRIORITY) route.metric = u32(message, at + 4, at + size)
+      else if (type === RTA.TABLE) table = u32(message, at + 4, at + size)
       else if (isOfBody(type)) {
         if (signed + size + 1 > signature.length) return false
         signature[signed] = type
@@ -259,8 +259,8 @@ function readBody(message: DataView, from: number, to: number): RouteBody {
   let strange: string | null = null
   eachAttribute(message, from + RTMSG_LENGTH, to, (attribute, start, end) => {
     if (attribute === RTA.PREFSRC) source = readAddress(message, start, end)
-    else if (attribute === RTA.NH_ID) strange = `nexthop object ${message.getUint32(start, true)}`
-    else if (attribute === RTA.ENCAP_TYPE) strange = `encapsulation ${message.getUint16(start, true)}`
+    else if (attribute === RTA.NH_ID) strange = `nexthop object ${u32(message, start, end)}`
+    else if (attribute === RTA.ENCAP_TYPE) strange = `encapsulation ${hexOf(message, start, end)}`
     else if (attribute === RTA.MULTIPATH) strange = readMultipath(message, start, end, nextHops) ?? strange
     else hop.read(message, attribute, start, end)
   })
@@ -280,7 +280,7 @@ function readMultipath(message: DataView, from: number, to: number, into: NextHo
     hop.interfaceIndex = message.getInt32(at + 4, true)
     if (message.getUint8(at + 3) !== 0) strange = `multipath with weight ${message.getUint8(at + 3) + 1}`
     eachAttribute(message, at + RTNEXTHOP_LENGTH, at + size, (attribute, start, end) => {
-      if (attribute === RTA.ENCAP_TYPE) strange = `encapsulation ${message.getUint16(start, true)}`
+      if (attribute === RTA.ENCAP_TYPE) strange = `encapsulation ${hexOf(message, start, end)}`
       else hop.read(message, attribute, start, end)
     })
     into.push(hop.value())
@@ -299,7 +299,7 @@ class HopReader {
   }
 
   read(message: DataView, attribute: number, from: number, to: number): void {
-    if (attribute === RTA.OIF) this.interfaceIndex = message.getUint32(from, true)
+    if (attribute === RTA.OIF) this.interfaceIndex = u32(message, from, to)
     else if (attribute === RTA.GATEWAY) this.#gateway = readAddress(message, from, to)
     else if (attribute === RTA.VIA) this.#gateway = readAddress(message, from + 2, to)
   }
@@ -309,7 +309,17 @@ class HopReader {
   }
 }
 
+/** An address of 4 or 16 octets; null if it has any other length. */
 function readAddress(message: DataView, from: number, to: number): IpAddress | null {
-  const octets = new Uint8Array(message.buffer, message.byteOffset + from, to - from)
-  return octets.length === 4 || octets.length === 16 ? ipFromBytes(octets.length === 4 ? 4 : 6, octets) : null
+  if (to - from !== 4 && to - from !== 16) return null
+  return ipFromBytes(to - from === 4 ? 4 : 6, new Uint8Array(message.buffer, message.byteOffset + from, to - from))
+}
+
+/** The number in an attribute; 0 if it is too short to hold one. */
+function u32(message: DataView, from: number, to: number): number {
+  return to - from >= 4 ? message.getUint32(from, true) : 0
+}
+
+function hexOf(message: DataView, from: number, to: number): string {
+  return Buffer.from(message.buffer, message.byteOffset + from, to - from).toString('hex')
 }

@@ -35,7 +35,7 @@ export function encodeShutdownMessage(text: string): Uint8Array {
   if (text === '') return new Uint8Array(0)
   const encoded = new TextEncoder().encode(text)
   let length = Math.min(encoded.length, MAX_SHUTDOWN_OCTETS)
-  if (length < encoded.length) while (length > 0 && ((encoded[length] ?? 0) & 0xc0) === 0x80) length--
+  while (length > 0 && ((encoded[length] ?? 0) & 0xc0) === 0x80) length--
   return new OctetWriter().u8(length).bytes(encoded.subarray(0, length)).finish()
 }
 

@@ -105,6 +105,7 @@ const OPAQUE_ROWS: readonly Row[] = [
   ['PREFIX_SID with a TLV that overruns', attributeHex(0xc0, 40, '01 0007 0000'), 'discard', 'discard'],
   ['PREFIX_SID with a label index of 6 octets', attributeHex(0xc0, 40, '01 0006 000000000000'), 'discard', 'discard'],
   ['PREFIX_SID with an SRGB of 5 octets', attributeHex(0xc0, 40, '03 0007 0000 0000000000'), 'discard', 'discard'],
+  ['PREFIX_SID with a TLV of the reserved type', attributeHex(0xc0, 40, '00 0000'), 'discard', 'discard'],
   ['PREFIX_SID with wrong flags', attributeHex(0x80, 40, '01 0007 00000000000064'), 'discard', 'discard'],
   ['TUNNEL_ENCAPSULATION, damaged inside', attributeHex(0xc0, 23, '0001ffff'), 'keep', 'keep'],
   ['PMSI_TUNNEL, damaged inside', attributeHex(0xc0, 22, '00'), 'keep', 'keep'],

@@ -343,6 +343,12 @@ describe('ByteWriter', () => {
     expect(out.take().map(({ length }) => length)).toEqual([60_000, 60_000, 60_000, 20_000])
   })
 
+  test('a chunk is filled to its last octet', () => {
+    const out = new ByteWriter()
+    for (const octets of [65_530, 6, 65_530, 7]) out.append(new Uint8Array(octets))
+    expect(out.take().map(({ length }) => length)).toEqual([65_536, 65_530, 7])
+  })
+
   test('what does not fit a chunk is refused', () => {
     expect(() => new ByteWriter().append(new Uint8Array(65_537))).toThrow(RangeError)
     expect(() => new ByteWriter().reserve(65_537)).toThrow(RangeError)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { type MessageError, MessageFramer } from '../../../src/bgp/wire/index.ts'
-import { bytesOf, hexOf, PREFIX, rawMessage, rawUpdate } from './build.ts'
+import { bytesOf, codeOf, hexOf, PREFIX, rawMessage, rawUpdate } from './build.ts'
 
 const KEEPALIVE = rawMessage(4, '')
 const UPDATE = rawUpdate({ withdrawn: PREFIX })
@@ -154,6 +154,12 @@ describe('judging a header', () => {
     const header = rawMessage(2, '', 60_000).subarray(0, 19)
     expect(framed([header.subarray(0, 18)])).toEqual({ messages: [], error: null })
     expect(framed([header.subarray(0, 18), header.subarray(18)]).error).toMatchObject({ code: 1, subcode: 2 })
+  })
+
+  test('octets behind the end, or missing before it, are a bad length to the decoder', () => {
+    expect(codeOf(Uint8Array.from([...KEEPALIVE, 0]))).toBe('1/2')
+    expect(codeOf(UPDATE.subarray(0, UPDATE.length - 1))).toBe('1/2')
+    expect(codeOf(KEEPALIVE.subarray(0, 18))).toBe('1/2')
   })
 
   test('an error found in a header that came in pieces is the same error', () => {

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { formatIdentity, type Manifest, parseManifests, type Resource, type Store, StoreError, sourceOf } from '../store/index.ts'
 import type { Cli } from './options.ts'
 import { CliError, print } from './output.ts'
-import { readSources, type Source, STORE_OPTION, shortName, withStore } from './store-option.ts'
+import { FILENAME_OPTION, readSources, type Source, STORE_OPTION, shortName, withStore } from './store-option.ts'
 
 type Outcome = { readonly object: string; readonly result: 'created' | 'configured' | 'unchanged' }
 
@@ -16,18 +16,11 @@ export function addApply(cli: Cli, describe: string): void {
     describe,
     (to) =>
       to
-        .options(STORE_OPTION)
-        .option('filename', {
-          alias: 'f',
-          type: 'string',
-          array: true,
-          demandOption: true,
-          requiresArg: true,
-          describe: 'File or folder with manifests; - for standard input',
-        })
+        .options({ ...STORE_OPTION, ...FILENAME_OPTION })
+        .demandOption('filename', 'say what to apply: -f FILE, or -f - for standard input')
         .option('dry-run', { type: 'boolean', default: false, describe: 'Say what would happen and change nothing' })
         .example('$0 apply -f peers.yaml --store dir:/etc/fibula', 'Create or replace what the file says'),
-    async ({ store: text, filename, dryRun, output }) => {
+    async ({ store: text, filename = [], dryRun, output }) => {
       const sources = readSources(filename)
       const { outcomes, faults } = await withStore(text, (store) => applyAll(store, sources, dryRun))
       const suffix = dryRun ? ' (dry run)' : ''

@@ -2,7 +2,7 @@
 import { formatIdentity, type Identity, parseManifests, type Store, StoreError, toIdentity } from '../store/index.ts'
 import type { Cli } from './options.ts'
 import { CliError, print } from './output.ts'
-import { NAMESPACE_OPTION, namesOf, readSources, STORE_OPTION, shortName, withStore } from './store-option.ts'
+import { FILENAME_OPTION, NAMESPACE_OPTION, namesOf, readSources, STORE_OPTION, shortName, withStore } from './store-option.ts'
 
 export function addDelete(cli: Cli, describe: string): void {
   cli.command(
@@ -12,14 +12,7 @@ export function addDelete(cli: Cli, describe: string): void {
       to
         .positional('kind', { type: 'string', describe: 'Kind: its name, plural or short name, or KIND/NAME' })
         .positional('names', { type: 'string', array: true, default: [], describe: 'Names' })
-        .options({ ...STORE_OPTION, ...NAMESPACE_OPTION })
-        .option('filename', {
-          alias: 'f',
-          type: 'string',
-          array: true,
-          requiresArg: true,
-          describe: 'Delete what these manifests name; - for standard input',
-        })
+        .options({ ...STORE_OPTION, ...NAMESPACE_OPTION, ...FILENAME_OPTION })
         .option('ignore-not-found', { type: 'boolean', default: false, describe: 'An object that is not there is no failure' })
         .example('$0 delete bgppeer tor-a --store dir:/etc/fibula', 'Remove a peer')
         .example('$0 delete -f peers.yaml --store dir:/etc/fibula', 'Remove what the file names'),

@@ -18,6 +18,18 @@ export const NAMESPACE_OPTION = {
   namespace: { alias: 'n', type: 'string', requiresArg: true, describe: 'Namespace of the objects' },
 } as const
 
+/** `-f`, which may be given several times; `-` is standard input (which yargs takes for no argument of an array option). */
+export const FILENAME_OPTION = {
+  filename: {
+    alias: 'f',
+    type: 'string',
+    nargs: 1,
+    coerce: (given: string | readonly string[] | undefined): readonly string[] | undefined =>
+      given === undefined ? undefined : [given].flat(),
+    describe: 'File or folder with manifests, once or more often; - for standard input',
+  },
+} as const
+
 /** Runs `work` on the store and closes it. What a store reports becomes one line for the user. */
 export async function withStore<T>(text: string, work: (store: Store) => Promise<T>): Promise<T> {
   try {

@@ -16,15 +16,8 @@ import { kernelRoutes } from './netns.ts'
 import { podsOf, speakersOf } from './plan.ts'
 import { Prober } from './prober.ts'
 import type { SessionReport } from './sessions.ts'
+import { crashFailures, cutFailures, type PingCell, pingFailures, sessionFailures } from './verdict.ts'
 
-export type PingCell = {
-  readonly from: string
-  readonly to: string
-  readonly family: 'ipv4' | 'ipv6'
-  readonly sent: number
-  readonly lost: number
-  readonly rttMs: number | null
-}
 /** Where every speaker sends the traffic for a prefix: names of devices, `blackhole` where the block lives, empty without a route. */
 export type RouteRow = { readonly prefix: string; readonly owner: string; readonly via: Readonly<Record<string, readonly string[]>> }
 
@@ -73,9 +66,9 @@ async function demonstrate(lab: Lab, observe: (event: DemoEvent) => void, progre
     signal,
   )
   observe({ kind: 'sessions', sessions, afterMs: performance.now() - startedMs })
-  const missing = sessions.filter(({ isEstablished }) => !isEstablished)
+  const missing = sessions.flatMap(sessionFailures)
   const report = {
-    failures: missing.map(sessionFailure),
+    failures: missing,
     sessions,
     routes: [] as readonly RouteRow[],
     pings: [] as readonly PingCell[],
@@ -90,9 +83,7 @@ async function demonstrate(lab: Lab, observe: (event: DemoEvent) => void, progre
   const routes = await readRoutes(lab)
   observe({ kind: 'routes', routes, speakers: speakersOf(lab.plan).map(({ name }) => name) })
   observe({ kind: 'pings', pings, pods: podsOf(lab.plan).map(({ name }) => name) })
-  const failures = pings
-    .filter(({ lost }) => lost > 0)
-    .map(({ from, to, family, sent, lost }) => `${lost} of ${sent} ${family} pings from ${from} to ${to} were lost`)
+  const failures = pings.flatMap(pingFailures)
   if (failures.length > 0) return { ...report, routes, pings, failures }
 
   const cuts: CutResult[] = []
@@ -154,23 +145,4 @@ async function readRoutes({ plan }: Lab): Promise<readonly RouteRow[]> {
         tables.map(([name, routes]) => [name, routes.filter((route) => route.prefix === prefix).flatMap(({ devices }) => devices)]),
       ),
     }))
-}
-
-function sessionFailure({ speaker, peer, state, lastError }: SessionReport): string {
-  return `the session of ${speaker} with ${peer} is ${state}${lastError === null ? '' : `: ${lastError}`}`
-}
-
-function cutFailures({ link, hasMoved, affectedFlows }: CutResult): readonly string[] {
-  return hasMoved ? [] : [`traffic did not move away from ${link}: ${affectedFlows} flows were still interrupted`]
-}
-
-function crashFailures({ speaker, sent, lost, proof, pidBefore, pidAfter }: CrashResult): readonly string[] {
-  const unproven = proof.filter(({ before, after }) => after === '' || before === after)
-  return [
-    ...(lost > 0 ? [`${lost} of ${sent} packets were lost to the kill -9 of ${speaker}`] : []),
-    ...(pidBefore === pidAfter ? [`the agent of ${speaker} was not restarted`] : []),
-    ...unproven.map(
-      ({ speaker: peer }) => `${peer} has not seen its session with ${speaker} go down and come back, so the kill -9 proves nothing`,
-    ),
-  ]
 }

@@ -1,5 +1,5 @@
 // The lab: racks, routers, nodes and pods on one Linux host, in network namespaces.
-export { type DemoEvent, type DemoOptions, type DemoReport, type PingCell, type RouteRow, runDemo } from './demo.ts'
+export { type DemoEvent, type DemoOptions, type DemoReport, type RouteRow, runDemo } from './demo.ts'
 export { LabError } from './error.ts'
 export { awaitSessions, type CrashResult, type CutResult, fabricFlows } from './experiments.ts'
 export { isRunning } from './identity.ts'
@@ -24,3 +24,4 @@ export { followGobgp, realRouter } from './routers/index.ts'
 export { readSessions, type SessionReport } from './sessions.ts'
 export { readProcesses } from './state.ts'
 export { superviseLab } from './supervisor.ts'
+export type { PingCell } from './verdict.ts'

@@ -24,11 +24,11 @@ describe('manifestFolders', () => {
 
   test('routers pass on what they learn, nodes do not', () => {
     const [cluster, router] = manifestFolders(plan())
-    const modeOf = (folder: typeof cluster) =>
+    const specOf = (folder: typeof cluster) =>
       folder?.files
         .flatMap(({ manifests }) => manifests)
-        .find(({ kind, metadata }) => kind === 'BGPConfiguration' && metadata.name === 'default')?.spec?.mode
-    expect([modeOf(cluster), modeOf(router)]).toEqual(['Host', 'Router'])
+        .find(({ kind, metadata }) => kind === 'BGPConfiguration' && metadata.name === 'default')?.spec
+    expect([specOf(cluster), specOf(router)]).toMatchObject([{ mode: 'Host' }, { mode: 'Router' }])
   })
 
   test('every node has a block of each family, with its pods in it', () => {

@@ -9,7 +9,6 @@ import { NONE, RowQueue } from './columns.ts'
 import { Decision } from './decision.ts'
 import { FibWriter, type NextHopSets } from './fib-writer.ts'
 import type { NextHopResolver, Resolution } from './next-hop-resolver.ts'
-import { NlriBatch } from './nlri-batch.ts'
 import type { OutcomeCache } from './outcome-cache.ts'
 import { LONG_LIVED, OURSELVES, PathTable } from './path-table.ts'
 import type { PeerColumns } from './peer-columns.ts'
@@ -44,7 +43,6 @@ export class FamilyTables {
   touchedWatched = false
   readonly #shared: SharedTables
   readonly #reader = new NlriReader()
-  readonly #batch = new NlriBatch()
   /** Rows found without any path. */
   readonly #unused: number[] = []
 
@@ -62,43 +60,37 @@ export class FamilyTables {
   /** `raw` must be held until this returns. */
   announce({ peer, arrivals, imports }: Announcer, raw: number, run: NlriRun): void {
     const { prefixes, paths } = this
-    const batch = this.#batch
+    const reader = this.#reader
     const outcome = imports.outcome(raw, OURSELVES)
-    this.#reader.reset(run)
-    while (batch.fill(this.#reader, prefixes)) {
-      for (let at = 0; at < batch.count; at++) {
-        const w0 = batch.w0[at] ?? 0
-        const w1 = batch.w1[at] ?? 0
-        const w2 = batch.w2[at] ?? 0
-        const w3 = batch.w3[at] ?? 0
-        const length = batch.length[at] ?? 0
-        const pathId = batch.pathId[at] ?? 0
-        const row = prefixes.findOrAddHashed(batch.hash[at] ?? 0, w0, w1, w2, w3, length)
-        let path = this.#findPath(row, peer, pathId)
-        if (path === NONE) {
-          if (run.addPath && this.#countPaths(row, peer) >= MAX_PATHS_PER_PREFIX) continue
-          path = this.#addPath(row, peer, pathId, arrivals)
-        } else {
-          const flags = arrivals.renewed(paths.flags[path] ?? 0)
-          paths.flags[path] = flags & ~LONG_LIVED
-          if (paths.raw[path] === raw && (flags & LONG_LIVED) === 0) continue
-        }
-        this.#setAttributes(path, raw, outcome >= 0 ? outcome : imports.settle(outcome, w0, w1, w2, w3, length), arrivals)
+    reader.reset(run)
+    while (reader.next()) {
+      const w0 = reader.word0 | 0
+      const w1 = reader.word1 | 0
+      const w2 = reader.word2 | 0
+      const w3 = reader.word3 | 0
+      const { length, pathId } = reader
+      const row = prefixes.findOrAdd(w0, w1, w2, w3, length)
+      let path = this.#findPath(row, peer, pathId)
+      if (path === NONE) {
+        if (run.addPath && this.#countPaths(row, peer) >= MAX_PATHS_PER_PREFIX) continue
+        path = this.#addPath(row, peer, pathId, arrivals)
+      } else {
+        const flags = arrivals.renewed(paths.flags[path] ?? 0)
+        paths.flags[path] = flags & ~LONG_LIVED
+        if (paths.raw[path] === raw && (flags & LONG_LIVED) === 0) continue
       }
+      this.#setAttributes(path, raw, outcome >= 0 ? outcome : imports.settle(outcome, w0, w1, w2, w3, length), arrivals)
     }
   }
 
   withdraw(peer: number, arrivals: Arrivals, run: NlriRun): void {
-    const { prefixes } = this
-    const batch = this.#batch
-    this.#reader.reset(run)
-    while (batch.fill(this.#reader, prefixes)) {
-      for (let at = 0; at < batch.count; at++) {
-        const row = prefixes.find(batch.w0[at] ?? 0, batch.w1[at] ?? 0, batch.w2[at] ?? 0, batch.w3[at] ?? 0, batch.length[at] ?? 0)
-        if (row === NONE) continue
-        const path = this.#findPath(row, peer, batch.pathId[at] ?? 0)
-        if (path !== NONE) this.removePath(path, arrivals)
-      }
+    const reader = this.#reader
+    reader.reset(run)
+    while (reader.next()) {
+      const row = this.prefixes.find(reader.word0 | 0, reader.word1 | 0, reader.word2 | 0, reader.word3 | 0, reader.length)
+      if (row === NONE) continue
+      const path = this.#findPath(row, peer, reader.pathId)
+      if (path !== NONE) this.removePath(path, arrivals)
     }
   }
 

@@ -8,6 +8,8 @@ import { NONE, nextCapacity, regrown } from './columns.ts'
 export const DIRTY = 1
 
 const FREE_LENGTH = 255
+/** Mask of the bits of a prefix that do not scatter it. */
+const SISTERS = 7
 
 export class PrefixTable {
   readonly family: Family
@@ -34,8 +36,6 @@ export class PrefixTable {
   #slots = new Int32Array(128)
   #mask = 127
   #free = NONE
-  /** Never read: keeps the loads of `warm` from being optimized away. */
-  #warmed = 0
 
   constructor(family: Family) {
     this.family = family
@@ -60,17 +60,9 @@ export class PrefixTable {
     }
   }
 
-  /** Makes the memory that a look-up of this hash will need come nearer. */
-  warm(hash: number): void {
-    this.#warmed ^= this.word0[this.#slots[hash & this.#mask] ?? NONE] ?? 0
-  }
-
   findOrAdd(w0: number, w1: number, w2: number, w3: number, length: number): number {
-    return this.findOrAddHashed(hashPrefix(w0, w1, w2, w3, length), w0, w1, w2, w3, length)
-  }
-
-  findOrAddHashed(hash: number, w0: number, w1: number, w2: number, w3: number, length: number): number {
     const mask = this.#mask
+    const hash = hashPrefix(w0, w1, w2, w3, length)
     let slot = hash & mask
     for (; ; slot = (slot + 1) & mask) {
       const row = this.#slots[slot] ?? NONE
@@ -206,18 +198,29 @@ export class PrefixTable {
   }
 }
 
-/** Of a prefix as words; the tables use as many low bits as they need. */
-export function hashPrefix(w0: number, w1: number, w2: number, w3: number, length: number): number {
-  let h = Math.imul(w0 ^ Math.imul(length, 0x9e37_79b1), 0x85eb_ca6b)
-  h ^= h >>> 15
-  if ((w1 | w2 | w3) !== 0) {
-    h = Math.imul(h ^ w1, 0xc2b2_ae35)
-    h ^= h >>> 13
-    h = Math.imul(h ^ w2, 0x27d4_eb2f)
-    h ^= h >>> 15
-    h = Math.imul(h ^ w3, 0x1656_67b1)
-  }
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2_ae35)
+/**
+ * Of a prefix as words; the table uses as many low bits as it needs. Prefixes that differ in their last bits only are neighbours in
+ * the table, because that is how they arrive: eight sisters cost one wait for memory, not eight.
+ */
+function hashPrefix(w0: number, w1: number, w2: number, w3: number, length: number): number {
+  const last = length - 1
+  const shift = 31 - (last & 31)
+  const sisters = SISTERS << shift
+  if (last < 32)
+    return (mix(Math.imul(w0 & ~sisters, 0x85eb_ca6b) ^ Math.imul(length, 0x9e37_79b1)) & ~SISTERS) | ((w0 >>> shift) & SISTERS)
+  let h = Math.imul(w0, 0x85eb_ca6b) ^ Math.imul(length, 0x9e37_79b1)
+  const word = last < 64 ? w1 : last < 96 ? w2 : w3
+  h = mix(h ^ (last < 64 ? w1 & ~sisters : w1))
+  if (last >= 64) h = mix(Math.imul(h, 0x27d4_eb2f) ^ (last < 96 ? w2 & ~sisters : w2))
+  if (last >= 96) h = mix(Math.imul(h, 0x1656_67b1) ^ (w3 & ~sisters))
+  return (h & ~SISTERS) | ((word >>> shift) & SISTERS)
+}
+
+function mix(value: number): number {
+  let h = value ^ (value >>> 15)
+  h = Math.imul(h, 0xc2b2_ae35)
+  h ^= h >>> 13
+  h = Math.imul(h, 0x27d4_eb2f)
   return h ^ (h >>> 16)
 }
 

@@ -59,8 +59,6 @@ export class Peer implements Disposable, SessionOwner {
   #outgoing: Session | null = null
   #incoming: Session | null = null
   #fallback: Fallback = FULL_OFFER
-  /** A stop is being performed: what follows is decided there. */
-  #isStopping = false
   #drainWaiters: (() => void)[] = []
   #sinceMs: number
   #establishedCount = 0
@@ -220,7 +218,7 @@ export class Peer implements Disposable, SessionOwner {
     return withFallback(offeredCapabilities(this.#settings), this.#fallback)
   }
 
-  openArrived(session: Session): boolean {
+  openArrived(session: Session): void {
     const remote = { asn: this.#settings.asn, routerId: session.negotiated?.remoteRouterId ?? 0 }
     const local = { asn: localAsnOf(this.#settings), routerId: this.#settings.routerId }
     for (const other of this.#sessions()) {
@@ -231,7 +229,7 @@ export class Peer implements Disposable, SessionOwner {
       switch (verdict) {
         case 'closeArriving':
           session.dispatch({ kind: 'openCollisionDump' })
-          return false
+          return
         case 'closeOther':
           other.dispatch({ kind: 'openCollisionDump' })
           break
@@ -240,7 +238,6 @@ export class Peer implements Disposable, SessionOwner {
           break
       }
     }
-    return session.state === 'OpenSent' // an observer that was told of an end may have stopped us
   }
 
   established(session: Session): void {
@@ -281,9 +278,9 @@ export class Peer implements Disposable, SessionOwner {
   }
 
   over(session: Session, end: SessionOver): void {
+    if (this.#isDisposed || !this.#sessions().includes(session)) return // silenced
     const wasEstablished = session === this.#established
     this.#forget(session)
-    if (this.#isDisposed) return
     const establishedForMs = this.#establishedForMs(session)
     const { negotiated } = session
     const isCollision = end.on === 'openCollisionDump' || isCollisionCease(end)
@@ -294,7 +291,7 @@ export class Peer implements Disposable, SessionOwner {
       this.#deps.log.warn('bgp.session.ended', { reason: end.reason, retain })
     } else if (end.received !== null) this.#fallBack(session, end.received)
     if (!isCollision && (wasEstablished || this.#established === null)) this.#noteError(end.reason)
-    if (!this.#isStopping && this.#established === null) {
+    if (this.#established === null) {
       if (!isCollision) this.#restAfter(idleCause(end, retain, establishedForMs))
       else if (this.#sessions().length === 0) this.#restAfter({ kind: 'expectedBack' })
     }
@@ -348,24 +345,16 @@ export class Peer implements Disposable, SessionOwner {
   // ending
 
   #stop(plan: StopPlan): void {
-    this.#rest.end()
-    this.#isStopping = true
-    try {
-      for (const session of this.#sessions()) {
-        session.dispatch({ kind: 'manualStop', notification: plan.notification }, { reason: plan.words })
-      }
-    } finally {
-      this.#isStopping = false
+    for (const session of this.#sessions()) {
+      session.dispatch({ kind: 'manualStop', notification: plan.notification }, { reason: plan.words })
     }
+    this.#rest.end()
   }
 
   /** Ends an attempt without a word and without consequences. */
   #silence(session: Session): void {
-    const wasStopping = this.#isStopping
-    this.#isStopping = true
     this.#forget(session)
     session.dispatch({ kind: 'manualStop', notification: null })
-    this.#isStopping = wasStopping
   }
 
   #forget(session: Session): void {

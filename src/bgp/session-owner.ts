@@ -19,9 +19,10 @@ export interface SessionOwner {
   readonly received: MessageCounts
   /** What the next OPEN offers. */
   capabilities(): readonly Capability[]
-  /** A good OPEN has arrived and `negotiated` is set: settle collisions. False: this session has lost and is over. */
-  openArrived(session: Session): boolean
+  /** A good OPEN has arrived and `negotiated` is set: settle collisions, of which this session may not survive. */
+  openArrived(session: Session): void
   established(session: Session): void
+  /** The machine has seen these first; if it would not have them, the session is over already. */
   updateReceived(session: Session, update: UpdateMessage): void
   routeRefreshReceived(session: Session, message: RouteRefreshMessage): void
   writable(session: Session): void

@@ -336,14 +336,14 @@ export class Session implements TimerObserver {
     switch (message.kind) {
       case 'update':
         this.dispatch({ kind: 'updateReceived' })
-        if (this.#state.kind === 'Established') this.#owner.updateReceived(this, message)
+        this.#owner.updateReceived(this, message)
         return
       case 'keepalive':
         this.dispatch({ kind: 'keepaliveReceived' })
         return
       case 'routeRefresh':
         this.dispatch({ kind: 'routeRefreshReceived' })
-        if (this.#state.kind === 'Established') this.#owner.routeRefreshReceived(this, message)
+        this.#owner.routeRefreshReceived(this, message)
         return
       case 'open':
         this.#openReceived(message)
@@ -370,11 +370,11 @@ export class Session implements TimerObserver {
       return
     }
     this.#negotiated = negotiated.value
-    if (!this.#owner.openArrived(this)) return
+    this.#owner.openArrived(this)
     this.#context = decodeContextOf(settings, negotiated.value)
     this.#framer.setExtendedMessage(this.#context.extendedMessage)
     const { holdTimeSeconds, keepaliveSeconds } = negotiated.value
-    this.dispatch({ kind: 'openReceived', holdTimeSeconds, keepaliveSeconds })
+    this.dispatch({ kind: 'openReceived', holdTimeSeconds, keepaliveSeconds }) // ignored, if a collision has been lost
   }
 
   #notificationReceived(message: NotificationMessage): void {

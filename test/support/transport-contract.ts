@@ -137,6 +137,13 @@ export function transportContract(name: string, createWorld: () => World): void 
       expect(near.progressed).toBe(stalledAt)
       const drainedBefore = near.drained
       far.connection.resume()
+      const hasRoom = (): boolean => {
+        if (near.drained > drainedBefore) return true
+        if (near.connection.write(Buffer.from('.'))) throw new Error('room before drained was told')
+        sentBytes++
+        return false
+      }
+      await world.until(hasRoom, 'room')
       await world.until(() => far.receivedBytes === sentBytes, 'the octets that were held back')
       expect(near.progressed).toBeGreaterThan(stalledAt)
       expect(near.drained).toBe(drainedBefore + 1)

@@ -220,6 +220,22 @@ describe('[rule 52] rest after failures', () => {
       expect(raws.length).toBe(before + 1)
     }
   })
+
+  test('unless it is lost again and again within seconds', () => {
+    const world = new PeerWorld()
+    const { raws } = world.againstRaw()
+    let longestRestMs = 0
+    for (let i = 0; i < 5; i++) {
+      raws.at(-1)?.say(openOf({}, { ...GRACEFUL, ...V4_KEPT }), keepalive())
+      world.run(0.5)
+      const before = raws.length
+      raws.at(-1)?.connection.destroy()
+      const sinceMs = world.clock.nowMs()
+      while (raws.length === before) world.run(0.1)
+      longestRestMs = Math.max(longestRestMs, world.clock.nowMs() - sinceMs)
+    }
+    expect(longestRestMs).toBeGreaterThan(10_000)
+  })
 })
 
 describe('collision between two whole peers (RFC 4271 §6.8)', () => {
@@ -343,6 +359,59 @@ describe('collision between two whole peers (RFC 4271 §6.8)', () => {
       world.run(0.1)
       expect(a.state).toBe('Established')
     }
+  })
+
+  test('once a session is up the other attempts end: a dial without an answer', () => {
+    const world = new PeerWorld()
+    world.network.answerDials(B, 'silent')
+    const { a, host, raws } = world.againstRaw(NO_GRACE)
+    const incoming = world.dialA(host)
+    incoming.say(openOf(), keepalive())
+    world.run(0.1)
+    expect(a.state).toBe('Established')
+    world.network.answerDials(B, null)
+    for (let i = 0; i < 10; i++) {
+      world.run(10)
+      incoming.say(keepalive())
+    }
+    expect([a.state, raws.length]).toEqual(['Established', 0])
+  })
+
+  test('once a session is up the other attempts end: a connection that fails before its OPEN', () => {
+    const world = new PeerWorld()
+    const { a, host, raws } = world.againstRaw(NO_GRACE)
+    const incoming = world.dialA(host)
+    incoming.say(openOf(), keepalive())
+    world.run(0.1)
+    raws[0]?.connection.destroy()
+    for (let i = 0; i < 10; i++) {
+      world.run(10)
+      incoming.say(keepalive())
+    }
+    expect([a.state, raws.length, a.lastError]).toEqual(['Established', 1, null])
+  })
+
+  test('the half of a collision that the peer decides is no failure either', () => {
+    const world = new PeerWorld()
+    const { a, host, raws } = world.againstRaw(NO_GRACE)
+    const incoming = world.dialA(host)
+    raws[0]?.say(notification(6, 7))
+    world.run(0.1)
+    expect(a.lastError).toBeNull()
+    incoming.say(openOf(), keepalive())
+    world.run(3)
+    expect([a.state, raws.length]).toEqual(['Established', 1])
+  })
+
+  test('a new connection right after the session came up is no restart', () => {
+    const world = new PeerWorld()
+    const { a, host, raws } = world.againstRaw()
+    raws[0]?.say(openOf({}, { ...GRACEFUL, ...V4_KEPT }), keepalive())
+    world.run(1)
+    const second = world.dialA(host)
+    second.say(openOf({}, { ...GRACEFUL, ...V4_KEPT }))
+    world.run(0.1)
+    expect([second.refusal, a.ends.length]).toEqual(['6/7', 0])
   })
 
   test('a peer that dials again before its first attempt came to anything is taken at its word', () => {

@@ -91,6 +91,7 @@ describe('a session', () => {
     a.peer.send([END_OF_RIB, END_OF_RIB, END_OF_RIB])
     world.run(0.5)
     expect(b.updates).toHaveLength(1)
+    expect(b.peer.status().messages.received.update).toBe(1)
     expect(b.ends).toHaveLength(1)
     expect(a.lastError).toContain('maximum number of prefixes reached: 0 for IPv4Unicast (6/1)')
   })
@@ -269,16 +270,35 @@ describe('send hold timer (RFC 9687)', () => {
   })
 
   test('[rule 45] a peer that reads, however slowly, is not: each bit of progress starts it anew', () => {
-    const { a, raw, beat } = stuck()
-    for (let i = 0; i < 6; i++) a.peer.send([BULK])
+    const { world, a, raw, beat } = stuck()
+    for (let i = 0; i < 8; i++) a.peer.send([BULK])
     for (let i = 0; i < 4; i++) {
       beat(450)
       raw.connection.resume()
-      beat(10)
+      world.run(0.002)
       raw.connection.pause()
-      a.peer.send([BULK, BULK])
+      expect(a.peer.bufferedBytes).toBeGreaterThan(0)
     }
     expect(a.state).toBe('Established')
+    beat(500)
+    expect(a.state).not.toBe('Established')
+  })
+
+  test('[rule 45] it starts with the first octet the kernel does not take', () => {
+    const world = new PeerWorld({ windowBytes: BULK.length })
+    const { a, raws } = world.againstRaw({ keepaliveTimeSeconds: 30 })
+    const raw = establish(world, raws[0])
+    world.run(1)
+    raw.connection.pause()
+    a.peer.send([BULK])
+    world.run(1)
+    expect(a.peer.bufferedBytes).toBe(0)
+    a.peer.send([END_OF_RIB]) // nothing of this passes
+    for (let i = 0; i < 49; i++) {
+      raw.say(keepalive())
+      world.run(10)
+    }
+    expect(a.ends.map(({ notification: said }) => said?.code)).toEqual([8])
   })
 
   test('[rule 45] not with hold time 0', () => {

@@ -1,10 +1,11 @@
 // The real adapter on the loopback interface; options that need two hosts are tested in test/netns/bgp-transport.
 import { once } from 'node:events'
+import net from 'node:net'
 import { Worker } from 'node:worker_threads'
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { TcpTransport } from '../../../src/bgp/tcp-transport.ts'
 import { TransportError } from '../../../src/bgp/transport.ts'
-import { systemClock } from '../../../src/lib/clock.ts'
+import { FakeClock, systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ip } from '../../../src/net/index.ts'
 import { End, transportContract, type World } from '../../support/transport-contract.ts'
@@ -67,4 +68,68 @@ test('works in a worker thread', async () => {
   const [said] = await once(worker, 'message')
   expect(said).toBe('from a worker')
   await worker.terminate()
+})
+
+describe('closing, with a clock that never reaches its deadline', () => {
+  const transport = new TcpTransport({ clock: new FakeClock(), log: silentLog })
+
+  /** A plain server that leaves its sockets half open, and our end of a connection to it. */
+  async function connected(onConnection: (socket: net.Socket) => void): Promise<{ readonly near: End; readonly server: net.Server }> {
+    const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('not listening')
+    const near = await new Promise<End>((resolve, reject) =>
+      transport.dial(
+        {
+          remote: { address: ip('127.0.0.1'), interface: null, port: address.port },
+          sourceAddress: null,
+          password: null,
+          hopLimit: { send: 64, receiveAtLeast: null },
+          userTimeoutMs: 2_000,
+        },
+        (connection) => resolve(new End(connection)),
+        reject,
+      ),
+    )
+    return { near, server }
+  }
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await later(2)
+  }
+
+  test('a paused connection still reads on to the end of the other side', async () => {
+    const { near, server } = await connected((socket) => {
+      socket.on('end', () => socket.end())
+      socket.write('unread')
+      socket.resume()
+    })
+    near.connection.pause()
+    await later(20)
+    near.connection.close()
+    await until(() => near.closed.length > 0)
+    expect(near.closed).toEqual([{ kind: 'closedByUs' }])
+    server.close()
+  })
+
+  test('the other side closing as well does not cut off what we still have to say', async () => {
+    const last = Buffer.alloc(16 * 1024 * 1024, 'x')
+    let received = 0
+    let socket: net.Socket | null = null
+    const { near, server } = await connected((accepted) => {
+      socket = accepted
+      accepted.on('data', (bytes) => {
+        received += bytes.length
+      })
+    })
+    near.connection.write(last)
+    near.connection.close()
+    await until(() => socket !== null)
+    ;(socket as net.Socket | null)?.end() // its FIN, while most of ours has not been taken
+    await later(20)
+    ;(socket as net.Socket | null)?.resume()
+    await until(() => near.closed.length > 0)
+    await until(() => received === last.length)
+    server.close()
+  })
 })

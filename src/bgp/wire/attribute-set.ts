@@ -37,6 +37,9 @@ export type SetShape = {
 const CODEC_BY_TYPE = new Map(ATTRIBUTE_CODECS.map((codec) => [codec.type, codec]))
 const KIND_BITS = ATTRIBUTE_FLAG.OPTIONAL | ATTRIBUTE_FLAG.TRANSITIVE
 
+/** More findings in one UPDATE tell people nothing, and a hostile one could hold thousands. */
+const MAX_FINDINGS = 32
+
 /** Gathers what was wrong; the most severe action decides (RFC 7606 §3 h). */
 class Findings {
   readonly malformations: Malformation[] = []
@@ -44,9 +47,11 @@ class Findings {
   withdraw: MessageError | null = null
 
   add(action: 'treatAsWithdraw' | 'attributeDiscard', type: number | null, fault: AttributeFault, octets: Uint8Array): void {
+    const isWithdraw = action === 'treatAsWithdraw' && this.withdraw === null
+    if (!isWithdraw && this.malformations.length >= MAX_FINDINGS) return
     const reason = `${type === null ? '' : `${attributeName(type)}: `}${fault.reason}`
     this.malformations.push({ attributeType: type, action, reason, hex: hexOf(octets) })
-    if (action === 'treatAsWithdraw') this.withdraw ??= updateError(fault.subcode, reason, octets)
+    if (isWithdraw) this.withdraw = updateError(fault.subcode, reason, octets)
   }
 }
 

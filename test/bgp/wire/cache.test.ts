@@ -108,14 +108,14 @@ describe('attributes seen before on a session', () => {
     const context = external()
     const seen = new Map<number, unknown>()
     for (let round = 0; round < 2; round++) {
-      for (let med = 0; med < 5000; med++) {
+      for (let med = 0; med < 2000; med++) {
         const attributes = attributesIn(decodedUpdate(rawUpdate({ attributes: withMed(med), nlri: PREFIX }), context))
         expect(attributes.med).toBe(med)
         if (round === 0) seen.set(med, attributes)
         else expect(attributes).toBe(seen.get(med))
       }
     }
-    expect(context.attributeCache.size).toBe(5000)
+    expect(context.attributeCache.size).toBe(2000)
   })
 
   test('sets of equal hash are told apart by their octets', () => {
@@ -130,8 +130,8 @@ describe('attributes seen before on a session', () => {
   test('sets made to collide are not searched for long: the cache starts again', () => {
     const cache = new AttributeCache()
     const context = external({ attributeCache: cache })
-    const meds = collidingMeds(300)
-    expect(meds).toHaveLength(300)
+    const meds = collidingMeds(100)
+    expect(meds).toHaveLength(100)
     for (const med of meds) {
       const update = decodedUpdate(rawUpdate({ attributes: withMed(med), nlri: PREFIX }), context)
       expect(attributesIn(update).med).toBe(med)
@@ -141,9 +141,9 @@ describe('attributes seen before on a session', () => {
 })
 
 /** FNV-1a, as the cache hashes. */
-function fnv(octets: Iterable<number>, seed: number): number {
+function fnv(octets: ArrayLike<number>, seed: number): number {
   let hash = seed
-  for (const octet of octets) hash = Math.imul(hash ^ octet, 0x0100_0193)
+  for (let at = 0; at < octets.length; at++) hash = Math.imul(hash ^ (octets[at] ?? 0), 0x0100_0193)
   return hash
 }
 

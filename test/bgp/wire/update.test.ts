@@ -127,6 +127,17 @@ describe('what an error costs', () => {
     ])
   })
 
+  test('[rule 75] thousands of faults in one message are not thousands of findings, and the worst is among them', () => {
+    const twice = '80 c8 00'.repeat(20_000)
+    const update = decodedUpdate(
+      rawUpdate({ attributes: [...GOOD, twice, MALFORMED_MED], nlri: PREFIX }),
+      external({ extendedMessage: true }),
+    )
+    expect(withdrawnBy(update)).toEqual(['198.51.100.0/24'])
+    expect(update.malformations).toHaveLength(33)
+    expect(update.malformations.at(-1)).toMatchObject({ attributeType: 4, action: 'treatAsWithdraw' })
+  })
+
   test('one attribute cannot be malformed and missing', () => {
     const { malformations } = decodedUpdate(rawUpdate({ attributes: [attributeHex(0x40, 1, '09'), PATH_65001, NEXT_HOP], nlri: PREFIX }))
     expect(malformations).toHaveLength(1)

@@ -12,6 +12,7 @@ import {
   type Resource,
   secretValue,
 } from '../../src/store/index.ts'
+import { OTHER_NAMES } from '../../src/store/other-names.ts'
 import { block, configuration, filter, node, peer, pool, secret } from './objects.ts'
 
 type JsonSchema = {
@@ -71,6 +72,14 @@ test.each(KIND_NAMES.map(kindInfo))('$kind is found by all its names, in any cas
   for (const name of [kind, plural, singular, ...shortNames]) {
     expect(findKind(name)).toBe(kind)
     expect(findKind(name.toUpperCase())).toBe(kind)
+  }
+})
+
+test('what is said of names from elsewhere is not said of fields that exist', () => {
+  for (const kind of KIND_NAMES) {
+    const json = z.toJSONSchema(kindInfo(kind).schema, { io: 'input' }) as JsonSchema
+    const names = new Set([...fieldsOf(json.properties?.['spec'] ?? {})].map(([path]) => path.replace(/^\./, '')))
+    for (const name of Object.keys(OTHER_NAMES[kind] ?? {})) expect(names).not.toContain(name)
   }
 })
 

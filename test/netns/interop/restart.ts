@@ -118,10 +118,11 @@ export async function restartUnderTraffic(
   const since = (all: readonly TimedOpen[]) => all.filter((each) => each.atMs > killedAtMs)
   await until('new OPENs', () => opens().every((each) => since(each).length > 0), { explain, deadlineMs: 20_000 })
   await settled(net, node, tor, families, explain)
-  await until('End-of-RIB both ways', () => endsOfRib(capture.messages(), killedAtMs) >= 2 * families.length, {
-    deadlineMs: 20_000,
-    explain,
-  })
+  if (isGraceful)
+    await until('End-of-RIB both ways', () => endsOfRib(capture.messages(), killedAtMs) >= 2 * families.length, {
+      deadlineMs: 20_000,
+      explain,
+    })
   await holds('what comes after End-of-RIB is watched too', 1_000, () => true)
   const probes: ProbeResult[] = []
   for (const prober of running) probes.push(...(await prober.finish()))

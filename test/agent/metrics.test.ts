@@ -76,3 +76,16 @@ test('a peer that is gone leaves no metric behind', async () => {
   peers = []
   expect((await metrics.render()).text).not.toContain('peer="tor-a"')
 })
+
+test('the process itself is measured, and its CPU time is not added up by scrapes', async () => {
+  const metrics = createMetrics(source())
+  const valueOf = (text: string, name: string): number => Number(new RegExp(`^${name}{node="n1"} (.*)$`, 'm').exec(text)?.[1])
+  await metrics.render()
+  const { text } = await metrics.render()
+  const { user, system } = process.cpuUsage()
+  expect(valueOf(text, 'process_cpu_seconds_total')).toBeGreaterThan(0)
+  expect(valueOf(text, 'process_cpu_seconds_total')).toBeLessThanOrEqual((user + system) / 1e6)
+  expect(valueOf(text, 'process_resident_memory_bytes')).toBeGreaterThan(10e6)
+  expect(valueOf(text, 'process_open_fds')).toBeGreaterThan(2)
+  expect(valueOf(text, 'process_start_time_seconds')).toBeGreaterThan(1e9)
+})

@@ -384,6 +384,17 @@ describe('state', () => {
     expect(await store.problems()).toMatchObject([{ message: expect.stringContaining('belongs into ipamblock.10-0-0-0-26.yaml') }])
   })
 
+  test('what is no state file is left alone', async () => {
+    await using store = new DirectoryStore(path)
+    await store.create(block('10.0.0.0/26', 'n1'))
+    using watch = await watching(store, [{ kind: 'IPAMBlock' }])
+    save('state/notes.txt', 'not an object')
+    save('state/.hidden.yaml', 'not an object')
+    await store.create(block('10.0.0.64/26', 'n1'))
+    await watch.recorder.until((seen) => seen.names().length === 2)
+    expect(await store.problems()).toEqual([])
+  })
+
   test('names of any length have files of their own', async () => {
     await using store = new DirectoryStore(path)
     const long = (last: string): string => `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(58)}${last}`

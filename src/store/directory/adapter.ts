@@ -2,7 +2,7 @@
 // every write is made with the folder's lock held and compares with the file as it is then; readers need no lock, since files
 // are replaced whole. Within the process scans and writes run one after the other, so that no watcher sees time run backwards.
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, type Stats, statSync } from 'node:fs'
+import { type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
@@ -26,11 +26,11 @@ import {
   withStatus,
 } from '../write-rules.ts'
 import { codeOf, listNames, messageOf, removeTemporaries } from './files.ts'
-import { FolderWatch } from './folder-watch.ts'
+import { Follower } from './follower.ts'
 import { FolderLock, type Lease } from './lock.ts'
 import { isStateKind, stateFileName, toKey } from './state-files.ts'
 import { StateFolder } from './state-folder.ts'
-import { contentVersion, SETTLE_MS, UserFolder } from './user-folder.ts'
+import { contentVersion, UserFolder } from './user-folder.ts'
 import { UserWriter } from './user-writer.ts'
 
 export type DirectoryOptions = {
@@ -41,8 +41,6 @@ export type DirectoryOptions = {
 }
 
 const RESCAN_MS = 30_000
-/** ... and this often where the kernel does not tell about changes. */
-const POLL_MS = 1_000
 
 export class DirectoryStore implements Store {
   readonly #path: string
@@ -58,11 +56,11 @@ export class DirectoryStore implements Store {
   #work: Promise<unknown> = Promise.resolve()
   #writes: Promise<unknown> = Promise.resolve()
   #swept = false
-  #watches: readonly FolderWatch[] = []
-  #settle: Disposable | null = null
-  #rescan: Disposable | null = null
+  #follower: Follower | null = null
+  /** Watches that have not had their first listing. */
   #waiting: (() => void)[] = []
-  #dirty = new Set<string>()
+  /** State files that are about to be read. */
+  readonly #dirty = new Set<string>()
   #sourceProblem: StoreProblem | null = null
   #disposed = false
 
@@ -171,19 +169,19 @@ export class DirectoryStore implements Store {
   watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
     const { begin, leave } = this.#feed.join(selections, observer)
     this.#waiting.push(begin)
-    this.#startWatching()
+    if (!this.#disposed) this.#follower ??= this.#follow()
     this.#lookAtAll(false)
     return {
       [Symbol.dispose]: () => {
         leave()
-        if (!this.#feed.watched) this.#stopWatching()
+        if (!this.#feed.watched) this.#stopFollowing()
       },
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true
-    this.#stopWatching()
+    this.#stopFollowing()
     await this.#writes.catch(() => {}) // whoever asked for the work has its outcome
     await this.#work.catch(() => {})
   }
@@ -203,7 +201,7 @@ export class DirectoryStore implements Store {
   async #scanUser(onlySettled: boolean): Promise<void> {
     const before = this.#user.objects
     const { again } = await this.#user.scan(onlySettled)
-    if (again) this.#settleLater()
+    if (again) this.#follower?.settle()
     const after = this.#user.objects
     if (before !== after) this.#publish([...before.values(), ...after.values()].map(({ object }) => identityOf(object)))
     this.#publishProblems()
@@ -291,65 +289,27 @@ export class DirectoryStore implements Store {
 
   // --- watching ------------------------------------------------------------------------------------------------------------
 
-  #startWatching(): void {
-    if (this.#watches.length > 0 || this.#disposed) return
-    try {
-      mkdirSync(this.#state.path, { recursive: true })
-    } catch {
-      // A folder we may only read: then nobody writes state here, or the rescan finds it.
-    }
-    this.#watches = [
-      new FolderWatch(this.#path, () => this.#settleLater()),
-      new FolderWatch(this.#state.path, (name) => this.#stateTouched(name)),
-    ]
-    if (!this.#isTold())
-      this.#log.warn('store.folder.notWatched', {
-        path: this.#path,
-        remedy: `polled every ${POLL_MS} ms; raise fs.inotify.max_user_watches`,
-      })
-    this.#rescanLater()
-  }
-
-  #isTold(): boolean {
-    return this.#watches.every(({ isWatching }) => isWatching)
-  }
-
-  #stopWatching(): void {
-    for (const watch of this.#watches) watch[Symbol.dispose]()
-    this.#watches = []
-    this.#settle?.[Symbol.dispose]()
-    this.#settle = null
-    this.#rescan?.[Symbol.dispose]()
-    this.#rescan = null
-  }
-
-  #settleLater(): void {
-    if (this.#watches.length === 0) return
-    this.#settle?.[Symbol.dispose]()
-    this.#settle = this.#clock.after(SETTLE_MS, () => {
-      this.#settle = null
-      this.#look(() => this.#scanUser(true))
+  #follow(): Follower {
+    const statePath = this.#state.path
+    const options = { path: this.#path, statePath, clock: this.#clock, log: this.#log, rescanMs: this.#rescanMs }
+    return new Follower(options, {
+      atAll: () => this.#lookAtAll(true),
+      atPeoplesFiles: () => this.#look(() => this.#scanUser(true)),
+      atStateFile: (name) => this.#lookAtStateFile(name),
     })
   }
 
-  #stateTouched(name: string | null): void {
-    if (name === null) {
-      this.#lookAtAll(true)
-      return
-    }
-    if (name.startsWith('.') || this.#dirty.has(name)) return
+  #stopFollowing(): void {
+    this.#follower?.[Symbol.dispose]()
+    this.#follower = null
+  }
+
+  #lookAtStateFile(name: string): void {
+    if (this.#dirty.has(name)) return
     this.#dirty.add(name)
     this.#look(async () => {
       this.#dirty.delete(name) // before reading: what changes from now on is another event
       this.#publish(await this.#state.read(name))
-    })
-  }
-
-  #rescanLater(): void {
-    this.#rescan = this.#clock.after(this.#isTold() ? this.#rescanMs : Math.min(POLL_MS, this.#rescanMs), () => {
-      for (const watch of this.#watches) watch.renew()
-      this.#lookAtAll(true)
-      this.#rescanLater()
     })
   }
 

@@ -235,6 +235,21 @@ describe('what a node originates', () => {
     ])
   })
 
+  test('all nodes give a prefix the same attributes, so that routers balance over them [rule 187]', () => {
+    const world = [
+      N1,
+      node('n2', ['10.0.0.12']),
+      node('n3', ['10.0.0.13'], { annotations: { 'fibula.network/asn': '65003' } }),
+      configuration('default', {
+        networks: ['192.0.2.0/24'],
+        prefixAdvertisements: [{ cidr: '192.0.2.0/24', communities: ['64512:9', '64512:1'] }],
+      }),
+    ]
+    const [first, ...others] = ['n1', 'n2', 'n3'].map((name) => deriveFor(name, world).speaker.originated)
+    expect(first).toMatchObject([{ communities: [0xfc00_0001, 0xfc00_0009], largeCommunities: [] }])
+    for (const other of others) expect(other).toEqual(first)
+  })
+
   test('a community nobody knows is a problem; the prefix goes out with the others', () => {
     const derived = deriveFor('n1', [
       N1,

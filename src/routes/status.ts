@@ -2,7 +2,7 @@
 // socket. Pure.
 import { comparePrefix, formatIp, formatPrefix, type Prefix } from '../net/index.ts'
 import type { Fib } from './fib.ts'
-import { STALE } from './fib-table.ts'
+import { FOREIGN, STALE } from './fib-table.ts'
 import { describeBody, describeRoute, isConnected, type RouteBody } from './route.ts'
 import { NO_SHAPE } from './shape.ts'
 
@@ -70,15 +70,17 @@ export function routeProblems(fib: Fib, nameOf: NameOf): readonly RouteProblem[]
     const message = `${detailOf(fib, row, nameOf)}: packets do not take the BGP route; remove that route or give it a metric above 179`
     problems.push({ severity: 'warning', subject: `route/${formatPrefix(fib.prefixOf(row))}`, message })
   }
-  const groups = new Map<string, { count: number; first: Prefix }>()
-  for (let row = 0; row < fib.table.high; row++) {
-    if (!isOurs(fib, row) || stateOf(fib, row) !== 'failed') continue
+  const groups = new Map<string, { count: number; readonly first: Prefix; readonly isRetried: boolean }>()
+  const { desired, installed, high } = fib.table
+  for (let row = 0; row < high; row++) {
+    if (desired[row] === installed[row] || stateOf(fib, row) !== 'failed') continue
     const reason = detailOf(fib, row, nameOf) ?? 'unknown reason'
     const group = groups.get(reason)
-    if (group === undefined) groups.set(reason, { count: 1, first: fib.prefixOf(row) })
+    const isRetried = fib.failures.get(row) !== undefined
+    if (group === undefined) groups.set(reason, { count: 1, first: fib.prefixOf(row), isRetried })
     else group.count++
   }
-  for (const [reason, { count, first }] of groups) {
+  for (const [reason, { count, first, isRetried }] of groups) {
     const others = count === 1 ? '' : ` and ${count - 1} more`
     problems.push({
       severity: 'error',
@@ -97,7 +99,7 @@ function stateOf(fib: Fib, row: number): RouteState {
   const desired = fib.table.desired[row] ?? 0
   if (desired === NO_SHAPE) return 'stale'
   if (!fib.policy.installRoutes) return 'missing'
-  if (fib.foreign.shadowOf(row) !== null) return 'shadowed'
+  if (((fib.table.flags[row] ?? 0) & FOREIGN) !== 0 && fib.foreign.shadowOf(row) !== null) return 'shadowed'
   if (fib.table.installed[row] === desired) return 'inSync'
   return fib.failures.get(row) !== undefined || fib.shapes.get(desired).kind === 'impossible' ? 'failed' : 'missing'
 }

@@ -239,12 +239,12 @@ export class RouteSyncer implements Disposable {
   }
 
   #flush(fib: Fib): void {
-    for (;;) {
+    for (let slice = 0; ; slice++) {
       this.#backend.drain(this.#listener)
       this.#planLocal()
       if (fib.isBlind) return
       const nowMs = this.#clock.nowMs()
-      fib.queueRetries(nowMs)
+      if (slice === 0 || fib.isHopeful) fib.queueRetries(nowMs)
       const pending = fib.nextWrites(WRITES_AT_A_TIME, nowMs)
       if (pending === null) break
       const outcome = this.#backend.write(pending.writes)

@@ -10,6 +10,7 @@ import {
   ipFromBytes,
   ipToBytes,
   isIpv4,
+  isLinkLocalIpv6,
   prefix,
 } from '../../src/net/index.ts'
 import {
@@ -229,7 +230,10 @@ export class FakeKernel implements RouteBackend {
   }
 
   #isReachable(gateway: IpAddress, index: number): boolean {
-    return this.addresses.some((own) => own.interfaceIndex === index && containsAddress(prefix(own.address, own.prefixLength), gateway))
+    return (
+      isLinkLocalIpv6(gateway) ||
+      this.addresses.some((own) => own.interfaceIndex === index && containsAddress(prefix(own.address, own.prefixLength), gateway))
+    )
   }
 
   #connect({ address, prefixLength, interfaceIndex }: Omit<HostAddress, 'isUsable'>): void {

@@ -128,6 +128,7 @@ export function describeRouteBackend(name: string, open: () => Promise<KernelHar
       ),
       onlink: unicast([hop(family === 4 ? '192.0.2.9' : '2001:db8:9::9', host.eth1, true)], null),
       link: unicast([hop(null, host.eth1)], null),
+      viaLinkLocal: unicast([hop('fe80::77'), hop('fe80::77', host.eth1)], null),
       ...(family === 4
         ? {
             viaIpv6: unicast([hop('fd00::2')], ip('10.0.0.1')),

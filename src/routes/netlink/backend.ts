@@ -54,6 +54,8 @@ const DATAGRAM_BYTES = 96 * 1024
 const DUMP_ATTEMPTS = 5
 const CREATE_FLAGS = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL
 const REPLACE_FLAGS = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE
+/** A dump with one of these errors has nothing to show: no table main yet, or a kernel without that family. */
+const NOTHING_THERE = new Set(['ENOENT', 'EOPNOTSUPP', 'EAFNOSUPPORT'])
 /** A write with one of these errors found what it wanted: the route to be removed is gone. */
 const ALREADY_GONE = new Set(['ESRCH', 'ENOENT'])
 
@@ -239,7 +241,7 @@ export class NetlinkRouteBackend implements RouteBackend {
       }
       return 'interrupted'
     } catch (cause) {
-      if (cause instanceof NetlinkError && cause.code === 'ENOENT') return 'consistent' // no table main yet: it is empty
+      if (cause instanceof NetlinkError && NOTHING_THERE.has(cause.code)) return 'consistent'
       throw asBackendError(cause)
     }
   }

@@ -132,7 +132,35 @@ function pump(rib: Rib, peer: PeerId, updates: readonly UpdateMessage[], perTurn
     if (each !== undefined) rib.applyUpdate(peer, each)
     if (at % perTurn === perTurn - 1) rib.flush()
   }
-  while (rib.flush()) {}
+  rest(rib)
+}
+
+/** Flushes until there is nothing left to do; returns the longest turn. */
+function rest(rib: Rib): number {
+  let longestMs = 0
+  for (let hasMore = true; hasMore; ) {
+    const start = performance.now()
+    hasMore = rib.flush()
+    longestMs = Math.max(longestMs, performance.now() - start)
+  }
+  return longestMs
+}
+
+/** What happens to whole tables, and the longest the event loop stands still for it. */
+function upheavals(rib: Rib, from: PeerId, to: PeerId, late: PeerId, family: Family): Record<string, number> {
+  const longest: Record<string, number> = {}
+  const time = (name: string, act: () => void): void => {
+    const start = performance.now()
+    act()
+    const atOnce = performance.now() - start
+    longest[`${name} longest ms`] = Math.max(atOnce, rest(rib))
+    longest[`${name} total ms`] = performance.now() - start
+  }
+  time('peer joins', () => rib.sessionUp(late, session(65_003, 13, [family])))
+  time('refresh', () => rib.refresh(to, family))
+  time('mark stale', () => rib.markStale(from, family))
+  time('sweep', () => rib.sweepStale(from, family))
+  return longest
 }
 
 function settled(): { arrayBuffers: number; heap: number; rss: number } {
@@ -164,7 +192,9 @@ function forward(family: Family, prefixes: number): Record<string, number> {
   const churnStart = performance.now()
   pump(rib, from, other, 650)
   const churn = (performance.now() - churnStart) / 1000
+  const late = rib.addPeer(peerConfig('late', ip('198.51.100.2'), 65_003))
   return {
+    ...upheavals(rib, from, to, late, family),
     prefixes,
     seconds,
     cpuSeconds,

@@ -9,7 +9,7 @@ import { wordsOf } from './prefix-words.ts'
 /** Only routes longer than `longerThan`, learned from a peer. */
 export function* coveringRoutes(
   tables: Readonly<Record<Family, FamilyTables>>,
-  { attributes, peers }: SharedTables,
+  { attributes, peers }: Pick<SharedTables, 'attributes' | 'peers'>,
   address: IpAddress,
   longerThan: number,
 ): Generator<CoveringRoute> {

@@ -12,8 +12,14 @@ export class NextHopSets {
   readonly #ofOne = new WeakMap<Resolution, number>()
   #lastMany: readonly Resolution[] = []
   #lastManyId = 0
-  /** Sets never shown before, since this was emptied. */
-  fresh: { readonly id: number; readonly nextHops: readonly FibNextHop[] }[] = []
+  #fresh: { readonly id: number; readonly nextHops: readonly FibNextHop[] }[] = []
+
+  /** Sets never handed over before. */
+  takeFresh(): FibBatch['newSets'] {
+    const fresh = this.#fresh
+    this.#fresh = []
+    return fresh
+  }
 
   idOf(resolution: Resolution): number {
     const known = this.#ofOne.get(resolution)
@@ -39,7 +45,7 @@ export class NextHopSets {
     if (known !== undefined) return known
     const id = this.#ids.size + 1
     this.#ids.set(key, id)
-    this.fresh.push({ id, nextHops })
+    this.#fresh.push({ id, nextHops })
     return id
   }
 }

@@ -2,36 +2,32 @@
 // looks at a bounded number of rows, so that a million prefixes never hold up a KEEPALIVE.
 import { formatIp, formatPrefix, ipv4, prefixFamily } from '../../net/index.ts'
 import type { NextHop, PathAttributes } from '../attributes.ts'
-import { type Family, ipFamilyOf } from '../family.ts'
+import { ipFamilyOf } from '../family.ts'
 import type { PathStatus, RouteStatus } from '../status.ts'
 import { formatAsPath, formatCommunity, formatExtendedCommunity, formatLargeCommunity, hexOf } from '../wire/index.ts'
 import { NONE } from './columns.ts'
 import type { RoutePage, RouteQuery } from './contract.ts'
 import { DECISION_STEPS, type DecisionStep, type Loss } from './decision.ts'
-import type { FamilyTables, SharedTables } from './family-tables.ts'
+import type { FamilyTables } from './family-tables.ts'
 import { MULTIPATH, OURSELVES } from './path-table.ts'
 import type { PeerEntry } from './peer-entry.ts'
 import { DIRTY } from './prefix-table.ts'
 import { wordsOf } from './prefix-words.ts'
-
-export type Glassware = SharedTables & {
-  readonly tables: Readonly<Record<Family, FamilyTables>>
-  peer(id: number): PeerEntry | null
-}
+import type { RibState } from './state.ts'
 
 const MAX_ROWS_PER_PAGE = 50_000
 
 type Described = Pick<PathStatus, 'best' | 'multipath' | 'usable' | 'reason'>
 
 export class LookingGlass {
-  readonly #ware: Glassware
+  readonly #state: RibState
 
-  constructor(ware: Glassware) {
-    this.#ware = ware
+  constructor(state: RibState) {
+    this.#state = state
   }
 
   adjRibIn({ id, families }: PeerEntry, query: RouteQuery): RoutePage {
-    const tables = this.#ware.tables[query.family]
+    const tables = this.#state.tables[query.family]
     const { arrivals } = families[query.family]
     return this.#page(query, (row) => {
       const isTold = (path: number): boolean => tables.paths.peer[path] === id && !arrivals.isCondemned(tables.paths.flags[path] ?? 0)
@@ -40,7 +36,7 @@ export class LookingGlass {
   }
 
   locRib(query: RouteQuery): RoutePage {
-    const tables = this.#ware.tables[query.family]
+    const tables = this.#state.tables[query.family]
     const bestOnly = query.bestOnly === true
     return this.#page(query, (row) => {
       const isShown = (path: number): boolean => {
@@ -61,14 +57,14 @@ export class LookingGlass {
       group.out.visit(row, (pathId, attributes, source) => {
         if (source === id) return
         const described = { best: true, multipath: false, usable: true, reason }
-        shown.push(this.#status(source, pathId === 0 ? null : pathId, this.#ware.attributes.get(attributes), false, described))
+        shown.push(this.#status(source, pathId === 0 ? null : pathId, this.#state.attributes.get(attributes), false, described))
       })
       return shown
     })
   }
 
   #page({ family, prefix, after, limit }: RouteQuery, pathsOf: (row: number) => readonly PathStatus[]): RoutePage {
-    const { prefixes } = this.#ware.tables[family]
+    const { prefixes } = this.#state.tables[family]
     const routes: RouteStatus[] = []
     const show = (row: number): void => {
       const paths = pathsOf(row)
@@ -94,11 +90,11 @@ export class LookingGlass {
       if (!isShown(path)) continue
       losses ??= tables.decision.losses(prefixes.firstPath[row] ?? NONE)
       const peer = paths.peer[path] ?? OURSELVES
-      const own = this.#ware.peer(peer)?.families[tables.family]
+      const own = this.#state.findPeer(peer)?.families[tables.family]
       const imported = paths.imported[path] ?? NONE
-      const attributes = this.#ware.attributes.get(which === 'imported' && imported !== NONE ? imported : (paths.raw[path] ?? NONE))
+      const attributes = this.#state.attributes.get(which === 'imported' && imported !== NONE ? imported : (paths.raw[path] ?? NONE))
       const isStale = own?.arrivals.isStale(paths.flags[path] ?? 0) === true
-      const hasPathId = peer !== OURSELVES && this.#ware.peer(peer)?.session?.addPathReceive.includes(tables.family) === true
+      const hasPathId = peer !== OURSELVES && this.#state.findPeer(peer)?.session?.addPathReceive.includes(tables.family) === true
       const pathId = paths.pathId(path)
       const described = this.#describe(tables, row, path, losses)
       shown.push(this.#status(peer, hasPathId || pathId !== 0 ? pathId : null, attributes, isStale, described))
@@ -120,14 +116,14 @@ export class LookingGlass {
   }
 
   #whyUnusable({ prefixes, paths, family }: FamilyTables, row: number, path: number): string {
-    const { attributes, peers, resolver } = this.#ware
+    const { attributes, columns, resolver } = this.#state
     const peer = paths.peer[path] ?? OURSELVES
     const imported = paths.imported[path] ?? NONE
     if (imported !== NONE) {
-      const scope = peers.scope(peer)
+      const scope = columns.scope(peer)
       return `unusable: ${scope === null ? 'no next hop' : resolver.resolve(scope, attributes.nextHop[imported] ?? NONE).reason}`
     }
-    const imports = this.#ware.peer(peer)?.families[family].imports
+    const imports = this.#state.findPeer(peer)?.families[family].imports
     const { w0, w1, w2, w3, length } = wordsOf(prefixes.prefixOf(row))
     const reason = imports?.cache.explain(paths.raw[path] ?? NONE, OURSELVES, w0, w1, w2, w3, length) ?? null
     return reason === null ? 'not accepted' : `not accepted: ${reason}`
@@ -136,7 +132,7 @@ export class LookingGlass {
   #status(peer: number, pathId: number | null, attributes: PathAttributes, stale: boolean, described: Described): PathStatus {
     const { aggregator, originatorId } = attributes
     return {
-      peer: peer === OURSELVES ? 'local' : (this.#ware.peer(peer)?.config.key ?? 'removed peer'),
+      peer: peer === OURSELVES ? 'local' : (this.#state.findPeer(peer)?.config.key ?? 'removed peer'),
       pathId,
       ...described,
       stale,

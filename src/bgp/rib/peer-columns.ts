@@ -15,7 +15,7 @@ export class PeerColumns {
   readonly #scopes: (ResolutionScope | null)[] = []
   #ranksAreStale = false
 
-  add(peer: number, address: IpAddress, tieBreak: string): void {
+  add(peer: number): void {
     if (peer >= this.external.length) {
       const capacity = nextCapacity(this.external.length, peer + 1)
       this.external = regrown(this.external, capacity)
@@ -25,6 +25,12 @@ export class PeerColumns {
     this.external[peer] = 0
     this.routerId[peer] = NONE
     this.#scopes[peer] = null
+  }
+
+  /** What orders peers: address, then a text that no two have in common. */
+  identify(peer: number, address: IpAddress, tieBreak: string): void {
+    const known = this.#identities.get(peer)
+    if (known?.address === address && known.tieBreak === tieBreak) return
     this.#identities.set(peer, { address, tieBreak })
     this.#ranksAreStale = true
   }
@@ -32,10 +38,6 @@ export class PeerColumns {
   remove(peer: number): void {
     this.#identities.delete(peer)
     this.#scopes[peer] = null
-  }
-
-  addressOf(peer: number): IpAddress | null {
-    return this.#identities.get(peer)?.address ?? null
   }
 
   /** Null for our own paths, which need no next hop. */

@@ -112,6 +112,10 @@ export class PrefixTable {
     return { address: this.addressOf(row), length: this.length[row] ?? 0 }
   }
 
+  wordsAt(row: number): [w0: number, w1: number, w2: number, w3: number, length: number] {
+    return [this.word0[row] ?? 0, this.word1[row] ?? 0, this.word2[row] ?? 0, this.word3[row] ?? 0, this.length[row] ?? 0]
+  }
+
   addressOf(row: number): IpAddress {
     const octets = new Uint8Array(16)
     this.writeAddress(row, octets, 0)

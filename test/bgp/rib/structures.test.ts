@@ -51,7 +51,7 @@ describe('PrefixTable behaves as a map from prefix to a row of its own', () => {
     const grown: number[] = []
     table.onGrow.add((capacity) => grown.push(capacity))
     const rows = Array.from({ length: 20_000 }, (_, index) => table.findOrAdd((index * 256) | 0, 0, 0, 0, 24))
-    for (const [index, row] of rows.entries()) expect(table.find((index * 256) | 0, 0, 0, 0, 24)).toBe(row)
+    expect(rows.map((_row, index) => table.find((index * 256) | 0, 0, 0, 0, 24))).toEqual(rows)
     expect(grown.at(-1)).toBe(table.capacity)
   })
 })
@@ -125,7 +125,8 @@ test('RowQueue gives back what went in, in order, over any number of blocks', ()
     [3, 3],
   ] as const) {
     for (let index = 0; index < put; index++) queue.push(next++)
-    for (let index = 0; index < take; index++) expect(queue.shift()).toBe(expected++)
+    const taken = Array.from({ length: take }, () => queue.shift())
+    expect(taken).toEqual(Array.from({ length: take }, () => expected++))
     expect(queue.length).toBe(next - expected)
   }
   expect(queue.shift()).toBe(0)
@@ -222,7 +223,7 @@ describe('AttributeTable', () => {
       attributes.hold(id)
       return id
     })
-    for (const [index, id] of ids.entries()) expect(attributes.intern(path('10.0.0.1', [index + 1]))).toBe(id)
+    expect(ids.map((_id, index) => attributes.intern(path('10.0.0.1', [index + 1])))).toEqual(ids)
     for (const id of ids) attributes.release(id)
     attributes.reap()
     expect(attributes.count).toBe(0)

@@ -200,6 +200,16 @@ describe.each(FAMILIES)('$family', ({ family, a, aOther, r, c }) => {
     await until(() => multihop.end !== null, 'the multihop one')
   })
 
+  test('[rule 176] an accepted connection sends with the TTL of its peer, not with that of the listener', async () => {
+    const { ends } = listen('c', [peer(a, { hopLimit: { send: 1, receiveAtLeast: null } })])
+    const dialled = dial('a', c, { sourceAddress: a, hopLimit: ANY })
+    await until(() => dialled.end !== null && ends.length === 1, 'the handshake') // its SYN-ACK came with 255
+    ends[0]?.connection.write(Buffer.from('too short'))
+    dialled.end?.connection.write(Buffer.from('unacknowledged'))
+    await until(() => (dialled.end?.closed.length ?? 0) > 0, 'the timeout')
+    expect(dialled.end?.text).toBe('')
+  })
+
   test('the source address is the one asked for', async () => {
     const { ends } = listen('r', [])
     dial('a', r, { sourceAddress: aOther })

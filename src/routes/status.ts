@@ -85,7 +85,7 @@ export function routeProblems(fib: Fib, nameOf: NameOf): readonly RouteProblem[]
     problems.push({
       severity: 'error',
       subject: `route/${formatPrefix(first)}`,
-      message: `not in the kernel${others}: ${reason}; being retried`,
+      message: `not in the kernel${others}: ${reason}${isRetried ? '; being retried' : ''}`,
     })
   }
   return problems.slice(0, MAX_PROBLEMS)

@@ -84,11 +84,10 @@ export function derivePeers(input: PeerInput): DerivedPeers {
     else if (candidate.isMeant && candidate.subject !== other.subject) input.problems.error(candidate.subject, twice(candidate, other))
   }
   const candidates = [...taken.values()]
-  const peers = candidates.flatMap((candidate) => peerConfig(input, candidate) ?? [])
-  const used = new Set(peers.map(({ key }) => key))
+  const peers = candidates.map((candidate) => peerConfig(input, candidate))
   return {
     peers: peers.sort((a, b) => (a.key < b.key ? -1 : 1)),
-    statics: candidates.filter(({ key }) => used.has(key)).flatMap(staticOf),
+    statics: candidates.flatMap(staticOf),
     secretsWanted: [...new Set(candidates.flatMap(({ password }) => password?.name ?? []))].sort(),
   }
 }
@@ -215,11 +214,9 @@ function passwordOf(spec: Spec): SecretRef | null {
 
 // what
 
-/** null: the peer stays down, and a problem says why. */
-function peerConfig(input: PeerInput, { key, subject, remote, spec, password: secret }: Candidate): PeerConfig | null {
+function peerConfig(input: PeerInput, { key, subject, remote, spec, password: secret }: Candidate): PeerConfig {
   const { own, settings, problems, snapshot } = input
   const password = secret === null ? null : readPassword(input, subject, secret)
-  if (password === undefined) return null
   const localAsn = spec?.localASNumber ?? null
   const isIbgp = (localAsn ?? own.asn) === remote.asn
   const hold = secondsOf(spec?.holdTime ?? settings.holdTime)
@@ -249,7 +246,7 @@ function peerConfig(input: PeerInput, { key, subject, remote, spec, password: se
     asn: asn(remote.asn),
     localAsn: localAsn === null ? null : asn(localAsn),
     sourceAddress: sourceAddress(spec, own, remote, isIbgp || ebgpMultihop !== null || (ttlSecurity ?? 1) > 1),
-    password,
+    password: password ?? null,
     families,
     addPath: { receive: spec?.addPath?.receive ?? false, send: spec?.addPath?.send ?? 0 },
     role: spec?.role ?? null,
@@ -276,7 +273,8 @@ function peerConfig(input: PeerInput, { key, subject, remote, spec, password: se
     gracefulRestart: gracefulRestart(settings, spec),
     routeReflectorClient: isIbgp && own.clusterId !== null && remote.node?.clusterId !== own.clusterId,
     clusterNode: remote.node !== null,
-    shutdown: spec?.shutdown === undefined ? null : { message: spec.shutdown.message },
+    // Without its password a session must not come up; the peer stays in the list, where people look for it.
+    shutdown: password === undefined ? { message: 'no password' } : (spec?.shutdown ?? null),
     extendedNextHop,
   }
 }

@@ -77,7 +77,9 @@ describe('the node-to-node mesh', () => {
   test('may have a password; without its Secret the mesh stays down, told once', () => {
     const world = [N1, N2, N3, configuration('default', { nodeToNodeMesh: { password: { secretKeyRef: { name: 'mesh', key: 'p' } } } })]
     const without = deriveFor('n1', world)
-    expect(without.speaker.peers).toEqual([])
+    expect(without.speaker.peers.map(({ shutdown, password }) => [shutdown, password])).toEqual(
+      Array(3).fill([{ message: 'no password' }, null]),
+    )
     expect(problemsOf(without)).toEqual([
       expect.stringMatching(/^error BGPConfiguration\/nodeToNodeMesh: its password is in Secret fibula-system\/mesh, which does not exist/),
     ])
@@ -467,7 +469,10 @@ describe('passwords', () => {
     ['more than TCP MD5 takes', [secret('tor', 'fibula-system', { password: 'geheim'.repeat(20) })], /is longer than 80 octets/],
   ])('%s: that peer stays down, the others do not notice, the value is nowhere', (_, secrets, message) => {
     const derived = deriveFor('n1', [N1, ...secrets, peer('a', REF), peer('b', { peerIP: '10.0.0.2' })])
-    expect(sessions(derived)).toEqual(['b -> 10.0.0.2:179 AS65001'])
+    expect(peersOf(derived)).toMatchObject({
+      a: { shutdown: { message: 'no password' }, password: null },
+      b: { shutdown: null, password: null },
+    })
     expect(problemsOf(derived)).toEqual([expect.stringMatching(message)])
     expect(JSON.stringify(derived.problems)).not.toContain('geheim')
     expect(derived.secretsWanted).toEqual([{ namespace: 'fibula-system', name: 'tor' }])
@@ -475,7 +480,7 @@ describe('passwords', () => {
 
   test('a peer that waits for its password keeps the mesh from taking its address without one', () => {
     const derived = deriveFor('n1', [N1, N3, peer('x', { node: 'n1', peerIP: '10.0.0.13', asNumber: 64512, ...REF })])
-    expect(derived.speaker.peers).toEqual([])
+    expect(derived.speaker.peers).toMatchObject([{ key: 'x', shutdown: { message: 'no password' } }])
   })
 })
 

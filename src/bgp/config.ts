@@ -26,7 +26,7 @@ export type MaxPrefixes = {
 }
 
 export type PeerConfig = {
-  /** Unique and stable over configuration changes: `NAME` of the BGPPeer, or `NAME/ADDRESS` where one resource yields several. */
+  /** Unique and stable over configuration changes: `NAME` of the BGPPeer, `NAME/NODE/ipv4` where one yields several, `mesh/NODE/ipv4`. */
   readonly key: string
   readonly description: string
   readonly address: IpAddress

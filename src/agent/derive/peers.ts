@@ -1,32 +1,11 @@
 // Which peers this node has: those its BGPPeers name by address, the cluster nodes they select (and that select us: reverse
 // peering), and the node-to-node mesh. One session to one address: what is said more explicitly wins.
-import type { Family, GracefulRestartConfig, PeerConfig, RoleName } from '../../bgp/index.ts'
-import {
-  asn,
-  compareIp,
-  familyOf,
-  formatIp,
-  hostPrefix,
-  type IpAddress,
-  type IpFamily,
-  isLinkLocalIpv6,
-  type Prefix,
-  parseIp,
-} from '../../net/index.ts'
-import { type BGPPeer, matchesSelector, parsePeerAddress, type Snapshot, secondsOf, secretValue } from '../../store/index.ts'
+import type { PeerConfig, RoleName } from '../../bgp/index.ts'
+import { asn, compareIp, familyOf, formatIp, hostPrefix, type IpAddress, type Prefix, parseIp } from '../../net/index.ts'
+import { matchesSelector, parsePeerAddress } from '../../store/index.ts'
 import type { NodeFacts } from './nodes.ts'
-import { inOrder, type Problems } from './problems.ts'
-import { keepaliveFault, keepaliveIsTooLong, keepaliveSeconds, type NodeSettings } from './settings.ts'
-
-export type PeerInput = {
-  readonly snapshot: Snapshot
-  /** Namespace of the Secrets that hold passwords. */
-  readonly namespace: string
-  readonly own: NodeFacts
-  readonly nodes: ReadonlyMap<string, NodeFacts>
-  readonly settings: NodeSettings
-  readonly problems: Problems
-}
+import { type Candidate, type PeerInput, peerConfig, type Remote, type SecretRef, type Spec } from './peer-config.ts'
+import { inOrder } from './problems.ts'
 
 export type DerivedPeers = {
   readonly peers: readonly PeerConfig[]
@@ -36,33 +15,8 @@ export type DerivedPeers = {
   readonly secretsWanted: readonly string[]
 }
 
-type Spec = BGPPeer['spec']
-type SecretRef = { readonly name: string; readonly key: string }
-
-/** Who is at the other end of a session, before what is said about the session. */
-type Remote = {
-  readonly address: IpAddress
-  readonly interface: string | null
-  readonly port: number
-  readonly asn: number
-  /** Set: a node of this cluster. */
-  readonly node: NodeFacts | null
-}
-
-type Candidate = {
-  readonly key: string
-  readonly subject: string
-  readonly remote: Remote
-  readonly spec: Spec | null
-  readonly password: SecretRef | null
-  /** A BGPPeer says so of this node, not of the other end or of all nodes alike. */
-  readonly isMeant: boolean
-}
-
 const MESH_LIMIT = 100
 const MESH = 'BGPConfiguration/nodeToNodeMesh'
-/** TTL between nodes of different AS: the fabric may be in between. iBGP is multihop anyway. */
-const NODE_HOPS = 255
 /** The role at the other end (RFC 9234 §4.2). */
 const MIRROR_ROLE: { readonly [R in RoleName]: RoleName } = {
   Provider: 'Customer',
@@ -71,7 +25,6 @@ const MIRROR_ROLE: { readonly [R in RoleName]: RoleName } = {
   RouteServerClient: 'RouteServer',
   Peer: 'Peer',
 }
-const FAMILY_OF: { readonly [F in IpFamily]: Family } = { 4: 'IPv4Unicast', 6: 'IPv6Unicast' }
 
 /** Peers in order of their keys; equal input gives deeply equal peers, so that nobody is reset for somebody else's change. */
 export function derivePeers(input: PeerInput): DerivedPeers {
@@ -95,8 +48,6 @@ export function derivePeers(input: PeerInput): DerivedPeers {
 function twice({ remote }: Candidate, winner: Candidate): string {
   return `${winner.subject} already peers with ${formatIp(remote.address)} from this node and wins; two sessions to one address cannot be told apart, so remove one of them`
 }
-
-// who
 
 /** Does this BGPPeer speak for this node: by name, by selector, or (with neither) for every node. */
 function isLocalTo({ node, nodeSelector }: Spec, { name, labels }: NodeFacts): boolean {
@@ -210,126 +161,6 @@ function hasAddress({ ipv4, ipv6 }: NodeFacts, address: IpAddress): boolean {
 
 function passwordOf(spec: Spec): SecretRef | null {
   return spec.password?.secretKeyRef ?? null
-}
-
-// what
-
-function peerConfig(input: PeerInput, { key, subject, remote, spec, password: secret }: Candidate): PeerConfig {
-  const { own, settings, problems, snapshot } = input
-  const password = secret === null ? null : readPassword(input, subject, secret)
-  const localAsn = spec?.localASNumber ?? null
-  const isIbgp = (localAsn ?? own.asn) === remote.asn
-  const hold = secondsOf(spec?.holdTime ?? settings.holdTime)
-  const wantedKeepalive = spec?.keepaliveTime ?? (spec?.holdTime === undefined ? settings.keepaliveTime : null)
-  const keepalive = keepaliveIsTooLong(hold, wantedKeepalive) ? null : wantedKeepalive
-  if (keepalive !== wantedKeepalive) problems.error(subject, keepaliveFault(hold, wantedKeepalive ?? ''))
-  const ttlSecurity = spec?.ttlSecurity ?? null
-  const isAmongNodes = remote.node !== null && spec?.peerIP === undefined
-  const ebgpMultihop = spec?.ebgpMultihop ?? (isAmongNodes && !isIbgp && ttlSecurity === null ? NODE_HOPS : null)
-  const missing = (spec?.filters ?? []).filter((name) => !snapshot.BGPFilter.has(name))
-  for (const name of missing) {
-    problems.error(
-      subject,
-      `spec.filters names ${name}, but there is no BGPFilter of that name, so every route of this peer is rejected both ways; create it or take the name out`,
-    )
-  }
-  const extendedNextHop = spec?.extendedNextHop ?? false
-  const families: readonly Family[] =
-    spec?.addressFamilies ?? (extendedNextHop ? ['IPv4Unicast', 'IPv6Unicast'] : [FAMILY_OF[familyOf(remote.address)]])
-  const limits = spec?.maxPrefixes
-  return {
-    key,
-    description: spec?.description ?? '',
-    address: remote.address,
-    interface: remote.interface,
-    port: remote.port,
-    asn: asn(remote.asn),
-    localAsn: localAsn === null ? null : asn(localAsn),
-    sourceAddress: sourceAddress(spec, own, remote, isIbgp || ebgpMultihop !== null || (ttlSecurity ?? 1) > 1),
-    password: password ?? null,
-    families,
-    addPath: { receive: spec?.addPath?.receive ?? false, send: spec?.addPath?.send ?? 0 },
-    role: spec?.role ?? null,
-    maxPrefixes:
-      limits === undefined
-        ? null
-        : {
-            ipv4: limits.ipv4 ?? null,
-            ipv6: limits.ipv6 ?? null,
-            warnAtPercent: limits.warnAtPercent,
-            restartAfterSeconds: limits.restartAfter === undefined ? null : secondsOf(limits.restartAfter),
-          },
-    ttlSecurity,
-    ebgpMultihop,
-    holdTimeSeconds: hold,
-    keepaliveTimeSeconds: keepaliveSeconds(hold, keepalive),
-    connectRetrySeconds: secondsOf(spec?.connectRetryTime ?? settings.connectRetryTime),
-    sendHoldTimeSeconds: spec?.sendHoldTime === undefined ? null : secondsOf(spec.sendHoldTime),
-    passive: spec?.passive ?? false,
-    filters: spec?.filters ?? [],
-    allowLocalAs: spec?.allowLocalAS ?? 0,
-    enforceFirstAs: spec?.enforceFirstAS ?? true,
-    nextHopMode: spec?.nextHopMode ?? 'Auto',
-    gracefulRestart: gracefulRestart(settings, spec),
-    routeReflectorClient: isIbgp && own.clusterId !== null && remote.node?.clusterId !== own.clusterId,
-    clusterNode: remote.node !== null,
-    // Without its password a session must not come up; the peer stays in the list, where people look for it.
-    shutdown: password === undefined ? { message: 'no password' } : (spec?.shutdown ?? null),
-    extendedNextHop,
-  }
-}
-
-/** The password, or undefined after saying what is missing. The value itself goes nowhere else. */
-function readPassword({ snapshot, namespace, problems }: PeerInput, subject: string, { name, key }: SecretRef): string | undefined {
-  const secret = snapshot.Secret.get(`${namespace}/${name}`)
-  if (secret === undefined) {
-    const elsewhere = [...snapshot.Secret.values()].find(({ metadata }) => metadata.name === name)?.metadata.namespace
-    const remedy =
-      elsewhere === undefined
-        ? `create the Secret in namespace ${namespace}`
-        : `there is one in namespace ${elsewhere}, but passwords are read from namespace ${namespace} only`
-    problems.error(subject, `its password is in Secret ${namespace}/${name}, which does not exist, so the session stays down; ${remedy}`)
-    return undefined
-  }
-  const value = secretValue(secret, key)
-  if (value !== null && value !== '' && Buffer.byteLength(value) <= 80) return value // TCP_MD5SIG_MAXKEYLEN
-  const fault =
-    value === null
-      ? `has no key ${key}`
-      : value === ''
-        ? `is empty at key ${key}`
-        : `is longer than 80 octets at key ${key}, more than TCP MD5 takes`
-  problems.error(
-    subject,
-    `its password is in Secret ${namespace}/${name}, which ${fault}, so the session stays down; put the password there`,
-  )
-  return undefined
-}
-
-/** `isFar`: the peer knows us by our node's address, whatever way the session goes. */
-function sourceAddress(spec: Spec | null, own: NodeFacts, remote: Remote, isFar: boolean): IpAddress | null {
-  const nodeAddress = isLinkLocalIpv6(remote.address) ? null : familyOf(remote.address) === 4 ? own.ipv4 : own.ipv6
-  const mode = spec?.sourceAddress ?? 'Auto'
-  switch (mode) {
-    case 'None':
-      return null
-    case 'UseNodeIP':
-      return nodeAddress
-    case 'Auto':
-      return isFar || remote.node !== null ? nodeAddress : null
-    default:
-      return parseIp(mode)
-  }
-}
-
-function gracefulRestart(settings: NodeSettings, spec: Spec | null): GracefulRestartConfig {
-  const merged = { ...settings.gracefulRestart, ...spec?.gracefulRestart }
-  return {
-    enabled: merged.enabled,
-    restartTimeSeconds: secondsOf(merged.restartTime),
-    longLivedStaleTimeSeconds: secondsOf(merged.longLivedStaleTime),
-    notification: merged.notification,
-  }
 }
 
 function staticOf({ spec, remote }: Candidate): DerivedPeers['statics'] {

@@ -91,6 +91,7 @@ function readDocument(document: Document.Parsed, context: Context): readonly Man
   let value: unknown
   try {
     value = document.toJS({ maxAliasCount: 100 })
+    if (holdsItself(value)) throw new RangeError('an alias inside its own anchor')
   } catch {
     return [failed(place.line, yamlFault('BAD_ALIAS'))] // an alias without its anchor, or one that grows without bound
   }
@@ -116,6 +117,13 @@ function readObject(
   const problemOf = ({ path, message }: FieldFault): StoreProblem =>
     fileProblem({ file, document: number, line: lineAt(document, [...base, ...path], lines), field: formatField(path) }, identity, message)
   return { place, identity, result: err(parsed.error.map(problemOf)) }
+}
+
+function holdsItself(value: unknown, above: ReadonlySet<unknown> = new Set()): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (above.has(value)) return true
+  const here = new Set(above).add(value)
+  return Object.values(value).some((inner) => holdsItself(inner, here))
 }
 
 function lineOf(lines: LineCounter, offset: number): number {

@@ -76,6 +76,8 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     ['a: [1\n', 'm.yaml, document 1, line', 'bracket'],
     ['a: 1\na: 2\n', 'line 2', 'written twice'],
     ['a: *b\n', 'line 1', 'alias'],
+    ['a: &a [*a]\n', 'expands without bound'],
+    ['['.repeat(20_000), 'nested too deeply'],
     ['a:\n\tb: 1\n', 'line 2', 'tab'],
     ['a: @b\n', 'line 1', 'put it in quotes'],
     ['a: "b\n', 'closing quote'],

@@ -196,6 +196,9 @@ function formatStatus({ dir, topology, router, isSupervised, processes, sessions
   ].join('\n')
 }
 
+/** /sys shows the devices of the namespace it was mounted in; the lab's names take the place of the host's. */
+const ENTER = 'mount -t sysfs sysfs /sys 2>/dev/null; mount --bind "$0" /etc/hosts && exec "$@"'
+
 type ExecArgs = { readonly dir: string; readonly place: string; readonly command: readonly string[] }
 
 /** Runs with the lab's host names and with `fibula` in the PATH asking the agent of that place. Exit status is the command's. */
@@ -214,7 +217,7 @@ async function execute({ place, command, ...args }: ExecArgs): Promise<void> {
     FIBULA_LAB_DIR: lab.paths.dir,
     ...(speaker === undefined ? {} : { FIBULA_RUN_DIR: lab.paths.run(speaker.name) }),
   }
-  const withHosts = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', lab.paths.hosts]
+  const withHosts = ['unshare', '--mount', 'sh', '-c', ENTER, lab.paths.hosts]
   const child = spawn('nsenter', [`--net=${netnsPath(netns)}`, ...withHosts, ...(command.length === 0 ? [SHELL] : command)], {
     stdio: 'inherit',
     env,

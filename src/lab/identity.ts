@@ -1,5 +1,7 @@
 // Which process a pid means: pids are reused, a pid with its start time is not. Nothing is killed on a pid alone.
+
 import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { codeOf } from './error.ts'
 
 export type ProcessIdentity = { readonly pid: number /** Clock ticks since boot (proc(5), field 22). */; readonly startTime: string }
 
@@ -26,7 +28,7 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
     process.kill(identity.pid, signal)
     return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false
+    if (codeOf(error) === 'ESRCH') return false
     throw error
   }
 }

@@ -2,7 +2,7 @@
 // "ping sockets", so there is no helper process in any pod and no clock but ours). Loss is counted by sequence number.
 import { createSocket, type Socket } from 'node:dgram'
 import { sleep } from '../lib/clock.ts'
-import { socket } from '../sys/libc.ts'
+import { setSocketOption, socket } from '../sys/libc.ts'
 import { inNetns, settleThreadPool } from '../sys/netns.ts'
 import { netnsPath } from './netns.ts'
 import { FAMILIES, type Pod } from './plan.ts'
@@ -21,6 +21,11 @@ const ICMP = {
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000
 const PACKET_BYTES = 64
 const TICK_MS = 4
+/** Most rounds sent at once after this process was held up: more would overflow queues and be counted as loss of the network. */
+const MOST_ROUNDS_AT_ONCE = 4
+const SOL_SOCKET = 1
+const SO_RCVBUFFORCE = 33
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 
 export class Prober implements AsyncDisposable {
   readonly #sockets: ReadonlyMap<string, Socket>
@@ -43,6 +48,7 @@ export class Prober implements AsyncDisposable {
       for (const family of FAMILIES) {
         const { domain, protocol, type } = ICMP[family]
         const fd = inNetns(netnsPath(netns), () => socket(domain, SOCK_DGRAM_NONBLOCK_CLOEXEC, protocol))
+        setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
         const opened = createSocket(type)
         await new Promise<void>((resolve, reject) => opened.once('error', reject).bind({ fd }, resolve))
         sockets.set(keyOf(family, netns), opened)
@@ -95,6 +101,7 @@ export class Prober implements AsyncDisposable {
     const run = async (): Promise<void> => {
       for (let rounds = 0; !stopping.signal.aborted; ) {
         const due = Math.floor(((performance.now() - startedMs) / 1000) * perSecond) + 1
+        rounds = Math.max(rounds, due - MOST_ROUNDS_AT_ONCE)
         for (; rounds < due; rounds++) for (const [at, probe] of probes.entries()) this.#send(probe, first + at)
         await sleep(TICK_MS)
       }

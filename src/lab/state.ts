@@ -1,9 +1,9 @@
 // What the lab writes down in its folder: what is up (before it is built), and what runs (by the supervisor). Files are replaced
 // whole, so a reader never sees half of one.
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { z } from 'zod'
-import { LabError } from './error.ts'
+import { codeOf, LabError } from './error.ts'
 import type { LabPaths } from './paths.ts'
 import { ROUTER_KINDS } from './plan.ts'
 
@@ -75,9 +75,9 @@ export function removeFolder(paths: LabPaths): void {
   for (const part of [paths.storeRoot, paths.runRoot, paths.logRoot, paths.configRoot]) rmSync(part, { recursive: true, force: true })
   for (const file of [paths.topology, paths.processes, paths.hosts, paths.state]) rmSync(file, { force: true })
   try {
-    rmSync(paths.dir, { recursive: false, force: true })
+    rmdirSync(paths.dir)
   } catch {
-    // not ours alone: it stays
+    // gone already, or not ours alone: then it stays
   }
 }
 
@@ -86,7 +86,7 @@ function readChecked<T>(path: string, schema: z.ZodType<T>): T | null {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR')) return null
+    if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return null
     throw new LabError('FAILED', `cannot read ${path}: run this as root`, { cause })
   }
   try {

@@ -1,0 +1,85 @@
+// The demo as `make lab` runs it; and the proof that its counting of lost packets can fail.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
+import { crashAgent } from '../../../src/lab/experiments.ts'
+import { awaitSessions, bringUp, type DemoReport, labPaths, Prober, podsOf, takeDown } from '../../../src/lab/index.ts'
+import { crashFailures } from '../../../src/lab/verdict.ts'
+import { describeWith } from '../../support/tier.ts'
+import { LabFolder, PROGRAM } from './program.ts'
+
+const TIMEOUT_MS = 300_000
+const ROUTERS = [
+  ['fibula', []],
+  ['bird', ['bird', 'birdc']],
+  ['frr', ['/usr/lib/frr/bgpd', '/usr/lib/frr/zebra', 'vtysh']],
+  ['gobgp', ['gobgpd', 'gobgp']],
+] as const
+
+for (const [router, programs] of ROUTERS) {
+  describeWith(['ip', 'nsenter', 'unshare', ...programs], `fibula lab demo --router ${router}`, () => {
+    test(
+      'sessions, pings, cut cables and killed agents: nothing is lost to a kill -9, and everybody noticed it',
+      async () => {
+        await using lab = new LabFolder()
+        const { status, stdout, stderr } = await lab.fibula(['lab', 'demo', '--router', router, '-o', 'json'])
+        const report: DemoReport =
+          stdout === '' ? { failures: [stderr], sessions: [], routes: [], pings: [], cuts: [], crashes: [] } : JSON.parse(stdout)
+        expect(report.failures).toEqual([])
+        expect(status).toBe(0)
+        expect(report.sessions).toHaveLength(24)
+        expect(report.pings).toHaveLength(60)
+        expect(report.cuts.map(({ hasMoved }) => hasMoved)).toEqual([true, true])
+        expect(report.cuts.every(({ packetsBefore, packetsAfter }) => packetsBefore > 100 && packetsAfter < 20)).toBe(true)
+        expect(report.crashes.map(({ speaker, lost }) => [speaker, lost])).toEqual(
+          router === 'fibula'
+            ? [
+                ['node-1', 0],
+                ['tor-a', 0],
+              ]
+            : [['node-1', 0]],
+        )
+        expect(report.crashes.every(({ sent }) => sent > 5000)).toBe(true)
+      },
+      TIMEOUT_MS,
+    )
+  })
+}
+
+describeWith(['ip', 'nsenter', 'unshare'], 'kill -9 without graceful restart', () => {
+  test(
+    'packets are lost, and the demo would say so',
+    async () => {
+      await using folder = new LabFolder()
+      const paths = labPaths(folder.dir)
+      const { signal } = new AbortController()
+      const lab = await bringUp({ paths, topologyFile: null, routerKind: 'fibula', program: PROGRAM, command: 'test' }, () => {})
+      try {
+        for (const store of ['cluster', 'tor-a', 'tor-b']) {
+          const file = join(paths.store(store), 'bgp.yaml')
+          writeFileSync(file, readFileSync(file, 'utf8').replaceAll('enabled: true', 'enabled: false'))
+        }
+        await using prober = await Prober.open(podsOf(lab.plan))
+        await awaitSessions(lab, () => {}, signal)
+        const withGracefulRestart = async (): Promise<boolean> =>
+          (await offers(folder, 'tor-a')).some((each) => each.startsWith('graceful restart'))
+        for (let look = 0; look < 50 && (await withGracefulRestart()); look++);
+        expect(await withGracefulRestart()).toBe(false)
+        await awaitSessions(lab, () => {}, signal)
+        const crash = await crashAgent(lab, 'node-1', prober, signal)
+        expect(crash.lost).toBeGreaterThan(0)
+        expect(crashFailures(crash)).toEqual([expect.stringContaining('were lost to the kill -9 of node-1')])
+      } finally {
+        await takeDown(paths, () => {})
+      }
+    },
+    TIMEOUT_MS,
+  )
+})
+
+/** Capabilities a node offers its peers. */
+async function offers(folder: LabFolder, node: string): Promise<readonly string[]> {
+  const { stdout } = await folder.fibula(['bgp', 'peers', '--node', node, '-o', 'json'])
+  const peers: readonly { readonly capabilities: { readonly offered: readonly string[] } }[] = JSON.parse(stdout)
+  return peers.flatMap(({ capabilities }) => capabilities.offered)
+}

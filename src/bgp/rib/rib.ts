@@ -378,7 +378,7 @@ export class Rib {
 
   #isTold({ group, member }: NonNullable<PeerEntry['families'][Family]['told']>, after: number, family: Family): boolean {
     if (this.#paused.has(family) || group.walk !== null || this.#state.tables[family].queue.shifted < after) return false
-    return member.backlog === null || member.backlog.count === 0
+    return member.backlog === null || member.backlog.isEmpty
   }
 
   #hasWork(): boolean {

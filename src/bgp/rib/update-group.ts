@@ -47,6 +47,7 @@ export class UpdateGroup {
   readonly #tables: GroupTables
   readonly #members = new Map<number, Member>()
   readonly #changes = new ChangeLog()
+  readonly #catchingUp = new ChangeLog()
   readonly #packer: Packer
   #group: GroupFacts
   #outcomes: OutcomeCache
@@ -126,9 +127,8 @@ export class UpdateGroup {
   joinNew(peer: number): Member {
     const member = new Member(peer)
     if (this.#out.entries > 0) {
-      const backlog = new Backlog()
-      for (let row = 1; row < this.#tables.prefixes.end; row++) if (!this.#out.isEmptyAt(row)) backlog.markNew(row)
-      member.backlog = backlog
+      member.backlog = new Backlog()
+      member.backlog.addAll(this.#tables.prefixes.end)
     }
     this.join(member)
     return member
@@ -147,7 +147,7 @@ export class UpdateGroup {
       if (!backlog.isDirty(row) && this.#tellsSame(row, member.peer, before)) continue
       backlog.mark(row, before.#heldBy(row, member.peer))
     }
-    member.backlog = backlog.count > 0 ? backlog : null
+    member.backlog = backlog.isEmpty ? null : backlog
     this.join(member)
   }
 
@@ -169,8 +169,7 @@ export class UpdateGroup {
   /** Everything is to be told again (RFC 2918 §4). */
   repeat(member: Member): void {
     this.detach(member)
-    for (let row = 1; row < this.#tables.prefixes.end; row++)
-      if (this.#heldBy(row, member.peer).length > 0) member.backlog?.markRepeated(row)
+    member.backlog?.repeatAll(this.#tables.prefixes.end)
   }
 
   /** What a peer has been told: entries less those that came from itself. */
@@ -225,7 +224,8 @@ export class UpdateGroup {
   catchUp(member: Member, limit: number, deliver: Deliver, told: (row: number) => void): number {
     const { backlog, peer } = member
     if (backlog === null) return 0
-    const changes = new ChangeLog()
+    const changes = this.#catchingUp
+    changes.clear()
     const rows: number[] = []
     while (rows.length < limit) {
       const row = backlog.take()
@@ -242,7 +242,7 @@ export class UpdateGroup {
     }
     const chunks = this.#packer.pack(changes).get(0) ?? []
     const hasRoom = chunks.length === 0 || deliver(peer, chunks)
-    if (backlog.count === 0 && hasRoom) {
+    if (backlog.isEmpty && hasRoom) {
       member.backlog = null
       this.#inStream++
     }

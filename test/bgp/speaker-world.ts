@@ -8,42 +8,13 @@ import { FakeClock } from '../../src/lib/clock.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { asn, cidr, type FibBatch, formatIp, formatPrefix, type HostNetwork, ip, ipFromBytes, prefix } from '../../src/net/index.ts'
 import { MemoryNetwork } from '../support/memory-transport.ts'
+import { settings } from './peer/peer-world.ts'
 
 export const GRACEFUL: GracefulRestartConfig = { enabled: true, restartTimeSeconds: 120, longLivedStaleTimeSeconds: 0, notification: false }
 
+/** A peer as configuration names it, with the settings that tests of single peers use too. */
 export function peer(address: string, remoteAsn: number, changes: Partial<PeerConfig> = {}): PeerConfig {
-  return {
-    key: `to-${address}`,
-    description: '',
-    address: ip(address),
-    interface: null,
-    port: 179,
-    asn: asn(remoteAsn),
-    localAsn: null,
-    sourceAddress: null,
-    password: null,
-    families: ['IPv4Unicast'],
-    addPath: { receive: false, send: 0 },
-    role: null,
-    maxPrefixes: null,
-    ttlSecurity: null,
-    ebgpMultihop: null,
-    holdTimeSeconds: 90,
-    keepaliveTimeSeconds: 30,
-    connectRetrySeconds: 5,
-    sendHoldTimeSeconds: null,
-    passive: false,
-    filters: [],
-    allowLocalAs: 0,
-    enforceFirstAs: true,
-    nextHopMode: 'Auto',
-    gracefulRestart: GRACEFUL,
-    routeReflectorClient: false,
-    clusterNode: false,
-    shutdown: null,
-    extendedNextHop: false,
-    ...changes,
-  }
+  return { ...settings(address, { asn: asn(remoteAsn), gracefulRestart: GRACEFUL }), ...changes }
 }
 
 export function originate(...prefixes: readonly string[]): readonly OriginatedPrefix[] {

@@ -8,4 +8,5 @@ export { type RouteLookup, Speaker, type SpeakerDeps, type SpeakerObserver } fro
 export type { SpeakerProblem } from './speaker-status.ts'
 export type * from './status.ts'
 export { TcpTransport } from './tcp-transport.ts'
+export { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from './wire/index.ts'
 export type { RoleName } from './wire/message.ts'

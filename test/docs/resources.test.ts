@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
-import { RESOURCES_DOC, renderResources } from '../../scripts/resources-doc.ts'
+import { RESOURCES_DOC, renderResources } from '../../scripts/resources.ts'
 import { KIND_NAMES } from '../../src/store/index.ts'
 
-test('docs/resources.md is what the schemas say (else: scripts/node scripts/resources-doc.ts)', () => {
+test('docs/resources.md is what the schemas say (else: scripts/node scripts/resources.ts --write)', () => {
   expect(readFileSync(RESOURCES_DOC, 'utf8')).toBe(renderResources())
 })
 

@@ -24,6 +24,7 @@ describe('communities', () => {
 
   test.each([
     ['rt:64512:100', 0x0002_fc00_0000_0064n], // two-octet AS, RFC 4360 §4
+    ['ro:64512:4294967295', 0x0003_fc00_ffff_ffffn],
     ['soo:64512:4294967295', 0x0003_fc00_ffff_ffffn],
     ['rt:4200000000:7', 0x0202_fa56_ea00_0007n], // four-octet AS, RFC 5668 §2
     ['rt:10.0.0.1:7', 0x0102_0a00_0001_0007n], // IPv4 address, RFC 4360 §3.2

@@ -1,6 +1,5 @@
 // BGPFilter resources as the speaker's filters.
 import type { CommunityValue, Filter, FilterOperation, FilterRule, PeerConfig } from '../../bgp/index.ts'
-import { community } from '../../bgp/index.ts'
 import { type Asn, asn, bitsOf, cidr, type IpFamily, prefixFamily } from '../../net/index.ts'
 import { type BGPFilter, parseCommunityText, type Snapshot } from '../../store/index.ts'
 
@@ -76,5 +75,5 @@ function operationsOf(operation: NonNullable<Rule['operations']>[number]): reado
 export function communityValue(text: string): CommunityValue {
   const parsed = parseCommunityText(text)
   if (parsed === null) throw new RangeError(`not a community: ${text}`)
-  return parsed.kind === 'standard' ? { kind: 'standard', value: community(parsed.value) } : parsed
+  return parsed
 }

@@ -1,7 +1,7 @@
 // Writes docs/resources.md, the reference of all kinds and fields, from the zod schemas, so that the two cannot disagree.
 //
-//   scripts/node scripts/resources-doc.ts          writes the file
-//   scripts/node scripts/resources-doc.ts --check  exits 1 if the file is not what would be written
+//   scripts/node scripts/resources.ts          exits 1 if the file is not what the schemas say
+//   scripts/node scripts/resources.ts --write  writes it
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -27,14 +27,14 @@ export const RESOURCES_DOC = join(import.meta.dirname, '..', 'docs', 'resources.
 
 const INTRODUCTION = `# Resources
 
-<!-- Written by scripts/resources-doc.ts from src/store/kinds; change those and run \`scripts/node scripts/resources-doc.ts\`. -->
+<!-- Written by scripts/resources.ts from src/store/kinds; change those and run \`scripts/node scripts/resources.ts --write\`. -->
 
 Everything Fibula is told is a manifest of one of these kinds, the same in a folder (\`--store dir:PATH\`) and for \`kubectl\`. Names
 follow Calico's where the meaning is the same. An unknown field is an error. Durations are text like \`90s\`, \`1m30s\` or \`1h\`;
 selectors are Kubernetes label selectors (\`matchLabels\`, \`matchExpressions\`; \`{}\` selects everything); communities are written
-\`64512:100\`, \`4200000000:1:2\` (large), \`rt:64512:100\` or \`soo:64512:100\` (extended), \`0x\` and 16 hex digits (any other extended), or
-by a well-known name: \`no-export\`, \`no-advertise\`, \`no-export-subconfed\`, \`no-peer\`, \`graceful-shutdown\`, \`blackhole\`, \`accept-own\`,
-\`llgr-stale\`, \`no-llgr\`.
+\`64512:100\`, \`4200000000:1:2\` (large), \`rt:64512:100\` or \`ro:64512:100\` (extended: route target, route origin), \`0x\` and 16 hex digits
+(any other extended), or by a well-known name: \`no-export\`, \`no-advertise\`, \`no-export-subconfed\`, \`nopeer\`, \`graceful-shutdown\`,
+\`blackhole\`, \`accept-own\`, \`llgr-stale\`, \`no-llgr\`; all as \`fibula bgp routes\` prints them.
 
 ## How they work together
 
@@ -216,9 +216,9 @@ ${rows.join('\n')}
 
 if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
   const text = renderResources()
-  if (!process.argv.includes('--check')) writeFileSync(RESOURCES_DOC, text)
+  if (process.argv.includes('--write')) writeFileSync(RESOURCES_DOC, text)
   else if (readFileSync(RESOURCES_DOC, 'utf8') !== text) {
-    console.error('docs/resources.md is not current: run scripts/node scripts/resources-doc.ts')
+    console.error('docs/resources.md is not what the schemas say: run scripts/node scripts/resources.ts --write')
     process.exitCode = 1
   }
 }

@@ -1,6 +1,7 @@
 // A whole speaker against a peer that speaks by hand: for what two well-behaved speakers never do to one another.
 import { describe, expect, test } from '@jest/globals'
 import { ORIGINATED, type PathAttributes } from '../../src/bgp/attributes.ts'
+import type { Family } from '../../src/bgp/family.ts'
 import { type Capability, encodeEndOfRib, encodeMessage, encodePrefixes, encodeRouteRefresh, nlriRun } from '../../src/bgp/wire/index.ts'
 import { asn, cidr, ip } from '../../src/net/index.ts'
 import { keepalive, openOf, RawPeer } from './peer/peer-world.ts'
@@ -10,7 +11,13 @@ const A = '10.0.0.1'
 const B = '10.0.0.2'
 const toB = `to-${B}`
 const REFRESH: readonly Capability[] = [{ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }]
-const CONTEXT = { peerType: 'eBGP', fourOctetAs: true, extendedMessage: false, addPathSend: new Set(), extendedNextHop: false } as const
+const CONTEXT = {
+  peerType: 'eBGP',
+  fourOctetAs: true,
+  extendedMessage: false,
+  addPathSend: new Set<Family>(),
+  extendedNextHop: false,
+} as const
 const PATH: PathAttributes = {
   ...ORIGINATED,
   asPath: [{ type: 'sequence', asns: [asn(65002)] }],

@@ -30,6 +30,7 @@ export type CaseOptions = {
   /** null: the sizes of the targets. */
   readonly prefixes: number | null
   readonly clients: number | null
+  readonly attributeSets: number
   readonly mrt: string | null
 }
 
@@ -41,7 +42,6 @@ const SLOW_TIMEOUT_MS = 1_200_000
 const IDLE_OBSERVED_MS = 10_000
 const CHURN = { turns: 30, intervalMs: 1000, fraction: 0.1 } as const
 const CLIENT_PREFIXES = 1000
-const ATTRIBUTE_SETS = 1000
 
 export function casesOf(scenario: Scenario, options: CaseOptions): readonly Case[] {
   switch (scenario) {
@@ -161,9 +161,9 @@ function split(
   return { fast, slow: full ? [] : duts.filter(({ name }) => SLOW.has(name)), size: prefixes ?? defaultSize }
 }
 
-function tableSource({ mrt, prefixes }: CaseOptions, size: number): TableSource {
+function tableSource({ mrt, prefixes, attributeSets }: CaseOptions, size: number): TableSource {
   if (mrt !== null) return { kind: 'mrt', file: mrt, limit: prefixes }
-  return { kind: 'generated', prefixes: size, attributeSets: ATTRIBUTE_SETS, seed: 1 }
+  return { kind: 'generated', prefixes: size, attributeSets, seed: 1 }
 }
 
 function timeoutOf(duts: readonly Dut[]): number {

@@ -21,13 +21,15 @@ const USAGE = `Usage: bench/main.ts [SCENARIO…] [options]      (root)
 
 Scenarios: ${SCENARIOS.join(', ')} (all of them by default)
 
-  --dut LIST       who takes part: fibula, bird, gobgp, frr (${DEFAULT_DUTS})
-  --runs N         runs of each, in alternating order (3)
-  --prefixes N     size of the table instead of that of the targets
-  --clients N      clients of reflect (100)
-  --full           GoBGP at full size too: minutes and gigabytes
-  --fibula COMMAND another build of Fibula: what stands before 'agent'
-  --mrt FILE       forward and churn a real table, TABLE_DUMP_V2, plain or .gz
+  --dut LIST           who takes part: fibula, bird, gobgp, frr (${DEFAULT_DUTS})
+  --runs N             runs of each, in alternating order (3)
+  --prefixes N         size of the table instead of that of the targets
+  --attribute-sets N   distinct attribute sets of a generated table (1000)
+  --clients N          clients of reflect (100)
+  --mrt FILE           forward and churn a real table, TABLE_DUMP_V2, plain or .gz
+  --full               GoBGP at full size too: minutes and gigabytes
+  --fibula COMMAND     another build of Fibula: what stands before 'agent'
+  --profile DIR        leave CPU profiles of Fibula's threads there; the figures are then worth little
 `
 
 class UsageError extends Error {}
@@ -40,6 +42,7 @@ type Settings = {
 } & {
   readonly prefixes: number | null
   readonly clients: number | null
+  readonly attributeSets: number
   readonly mrt: string | null
 }
 
@@ -51,12 +54,14 @@ function parseSettings(args: readonly string[]): Settings {
     prefixes: string,
     clients: string,
     mrt: string,
+    'attribute-sets': string,
     fibula: string,
+    profile: string,
     full: { type: 'boolean' },
   } as const
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
   const scenarios = positionals.map((name) => SCENARIOS.find((one) => one === name) ?? refuse(`no scenario '${name}'`))
-  const all = [fibula(values.fibula?.split(' ') ?? LAUNCHER), ...OTHERS]
+  const all = [fibula(values.fibula?.split(' ') ?? LAUNCHER, values.profile ?? null), ...OTHERS]
   const duts = (values.dut ?? DEFAULT_DUTS).split(',').map((name) => all.find((dut) => dut.name === name) ?? refuse(`no daemon '${name}'`))
   return {
     scenarios: scenarios.length === 0 ? SCENARIOS : scenarios,
@@ -65,6 +70,7 @@ function parseSettings(args: readonly string[]): Settings {
     full: values.full ?? false,
     prefixes: positive('--prefixes', values.prefixes),
     clients: positive('--clients', values.clients),
+    attributeSets: positive('--attribute-sets', values['attribute-sets']) ?? 1000,
     mrt: values.mrt ?? null,
   }
 }
@@ -105,6 +111,10 @@ function progress(text: string): void {
 }
 
 async function main(): Promise<number> {
+  if (process.argv.includes('--help')) {
+    console.log(USAGE)
+    return 0
+  }
   const settings = parseSettings(process.argv.slice(2))
   if (process.getuid?.() !== 0) throw new Error('bench needs root: it makes network namespaces')
   await settleThreadPool()

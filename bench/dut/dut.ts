@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import type { Family } from '../../src/bgp/family.ts'
 import { exec } from '../../src/lib/exec.ts'
 
+/** A daemon that was asked to end gets this long. */
+const END_MS = 10_000
+
 export type DutPeer = {
   /** The bench tool's address; it dials, the daemon listens. */
   readonly address: string
@@ -39,10 +42,13 @@ export interface Dut {
 export class RunningDut implements AsyncDisposable {
   readonly #children: readonly ChildProcess[]
   readonly #logs: readonly string[]
+  readonly #end: 'SIGKILL' | 'SIGTERM'
 
-  constructor(children: readonly ChildProcess[], logs: readonly string[]) {
+  /** `end`: with SIGTERM it may write what it has to write, and is waited for. */
+  constructor(children: readonly ChildProcess[], logs: readonly string[], end: 'SIGKILL' | 'SIGTERM' = 'SIGKILL') {
     this.#children = children
     this.#logs = logs
+    this.#end = end
   }
 
   /** Rejects when one of its processes ends before it is told to. */
@@ -56,7 +62,7 @@ export class RunningDut implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#children.map(endChild))
+    await Promise.all(this.#children.map((child) => endChild(child, this.#end)))
   }
 }
 
@@ -85,11 +91,15 @@ function failureOf(child: ChildProcess): Promise<never> {
   })
 }
 
-async function endChild(child: ChildProcess): Promise<void> {
+async function endChild(child: ChildProcess, end: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   await new Promise<void>((resolve) => {
-    child.once('exit', () => resolve())
-    child.kill('SIGKILL') // the namespaces go with the run: nothing to leave in order
+    const patience = setTimeout(() => child.kill('SIGKILL'), END_MS)
+    child.once('exit', () => {
+      clearTimeout(patience)
+      resolve()
+    })
+    child.kill(end) // the namespaces go with the run: nothing has to be left in order
   })
 }
 

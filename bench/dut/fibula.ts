@@ -1,6 +1,6 @@
 // Fibula as it ships: `bin/fibula agent` as a router (or a route reflector) on a folder of manifests.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { type Dut, type DutPeer, type DutSetup, firstLine, RunningDut, startIn } from './dut.ts'
@@ -10,8 +10,8 @@ const API_VERSION = 'fibula.network/v1alpha1'
 /** What `make build` leaves. */
 export const LAUNCHER: readonly string[] = [fileURLToPath(new URL('../../bin/fibula', import.meta.url))]
 
-/** Fibula as started by this command (program, then arguments before `agent`). */
-export function fibula(command: readonly string[]): Dut {
+/** Fibula as started by this command (program, then arguments before `agent`); with `profiles`, a CPU profile a thread is left in that folder. */
+export function fibula(command: readonly string[], profiles: string | null): Dut {
   const [program = '', ...args] = command
   return {
     name: 'fibula',
@@ -21,8 +21,9 @@ export function fibula(command: readonly string[]): Dut {
       mkdirSync(store)
       writeFileSync(join(store, 'bench.yaml'), fibulaManifests(setup))
       const agent = ['agent', '--node', NODE, '--store', `dir:${store}`, '--run-dir', join(setup.directory, 'run')]
-      const { child, log } = startIn(setup, 'fibula', [...command, ...agent])
-      return Promise.resolve(new RunningDut([child], [log]))
+      const env = profiles === null ? process.env : { ...process.env, NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${resolve(profiles)}` }
+      const { child, log } = startIn(setup, 'fibula', [...command, ...agent], env)
+      return Promise.resolve(new RunningDut([child], [log], profiles === null ? 'SIGKILL' : 'SIGTERM'))
     },
   }
 }

@@ -23,8 +23,8 @@ test: setup-test build ## every tier this machine can run, then a table
 	@$(NODE) scripts/test.mjs
 
 check: setup ## format, lint, import direction, types
-	@npx --no-install biome check --error-on-warnings .
-	@npx --no-install oxlint --deny-warnings src test bench
+	@node_modules/.bin/biome check --error-on-warnings .
+	@node_modules/.bin/oxlint --deny-warnings src test bench
 	@$(NODE) scripts/check-imports.mjs
 	@$(NODE) node_modules/typescript/bin/tsc --noEmit
 

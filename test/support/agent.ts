@@ -149,6 +149,11 @@ export class Agent implements Daemon {
     return this.#process?.log() ?? ''
   }
 
+  /** All it has ever logged, also before it was started again. */
+  wholeLog(): string {
+    return this.#process?.log(Number.POSITIVE_INFINITY) ?? ''
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
     fs.rmSync(this.#folder, { recursive: true, force: true })

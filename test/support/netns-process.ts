@@ -62,9 +62,10 @@ export class NetnsProcess {
     }
   }
 
-  log(): string {
+  /** The end of its output; with `Infinity` all of it. */
+  log(characters = 3_000): string {
     try {
-      return fs.readFileSync(this.#logFile, 'utf8').slice(-3_000)
+      return fs.readFileSync(this.#logFile, 'utf8').slice(-characters)
     } catch {
       return ''
     }

@@ -14,6 +14,9 @@ export type RawEvent =
   | { readonly event: 'ended'; readonly id: number }
   | { readonly event: 'closed'; readonly id: number; readonly error: string | null }
 
+/** A paused socket takes at most one more chunk out of the kernel, not the 64 KiB that Node would buffer. */
+const UNBUFFERED = { highWaterMark: 1 }
+
 const sockets = new Map<number, net.Socket>()
 let accepted = -1 // incoming connections count downwards, those the test dials upwards
 
@@ -41,13 +44,20 @@ function adopt(id: number, socket: net.Socket, incoming: boolean): void {
 function perform(command: RawCommand): void {
   switch (command.op) {
     case 'listen': {
-      const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => adopt(accepted--, socket, true))
+      const server = net.createServer({ allowHalfOpen: true, noDelay: true, ...UNBUFFERED }, (socket) => adopt(accepted--, socket, true))
       server.listen(command.port, command.address, () => tell({ event: 'listening' }))
       return
     }
     case 'dial': {
       const { address, port, from } = command
-      const options = { host: address, port, allowHalfOpen: true, noDelay: true, ...(from === null ? {} : { localAddress: from }) }
+      const options = {
+        host: address,
+        port,
+        allowHalfOpen: true,
+        noDelay: true,
+        ...UNBUFFERED,
+        ...(from === null ? {} : { localAddress: from }),
+      }
       adopt(command.id, net.connect(options), false)
       return
     }

@@ -89,7 +89,7 @@ describeWith([...fibula.programs, ...bird.programs], 'live configuration', () =>
     agent.configure(agentConfig(2, 3), { peers: { [SECOND]: { addPath: { receive: true } } } }) // said in the OPEN, so this one has to reset
     await until('the changed session is back', async () => (await agent.peer(SECOND)).established === 2, { deadlineMs: 20_000 })
     expect(lifeOf(await agent.peer(FIRST))).toEqual(before)
-    expect(agent.log()).toMatch(/bgp\.session\.reset/)
+    expect(agent.wholeLog()).toMatch(/add-path changed.*bgp\.session\.reset/)
     const changed = lifeOf(await agent.peer(SECOND))
 
     const live = { addPath: { receive: true }, description: 'changed', connectRetryTime: '7s' } // and this one has not

@@ -1,7 +1,9 @@
-// A peer that keeps talking but reads nothing (the zero window of 2021): the send hold timer ends its session (RFC 9687), and until
-// then and afterwards everybody else converges.
+// Peers that keep talking but read nothing (the zero window of 2021). The send hold timer ends the session of one whose table does not
+// fit into the kernel's buffers (RFC 9687); that of one whose table does is ended by the kernel's own limit for unacknowledged data.
+// Everybody else converges all the while.
 import { expect, test } from '@jest/globals'
 import { fibula, startAgent } from '../../support/agent.ts'
+import { filter } from '../../support/agent-manifests.ts'
 import { addressIn, Capture } from '../../support/capture.ts'
 import { bird, daemonConfig, peerConfig } from '../../support/daemons/index.ts'
 import { HostilePeer } from '../../support/hostile-peer.ts'
@@ -13,16 +15,18 @@ const AGENT = '10.0.0.1'
 const SOURCE = '10.0.0.2'
 const STUCK = '10.0.0.3'
 const HEALTHY = '10.0.0.4'
-const MANY = 20_000
+const FITTING = '10.0.0.5'
+const MANY = 40_000
 
 describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a closed window', () => {
-  test('it is thrown out by the send hold timer, while a healthy peer gets every change [rules 45, 46]', async () => {
+  test('it is thrown out by the send hold timer or the kernel, while a healthy peer gets every change [rules 45, 46]', async () => {
     const end = (node: string, last: number) => ({ node, name: 'eth0', addresses: [`10.0.0.${last}/24`, `fd00::${last}/64`] })
     await using net = await buildNetns('window', {
-      nodes: ['agent', 'source', 'stuck', 'healthy'],
-      switches: [{ name: 'lan', ends: [end('agent', 1), end('source', 2), end('stuck', 3), end('healthy', 4)] }],
+      nodes: ['agent', 'source', 'stuck', 'healthy', 'fitting'],
+      switches: [{ name: 'lan', ends: [end('agent', 1), end('source', 2), end('stuck', 3), end('healthy', 4), end('fitting', 5)] }],
     })
-    await net.exec('stuck', 'sysctl', ['-qw', 'net.ipv4.tcp_rmem=4096 4096 4096'])
+    for (const node of ['stuck', 'fitting']) await net.exec(node, 'sysctl', ['-qw', 'net.ipv4.tcp_rmem=4096 4096 4096'])
+    await net.exec('agent', 'sysctl', ['-qw', 'net.ipv4.tcp_wmem=4096 16384 65536'])
     const session = (address: string, asn: number, passOn = false) =>
       peerConfig({ address, localAddress: AGENT, asn, holdTimeSeconds: 9, passive: passOn, families: ['IPv4Unicast'] })
     const neighbour = (last: number, announce: readonly { readonly prefix: string }[] = []) =>
@@ -44,18 +48,31 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a c
         routerId: AGENT,
         addresses: { ipv4: AGENT, ipv6: 'fd00::1' },
         passOn: true,
-        peers: [session(SOURCE, 65_002), session(STUCK, 65_003, true), session(HEALTHY, 65_004)],
+        peers: [session(SOURCE, 65_002), session(STUCK, 65_003, true), session(HEALTHY, 65_004), session(FITTING, 65_005, true)],
       }),
-      { peers: { [STUCK]: { sendHoldTime: '6s' } } },
+      {
+        peers: { [STUCK]: { sendHoldTime: '6s' }, [FITTING]: { sendHoldTime: '1s', filters: ['few', 'everything'] } },
+        objects: [
+          filter('few', {
+            exportV4: [{ action: 'Accept', cidr: '100.64.0.0/19', matchOperator: 'In' }, { action: 'Reject' }],
+          }),
+        ],
+      },
     )
     const explain = (): string => agent.log()
     await until('both BIRDs are up', async () => (await agent.established(SOURCE)) && (await agent.established(HEALTHY)), { explain })
     await using capture = await Capture.start(net, 'stuck', 'eth0')
     await using stuck = HostilePeer.start(net, 'stuck')
-    const connection = await stuck.dial(AGENT)
-    await connection.establish({ asn: 65_003, holdTimeSeconds: 9, routerId: STUCK }, 1)
-    await until('Established', () => agent.established(STUCK))
-    connection.stopReading()
+    await using fitting = HostilePeer.start(net, 'fitting')
+    for (const [hostile, address, asn] of [
+      [stuck, STUCK, 65_003],
+      [fitting, FITTING, 65_005],
+    ] as const) {
+      const connection = await hostile.dial(AGENT)
+      await connection.establish({ asn, holdTimeSeconds: 9, routerId: address }, 1)
+      await until('Established', () => agent.established(address))
+      connection.stopReading()
+    }
 
     await source.setAnnounced(many)
     const reached = async (): Promise<number> => (await agent.peer(HEALTHY)).prefixes.IPv4Unicast?.advertised ?? 0
@@ -67,7 +84,8 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a c
 
     await until('the stuck session is ended', async () => !(await agent.established(STUCK)), { deadlineMs: 20_000, explain })
     expect((await agent.peer(STUCK)).lastError).toMatch(/send hold/i)
+    await until('the other one too', async () => !(await agent.established(FITTING)), { deadlineMs: 45_000, explain })
     expect(await agent.peer(HEALTHY)).toMatchObject({ state: 'Established', flaps: 0 })
     expect(await agent.peer(SOURCE)).toMatchObject({ state: 'Established', flaps: 0 })
-  }, 60_000)
+  }, 90_000)
 })

@@ -124,9 +124,13 @@ class Bird implements Daemon {
 /** BIRD's configuration for ours. */
 export function renderBird(config: DaemonConfig): string {
   const learned = config.passOn ? 'if source = RTS_BGP then accept;' : ''
-  const rules = numbered(config.announce).map(
-    ({ protocol, announcement }) => `if proto = "${protocol}" && net = ${announcement.prefix} then { ${operations(announcement)} accept; }`,
-  )
+  // one rule for all prefixes with the same attributes: a chain of ten thousand rules would keep BIRD busy for a minute
+  const alike = Map.groupBy(numbered(config.announce), ({ protocol, announcement }) => `${protocol} ${operations(announcement)}`)
+  const rules = [...alike.values()].map((group) => {
+    const prefixes = group.map(({ announcement }) => announcement.prefix).join(', ')
+    const [{ protocol, announcement } = { protocol: '', announcement: { prefix: '' } }] = group
+    return `if proto = "${protocol}" && net ~ [ ${prefixes} ] then { ${operations(announcement)} accept; }`
+  })
   return `log stderr { info, remote, warning, error, auth, fatal, bug };
 router id ${config.routerId};
 protocol device {}

@@ -238,4 +238,21 @@ describe.each(FAMILIES)('$family', ({ family, a, aOther, r, c }) => {
     await until(() => (near?.closed.length ?? 0) > 0 && (ends[0]?.closed.length ?? 0) > 0, 'the timeouts')
     for (const end of [near, ends[0]]) expect(end?.closed[0]).toMatchObject({ kind: 'error', code: 'ETIMEDOUT' })
   })
+
+  test('[rule 46] a peer that closes its window over little data is given up by the kernel, though it keeps talking', async () => {
+    await net.exec('r', 'sysctl', ['-qw', 'net.ipv4.tcp_rmem=4096 4096 4096'])
+    await net.exec('a', 'sysctl', ['-qw', 'net.ipv4.tcp_wmem=4096 1048576 1048576'])
+    const { ends } = listen('r', [])
+    const dialled = dial('a', r, { sourceAddress: a, userTimeoutMs: 2_000 })
+    await until(() => dialled.end !== null && ends.length === 1, 'the connection')
+    ends[0]?.connection.pause()
+    const near = dialled.end
+    near?.connection.write(Buffer.alloc(200_000)) // more than Node itself reads ahead
+    const talking = setInterval(() => ends[0]?.connection.write(Buffer.from('alive')), 100)
+    cleanup.defer(() => clearInterval(talking))
+    await until(() => near?.connection.bufferedBytes === 0, 'the kernel to take it all')
+    await until(() => (near?.closed.length ?? 0) > 0, 'the timeout')
+    expect(near?.closed[0]).toMatchObject({ kind: 'error', code: 'ETIMEDOUT' })
+    expect(near?.text.length).toBeGreaterThan(10)
+  }, 30_000)
 })

@@ -79,9 +79,9 @@ function countsOf({ prefixes }: PeerStatus, family: Family): string {
   return counts === undefined ? '-' : `${counts.received}/${counts.accepted}/${counts.advertised}`
 }
 
-/** An error that a session has since recovered from is history, not a problem. */
+/** An error that a session has since recovered from is history; one from before it first came up is not worth a column. */
 function lastErrorCell(peer: PeerStatus): Cell {
-  if (peer.lastError === null) return ''
+  if (peer.lastError === null || (!isDown(peer) && peer.flaps === 0)) return ''
   return { text: peer.lastError, tone: isDown(peer) ? 'bad' : 'quiet' }
 }
 

@@ -57,9 +57,14 @@ const COLUMNS: readonly Column<Row>[] = [
 
 /** One line a path; the prefix is written once. `>` best, `=` multipath with the best, `s` stale, `x` unusable. */
 export function formatRoutes(routes: readonly RouteStatus[], screen: Screen): string {
-  const rows = routes.flatMap(({ prefix, paths }) => paths.map((path, at) => ({ prefix: at === 0 ? prefix : '', path })))
+  const rows = routes.flatMap(({ prefix, paths }) => bestFirst(paths).map((path, at) => ({ prefix: at === 0 ? prefix : '', path })))
   const legend = paint({ text: '> best  = multipath  s stale  x unusable', tone: 'quiet' }, screen)
   return `${formatTable(COLUMNS, rows, screen)}${legend}\n`
+}
+
+function bestFirst(paths: readonly PathStatus[]): readonly PathStatus[] {
+  const rank = ({ best, multipath, usable }: PathStatus): number => (best ? 0 : multipath ? 1 : usable ? 2 : 3)
+  return [...paths].sort((a, b) => rank(a) - rank(b))
 }
 
 function markOf({ best, multipath, usable, stale }: PathStatus): Cell {
@@ -73,15 +78,13 @@ function numberOf(value: number | null): string {
 
 function formatRoute({ prefix, paths }: RouteStatus, screen: Screen): string {
   const head = paint({ text: `${prefix}  ${paths.length} ${paths.length === 1 ? 'path' : 'paths'}`, tone: 'heading' }, screen)
-  return `${head}\n${paths.map((path) => `\n${formatPath(path, screen)}`).join('')}`
+  return `${head}\n${bestFirst(paths)
+    .map((path) => `\n${formatPath(path, screen)}`)
+    .join('')}`
 }
 
 function formatPath(path: PathStatus, screen: Screen): string {
-  const role = path.best ? 'best' : path.multipath ? 'multipath' : path.usable ? 'not best' : 'unusable'
-  const verdict: Cell = {
-    text: `${role}${path.stale ? ', stale' : ''}: ${path.reason}`,
-    tone: path.best || path.multipath ? 'good' : 'quiet',
-  }
+  const verdict: Cell = { text: `${path.reason}${path.stale ? '; stale' : ''}`, tone: path.best || path.multipath ? 'good' : 'quiet' }
   const fields: (readonly [string, Cell])[] = [
     ['From', path.pathId === null ? path.peer : `${path.peer}, path ID ${path.pathId}`],
     ['Verdict', verdict],

@@ -1,5 +1,5 @@
 // What the commands of the lab share: options, errors, the table of sessions, hints what to type next.
-import { resolve } from 'node:path'
+import { delimiter, dirname, relative, resolve } from 'node:path'
 import {
   DEFAULT_LAB_DIR,
   type Lab,
@@ -92,12 +92,21 @@ export function howToLook({ plan, paths }: Lab): string {
     ['fibula lab status', 'everything that runs'],
     ['fibula lab down', 'the end'],
   ]
-  const lines = hints.map(([command, why]) => [withDir(command, paths), why] as const)
+  const lines = hints.map(([command, why]) => [asTyped(command, paths), why] as const)
   const width = Math.max(...lines.map(([command]) => command.length)) + 2
   return `Look around:\n${lines.map(([command, why]) => `  ${command.padEnd(width)}# ${why}\n`).join('')}`
 }
 
-/** A lab in another folder needs that folder named. */
-function withDir(command: string, { dir }: LabPaths): string {
-  return dir === DEFAULT_LAB_DIR || !command.startsWith('fibula') ? command : `FIBULA_LAB_DIR=${dir} ${command}`
+/** How this lab's commands are typed here: a program outside the PATH and a lab in another folder have to be named. */
+function asTyped(command: string, { dir }: LabPaths): string {
+  if (!command.startsWith('fibula')) return command
+  return `${dir === DEFAULT_LAB_DIR ? '' : `FIBULA_LAB_DIR=${dir} `}${programName()}${command.slice('fibula'.length)}`
+}
+
+function programName(): string {
+  const launcher = new URL('../../bin/fibula', import.meta.url).pathname
+  const { PATH = '' } = process.env
+  if (PATH.split(delimiter).includes(dirname(launcher))) return 'fibula'
+  const here = relative(process.cwd(), launcher)
+  return here.startsWith('..') ? launcher : here
 }

@@ -12,7 +12,7 @@ import {
 import { unreachable } from '../lib/result.ts'
 import { formatSessions, guarded, howToLook, pathsOf, thisProgram, upOptions } from './lab-common.ts'
 import type { Cli, Environment } from './options.ts'
-import { type Cell, type Column, formatTable, type OutputFormat, paint, print, type Screen, standardScreen } from './output.ts'
+import { type Cell, CliError, type Column, formatTable, type OutputFormat, paint, print, type Screen, standardScreen } from './output.ts'
 import { Progress } from './progress.ts'
 
 export function addDemo(cli: Cli, environment: Environment): void {
@@ -40,6 +40,9 @@ export function addDemo(cli: Cli, environment: Environment): void {
             keep: args.keep,
           }
           await show(args.output, args.keep, options, stop.signal)
+        } catch (cause) {
+          if (!stop.signal.aborted) throw cause
+          throw new CliError(`interrupted${args.keep ? '' : ': the lab has been removed'}`, 1, { cause })
         } finally {
           process.off('SIGINT', interrupted)
           process.off('SIGTERM', interrupted)

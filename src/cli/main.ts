@@ -1,5 +1,5 @@
 // The `fibula` command line. Loads only the module of the command that was asked for, so that it starts fast; the only reader
-// of the environment and the only place that turns errors into an exit status: 0 fine, 1 the thing asked about is unhealthy or
+// of settings in the environment and the only place that turns errors into an exit status: 0 fine, 1 the thing asked about is unhealthy or
 // the command failed, 2 wrong usage. A person sees one line with a remedy, never a stack trace.
 import yargs from 'yargs'
 import { COMMANDS } from './commands.ts'

@@ -84,7 +84,7 @@ export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask
   }
 
   #closeAll(): void {
-    for (const id of [...this.#waiting.keys()]) this.#settle(id)?.reject(new ChannelError('CLOSED', 'the other thread ended'))
+    for (const id of this.#waiting.keys()) this.#settle(id)?.reject(new ChannelError('CLOSED', 'the other thread ended'))
   }
 
   #post(envelope: Envelope, transfer: readonly Transferable[] = []): void {

@@ -146,7 +146,7 @@ export class Speaker implements Disposable {
   /** Makes peers, listener and tables what the configuration says. */
   #apply(): void {
     const wanted = new Map(this.#config.peers.map((peer) => [peer.key, peer]))
-    for (const peering of [...this.#peerings.values()]) if (!wanted.has(peering.key)) this.#remove(peering)
+    for (const peering of this.#peerings.values()) if (!wanted.has(peering.key)) this.#remove(peering)
     const added: Peering[] = []
     for (const [key, peer] of wanted) {
       const existing = this.#peerings.get(key)

@@ -1,8 +1,18 @@
 // One machine and its connection: performs the actions of `fsm`, turns octets and timers into events. A peer has at most one
 // session that is Established and one each on its way, outgoing and incoming.
 import { unreachable } from '../lib/result.ts'
-import { type Action, type Event, idle, type Local, type State, sendHoldSeconds, type TimerName, transition } from './fsm/index.ts'
-import { ERROR, OPEN_ERROR } from './iana.ts'
+import {
+  type Action,
+  type Event,
+  idle,
+  type Local,
+  type Notification,
+  type State,
+  sendHoldSeconds,
+  type TimerName,
+  transition,
+} from './fsm/index.ts'
+import { CEASE, ERROR, OPEN_ERROR } from './iana.ts'
 import { countMessages } from './message-counts.ts'
 import { decodeContextOf, localAsnOf, negotiate, openMessage } from './negotiate.ts'
 import { hopLimitOf, userTimeoutMsOf } from './peer-change.ts'
@@ -191,9 +201,8 @@ export class Session implements TimerObserver {
         this.#write(KEEPALIVE)
         return
       case 'sendNotification': {
-        const { code, subcode, data } = action.notification
         this.#owner.sent.notification++
-        this.#deps.log.warn('bgp.notification.sent', { code, subcode, data: hexOf(data), reason })
+        this.#logNotification('bgp.notification.sent', action.notification, reason)
         this.#write(encodeNotification(action.notification))
         return
       }
@@ -382,7 +391,7 @@ export class Session implements TimerObserver {
     const { settings } = this.#owner
     const words = notificationText(code, subcode, data, { direction: 'received', localAsn: localAsnOf(settings), peerAsn: settings.asn })
     const reason = `the peer ended the session: ${words}`
-    this.#deps.log.warn('bgp.notification.received', { code, subcode, data: hexOf(data), reason })
+    this.#logNotification('bgp.notification.received', message, reason)
     const isVersionError = code === ERROR.OPEN && subcode === OPEN_ERROR.UNSUPPORTED_VERSION
     this.dispatch({ kind: isVersionError ? 'notificationVersionError' : 'notificationReceived' }, { reason, received: message })
   }
@@ -391,6 +400,12 @@ export class Session implements TimerObserver {
   #refuse({ code, subcode, data, reason }: MessageError): void {
     const kind = code === ERROR.OPEN ? 'openMessageError' : code === ERROR.UPDATE ? 'updateMessageError' : 'headerError'
     this.dispatch({ kind, notification: { code, subcode, data } }, { reason })
+  }
+
+  /** Both ways with its numbers; the loser of a collision is nothing to worry about. */
+  #logNotification(event: string, { code, subcode, data }: Notification, reason: string): void {
+    const isCollision = code === ERROR.CEASE && subcode === CEASE.COLLISION
+    this.#deps.log[isCollision ? 'info' : 'warn'](event, { code, subcode, data: hexOf(data), reason })
   }
 
   #logChange(from: State['kind'], event: Event): void {

@@ -178,6 +178,7 @@ export const ATTRIBUTE_CODECS: readonly AttributeCodec[] = [
       return null
     },
     encode({ extendedCommunities }, { peerType }) {
+      if (extendedCommunities.length === 0) return null
       // RFC 4360 §6: non-transitive ones end at the border of the AS.
       const sent = extendedCommunities.filter((value) => peerType === 'iBGP' || !isNonTransitive(value))
       return words(canonical(sent, byValue).flatMap((value) => [Number(value >> 32n), Number(value & 0xffff_ffffn)]))
@@ -232,6 +233,7 @@ export const ATTRIBUTE_CODECS: readonly AttributeCodec[] = [
       return null
     },
     encode({ ipv6ExtendedCommunities }, { peerType }) {
+      if (ipv6ExtendedCommunities.length === 0) return null
       const sent = ipv6ExtendedCommunities.filter((value) => peerType === 'iBGP' || (Number.parseInt(value.slice(0, 2), 16) & 0x40) === 0)
       return sent.length === 0 ? null : Uint8Array.from(canonical(sent, byValue).flatMap(octetsOfHex))
     },
@@ -264,7 +266,7 @@ export const ATTRIBUTE_CODECS: readonly AttributeCodec[] = [
       draft.largeCommunities = canonical(found, byParts)
       return null
     },
-    encode: ({ largeCommunities }) => words(canonical(largeCommunities, byParts).flat()),
+    encode: ({ largeCommunities }) => (largeCommunities.length === 0 ? null : words(canonical(largeCommunities, byParts).flat())),
   },
   {
     type: ATTRIBUTE.ONLY_TO_CUSTOMER,
@@ -287,7 +289,7 @@ export const ATTRIBUTE_CODECS: readonly AttributeCodec[] = [
     whenMalformed: 'attributeDiscard', // RFC 8669 §6: damage must not be passed on to those who would reset over it
     decode(value, draft, _context, flags) {
       if (!isPrefixSid(value)) return optionalFault('malformed TLV')
-      draft.unknown.push({ type: ATTRIBUTE.PREFIX_SID, flags, value: copyOf(value, 0, value.length) })
+      draft.unknown = [...draft.unknown, { type: ATTRIBUTE.PREFIX_SID, flags, value: copyOf(value, 0, value.length) }]
       return null
     },
     encode: () => null, // carried among the unknown

@@ -40,9 +40,11 @@ const KIND_BITS = ATTRIBUTE_FLAG.OPTIONAL | ATTRIBUTE_FLAG.TRANSITIVE
 /** More findings in one UPDATE tell people nothing, and a hostile one could hold thousands. */
 const MAX_FINDINGS = 32
 
+const NO_MALFORMATIONS: readonly Malformation[] = []
+
 /** Gathers what was wrong; the most severe action decides (RFC 7606 §3 h). */
 class Findings {
-  readonly malformations: Malformation[] = []
+  malformations: readonly Malformation[] = NO_MALFORMATIONS
   fatal: MessageError | null = null
   withdraw: MessageError | null = null
 
@@ -50,7 +52,7 @@ class Findings {
     const isWithdraw = action === 'treatAsWithdraw' && this.withdraw === null
     if (!isWithdraw && this.malformations.length >= MAX_FINDINGS) return
     const reason = `${type === null ? '' : `${attributeName(type)}: `}${fault.reason}`
-    this.malformations.push({ attributeType: type, action, reason, hex: hexOf(octets) })
+    this.malformations = [...this.malformations, { attributeType: type, action, reason, hex: hexOf(octets) }] // 32 at most
     if (isWithdraw) this.withdraw = updateError(fault.subcode, reason, octets)
   }
 }
@@ -67,8 +69,8 @@ export function decodeAttributeSet(octets: Uint8Array, shape: SetShape, context:
   const draft = emptyDraft()
   const findings = new Findings()
   readAttributes(octets, shape, context, draft, findings)
-  const { fatal, malformations } = findings
-  if (fatal !== null) return { fatal, withdraw: null, malformations, classic: null, multiprotocol: null }
+  const { fatal } = findings
+  if (fatal !== null) return { fatal, withdraw: null, malformations: findings.malformations, classic: null, multiprotocol: null }
 
   const asPath = effectiveAsPath(draft, context)
   const multiprotocol = shape.nextHop === null ? null : decodeNextHop(shape.nextHop)
@@ -80,7 +82,7 @@ export function decodeAttributeSet(octets: Uint8Array, shape: SetShape, context:
     if (shape.hasClassic && draft.nextHop !== null) checkNextHop(draft.nextHop, ATTRIBUTE.NEXT_HOP, findings)
     if (multiprotocol !== null) checkNextHop(multiprotocol.address, ATTRIBUTE.MP_REACH_NLRI, findings)
   }
-  const { withdraw } = findings
+  const { withdraw, malformations } = findings
   if (withdraw !== null) return { fatal, withdraw, malformations, classic: null, multiprotocol: null }
   const classicHop = draft.nextHop === null ? null : { address: draft.nextHop, linkLocal: null }
   return {
@@ -92,8 +94,11 @@ export function decodeAttributeSet(octets: Uint8Array, shape: SetShape, context:
   }
 }
 
+/** By type: already met in this set. Reused, since decoding is synchronous. */
+const seen = new Uint8Array(256)
+
 function readAttributes(octets: Uint8Array, shape: SetShape, context: DecodeContext, draft: Draft, findings: Findings): void {
-  const seen = new Set<number>()
+  seen.fill(0)
   let at = 0
   while (at < octets.length) {
     const flags = octets[at] ?? 0
@@ -109,11 +114,11 @@ function readAttributes(octets: Uint8Array, shape: SetShape, context: DecodeCont
     }
     const type = octets[at + 1] ?? 0
     const attribute = octets.subarray(at, at + header + length)
-    if (seen.has(type)) {
+    if (seen[type] === 1) {
       const fault = { subcode: UPDATE_ERROR.MALFORMED_ATTRIBUTE_LIST, reason: 'a second time: only the first counts' }
       findings.add('attributeDiscard', type, fault, attribute)
     } else {
-      seen.add(type)
+      seen[type] = 1
       readAttribute(type, attribute, attribute.subarray(header), shape, context, draft, findings)
       if (findings.fatal !== null) return
     }
@@ -136,7 +141,10 @@ function readAttribute(
     if ((flags & ATTRIBUTE_FLAG.OPTIONAL) === 0)
       findings.fatal = updateError(UPDATE_ERROR.UNRECOGNIZED_WELL_KNOWN, `unknown well-known attribute ${type}`, attribute)
     else if ((flags & ATTRIBUTE_FLAG.TRANSITIVE) !== 0)
-      draft.unknown.push({ type, flags: flags & (KIND_BITS | ATTRIBUTE_FLAG.PARTIAL), value: copyOf(value, 0, value.length) })
+      draft.unknown = [
+        ...draft.unknown,
+        { type, flags: flags & (KIND_BITS | ATTRIBUTE_FLAG.PARTIAL), value: copyOf(value, 0, value.length) },
+      ]
     return
   }
   // RFC 4760 §3: without an NLRI field, NEXT_HOP is not looked at.
@@ -214,6 +222,9 @@ export function decodeNextHop(octets: Uint8Array): NextHop {
   return { address: first === 0n ? second : first, linkLocal: second } // BIRD sends `::` where it has no global address
 }
 
+/** Shared by all sets: a list that is not there takes no room. */
+const NONE: readonly never[] = []
+
 function emptyDraft(): Draft {
   return {
     origin: null,
@@ -223,16 +234,16 @@ function emptyDraft(): Draft {
     localPref: null,
     atomicAggregate: false,
     aggregator: null,
-    communities: [],
+    communities: NONE,
     originatorId: null,
-    clusterList: [],
-    extendedCommunities: [],
+    clusterList: NONE,
+    extendedCommunities: NONE,
     as4Path: null,
     as4Aggregator: null,
-    ipv6ExtendedCommunities: [],
-    largeCommunities: [],
+    ipv6ExtendedCommunities: NONE,
+    largeCommunities: NONE,
     onlyToCustomer: null,
-    unknown: [],
+    unknown: NONE,
   }
 }
 
@@ -252,7 +263,7 @@ function finished(draft: Draft, asPath: readonly AsPathSegment[], nextHop: NextH
     ipv6ExtendedCommunities: draft.ipv6ExtendedCommunities,
     largeCommunities: draft.largeCommunities,
     onlyToCustomer: draft.onlyToCustomer,
-    unknown: draft.unknown.toSorted((a, b) => a.type - b.type),
+    unknown: draft.unknown.length < 2 ? draft.unknown : draft.unknown.toSorted((a, b) => a.type - b.type),
   }
 }
 

@@ -29,7 +29,7 @@ export type Draft = {
   ipv6ExtendedCommunities: readonly string[]
   largeCommunities: readonly LargeCommunity[]
   onlyToCustomer: Asn | null
-  unknown: UnknownAttribute[]
+  unknown: readonly UnknownAttribute[]
 }
 
 /** What is wrong with a value; `subcode` is that of the UPDATE error, should the session have to end over it. */
@@ -88,8 +88,17 @@ export function items<T>(value: Uint8Array, octets: number, read: (at: number) =
 
 /** Sorted, without duplicates: the canonical form of every kind of community list. */
 export function canonical<T>(list: readonly T[], compare: (a: T, b: T) => number): readonly T[] {
+  if (isCanonical(list, compare)) return list // as nearly everybody sends it
   const sorted = [...list].sort(compare)
   return sorted.filter((item, index) => index === 0 || compare(sorted[index - 1] ?? item, item) !== 0)
+}
+
+function isCanonical<T>(list: readonly T[], compare: (a: T, b: T) => number): boolean {
+  for (let at = 1; at < list.length; at++) {
+    const [before, after] = [list[at - 1], list[at]]
+    if (before === undefined || after === undefined || compare(before, after) >= 0) return false
+  }
+  return true
 }
 
 /** Ascending. */

@@ -64,10 +64,19 @@ export class ByteWriter {
   }
 }
 
+/** Room of a writer that is done, for the next one: octets outside the heap cost the collector more than they cost us. */
+let spare: Uint8Array | null = null
+const NOTHING = new Uint8Array(0)
+
 /** One growing run of octets, for messages that are rare enough to be copied. */
 export class OctetWriter {
-  #bytes = new Uint8Array(256)
+  #bytes: Uint8Array
   #length = 0
+
+  constructor() {
+    this.#bytes = spare ?? new Uint8Array(4096)
+    spare = null
+  }
 
   get length(): number {
     return this.#length
@@ -108,9 +117,13 @@ export class OctetWriter {
     return this
   }
 
-  /** A copy of what was written. */
+  /** A copy of what was written; the writer is empty afterwards. */
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length)
+    const written = this.#bytes.slice(0, this.#length)
+    spare = this.#bytes
+    this.#bytes = NOTHING
+    this.#length = 0
+    return written
   }
 
   #grow(by: number): void {

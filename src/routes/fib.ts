@@ -170,6 +170,11 @@ export class Fib {
     return false
   }
 
+  /** How many rows may differ. */
+  get queued(): number {
+    return this.#queue.length + this.#removals.length
+  }
+
   /** Queues what failed and is due for another try: all of it, if something changed for the better. */
   queueRetries(nowMs: number): void {
     if (this.isHopeful) this.failures.retryAll(nowMs)
@@ -179,7 +184,7 @@ export class Fib {
 
   /** The next writes to do, changes before removals, at most `limit`; null when nothing is left. */
   nextWrites(limit: number, nowMs: number): PendingWrites | null {
-    const columns = new WriteColumns(this.table, Math.min(limit, this.#queue.length + this.#removals.length))
+    const columns = new WriteColumns(this.table, Math.min(limit, this.queued))
     for (let row = this.#queue.shift(); row >= 0; row = this.#queue.shift()) {
       const decision = this.#decide(row, nowMs)
       if (decision === REMOVE) {

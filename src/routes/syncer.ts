@@ -30,6 +30,11 @@ const FAMILIES: readonly IpFamily[] = [4, 6]
 /** Between two looks at what others did while we write: bounds how long we may work on old knowledge. */
 const WRITES_AT_A_TIME = 2048
 const PASSES = 3
+/** A row is written, perhaps taken out for being refused, and looked at again: more than that is somebody undoing what we do. */
+const WRITES_OF_A_ROW = 3
+const SLICES_EXTRA = 4
+/** How long somebody who undoes what we do has the last word. */
+const TRUCE_MS = 100
 /** A read-back may take at most a fifth of the time, however much the kernel gives us reason to doubt. */
 const READ_BACK_GAP_MS = 250
 const READ_BACK_GAP_FACTOR = 4
@@ -239,12 +244,13 @@ export class RouteSyncer implements Disposable {
   }
 
   #flush(fib: Fib): void {
-    for (let slice = 0; ; slice++) {
+    for (let slice = 0, slices = 1; slice < slices; slice++) {
       this.#backend.drain(this.#listener)
       this.#planLocal()
       if (fib.isBlind) return
       const nowMs = this.#clock.nowMs()
       if (slice === 0 || fib.isHopeful) fib.queueRetries(nowMs)
+      if (slice === 0) slices = SLICES_EXTRA + Math.ceil((fib.queued / WRITES_AT_A_TIME) * WRITES_OF_A_ROW)
       const pending = fib.nextWrites(WRITES_AT_A_TIME, nowMs)
       if (pending === null) break
       const outcome = this.#backend.write(pending.writes)
@@ -352,6 +358,7 @@ export class RouteSyncer implements Disposable {
   #nextDueMs(): number {
     const dueMs = [this.#lastReadBackMs + this.#readBackIntervalMs]
     if (this.#isInDoubt()) dueMs.push(this.#mayReadBackAtMs())
+    if (FAMILIES.some((family) => this.#fibs[family].queued > 0 && !this.#fibs[family].isBlind)) dueMs.push(this.#clock.nowMs() + TRUCE_MS)
     for (const family of FAMILIES) dueMs.push(this.#fibs[family].failures.nextMs() ?? Number.POSITIVE_INFINITY)
     return Math.min(...dueMs)
   }

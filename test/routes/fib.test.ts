@@ -49,6 +49,25 @@ describe('Fib', () => {
     expect([done(), done(), done(), done()]).toEqual([[0, 0, 0], [0], [2, 2], []])
   })
 
+  test('a removal that is taken back while it waits is forgotten, not the row', () => {
+    const fib = new Fib(4, () => 0)
+    fib.startReadBack()
+    fib.finishReadBack('consistent')
+    const done = (): readonly number[] => {
+      const pending = fib.nextWrites(100, 0)
+      if (pending !== null) fib.recordOutcome(pending, { failures: [], unknown: [] }, 0)
+      return pending === null ? [] : [...pending.writes.operations.subarray(0, pending.writes.count)]
+    }
+    fib.applyBatch(fibBatch({ '10.1.0.0/16': 1 }, { 1: [via('10.0.0.2', 2)], 2: [via('10.0.0.3', 2)] }))
+    expect(done()).toEqual([0])
+    fib.applyBatch(fibBatch({ '10.1.0.0/16': 0, '10.3.0.0/16': 1 }))
+    expect(done()).toEqual([0])
+    fib.applyBatch(fibBatch({ '10.1.0.0/16': 1 }))
+    expect(done()).toEqual([])
+    fib.applyBatch(fibBatch({ '10.1.0.0/16': 2 }))
+    expect(done()).toEqual([1])
+  })
+
   test('a set named anew changes every route that uses it', () => {
     const fib = new Fib(4, () => 0)
     fib.startReadBack()

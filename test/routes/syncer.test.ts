@@ -268,6 +268,16 @@ describe('drift', () => {
     expect(ours(kernel)).toEqual(['2001:db8::/32 fd00::2,fd01::2'])
   })
 
+  test('somebody who undoes whatever we do does not keep us from returning, and is outlasted', () => {
+    const { kernel, syncer, clock } = setUp()
+    kernel.afterWrites = () => kernel.remove(isOurs)
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    expect(kernel.calls.writes).toBeLessThan(30)
+    kernel.afterWrites = null
+    clock.advance(200)
+    expect(ours(kernel)).toEqual([`${A} 10.0.0.2`])
+  })
+
   test('lost events lead to a read-back', () => {
     const { kernel, syncer, clock } = setUp()
     syncer.applyBatch(fibBatch({ [A]: 1, [B]: 1 }, { 1: HOPS_A }))
@@ -383,6 +393,17 @@ describe('routes of others', () => {
     syncer.applyBatch(fibBatch(all(2), { 2: HOPS_B }))
     expect(kernel.routes.filter(({ protocol }) => protocol === 4)).toHaveLength(1)
     expect(syncer.status(last)).toMatchObject([{ state: 'shadowed' }])
+  })
+
+  test('one that took the place of ours while events were lost is not replaced either', () => {
+    const { kernel, syncer, clock } = setUp()
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    kernel.limitEvents(0)
+    kernel.foreign('replace', foreign(A, 179))
+    syncer.applyBatch(fibBatch({ [A]: 2 }, { 2: HOPS_B }))
+    clock.advance(1000)
+    expect(kernel.routes.filter(({ protocol }) => protocol === 4)).toHaveLength(1)
+    expect(states(syncer)).toEqual({ [A]: 'shadowed' })
   })
 
   test('one that comes in while we write is found by its EEXIST', () => {

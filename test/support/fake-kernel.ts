@@ -47,8 +47,10 @@ export class FakeKernel implements RouteBackend {
   failLists = 0
   /** The next so many `listRoutes` calls say that they were interrupted. */
   interruptLists = 0
-  /** What happens behind our back while a write is under way, before it takes effect. */
+  /** What happens behind our back while the next write is under way, before it takes effect. */
   duringWrite: (() => void) | null = null
+  /** What happens behind our back after every write. */
+  afterWrites: (() => void) | null = null
   #routes: KernelRoute[] = []
   #events: ((listener: KernelListener) => void)[] = []
   #eventRoom = Number.POSITIVE_INFINITY
@@ -110,6 +112,7 @@ export class FakeKernel implements RouteBackend {
       const refusal = this.#writeOne(writes, index)
       if (refusal !== null) failures.push({ index, code: refusal.code, text: refusal.text })
     }
+    this.afterWrites?.()
     if (this.loseAnswers === 0) return { failures, unknown: [] }
     this.loseAnswers--
     return { failures: [], unknown: [{ from: 0, to: writes.count }] }

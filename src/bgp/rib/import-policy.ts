@@ -50,7 +50,7 @@ export class ImportPolicy implements PolicyCase {
   judge(attributes: PathAttributes): Judgement {
     const loop = this.#loop(attributes) ?? this.#leak(attributes)
     if (loop !== null) return { kind: 'rejected', reason: loop }
-    const base = this.#withOnlyToCustomer(this.#withGracefulShutdown(attributes))
+    const base = this.#withOnlyToCustomer(this.#withLocalPref(attributes))
     return { kind: 'undecided', base, residue: this.#program.residue(base, false) }
   }
 
@@ -98,10 +98,11 @@ export class ImportPolicy implements PolicyCase {
     return { ...attributes, onlyToCustomer: remoteAsn }
   }
 
-  /** RFC 8326 §4.3: before any other import policy. */
-  #withGracefulShutdown(attributes: PathAttributes): PathAttributes {
-    const isLeaving = this.#facts.peerType === 'eBGP' && attributes.communities.includes(WELL_KNOWN_COMMUNITY.GRACEFUL_SHUTDOWN)
-    return isLeaving ? { ...attributes, localPref: 0 } : attributes
+  /** LOCAL_PREF is not for external peers to set (RFC 4271 §5.1.5), but GRACEFUL_SHUTDOWN makes it 0, before any other policy (RFC 8326 §4.3). */
+  #withLocalPref(attributes: PathAttributes): PathAttributes {
+    if (this.#facts.peerType === 'iBGP') return attributes
+    const localPref = attributes.communities.includes(WELL_KNOWN_COMMUNITY.GRACEFUL_SHUTDOWN) ? 0 : null
+    return attributes.localPref === localPref ? attributes : { ...attributes, localPref }
   }
 }
 

@@ -96,9 +96,14 @@ export class Membership {
     }
   }
 
-  /** What policy worked out about paths depends on facts about their sources that have changed. */
-  sourceChanged(): void {
-    for (const group of this.#state.groups()) group.restart()
+  /** Who is a client decides to which internal peers its paths go (RFC 4456 §6). */
+  clientsChanged(): void {
+    for (const group of this.#state.groups()) if (group.facts.peerType === 'iBGP') group.restart()
+  }
+
+  /** An address that is some path's next hop became, or ceased to be, that of a peer: it must not be told that peer. */
+  peerAddressesChanged(): void {
+    for (const group of this.#state.groups()) if (group.facts.peerType === 'eBGP' && group.facts.nextHopMode !== 'Self') group.restart()
   }
 
   #regroup(family: Family): void {

@@ -54,6 +54,7 @@ export class PathTable {
 
   remove(row: number): void {
     this.peer[row] = NOBODY
+    this.imported[row] = NONE
     this.next[row] = this.#free
     this.#free = row
     this.count--

@@ -1,6 +1,6 @@
 // Adj-RIB-In, Loc-RIB and Adj-RIB-Out of a speaker (RFC 4271 §3.2), and the order in which they affect one another. Pure: no
 // socket, no clock; the speaker says what happened and calls `flush` for a slice of the work that follows from it.
-import { type HostNetwork, hostPrefix } from '../../net/index.ts'
+import { compareIp, type HostNetwork, hostPrefix } from '../../net/index.ts'
 import type { OriginatedPrefix } from '../config.ts'
 import { FAMILIES, type Family } from '../family.ts'
 import type { UpdateMessage } from '../wire/index.ts'
@@ -101,11 +101,13 @@ export class Rib {
     this.#happened()
     const peer = this.#state.peer(id)
     const before = peer.config
-    this.#countAddress(before, -1)
-    this.#countAddress(config, 1)
     peer.config = config
+    if (compareIp(before.address, config.address) !== 0) {
+      this.#countAddress(before, -1)
+      this.#countAddress(config, 1)
+    }
     this.#state.identify(peer)
-    if (before.routeReflectorClient !== config.routeReflectorClient) this.#membership.sourceChanged()
+    if (before.routeReflectorClient !== config.routeReflectorClient) this.#membership.clientsChanged()
     this.#imports.refresh(peer)
     this.#membership.unsettle(peer)
   }
@@ -295,7 +297,7 @@ export class Rib {
   #countAddress({ address }: RibPeerConfig, by: 1 | -1): void {
     const before = this.#state.isPeerAddress(address)
     this.#state.countAddress(address, by)
-    if (before !== this.#state.isPeerAddress(address) && this.#state.nextHops.hasAddress(address)) this.#membership.sourceChanged()
+    if (before !== this.#state.isPeerAddress(address) && this.#state.nextHops.hasAddress(address)) this.#membership.peerAddressesChanged()
   }
 
   #freeRemoved(): void {

@@ -10,6 +10,7 @@ import { NextHopSets } from './fib-writer.ts'
 import type { HostView } from './host-view.ts'
 import { NextHopResolver } from './next-hop-resolver.ts'
 import { NextHopTable } from './next-hop-table.ts'
+import { NOBODY } from './path-table.ts'
 import { PeerColumns } from './peer-columns.ts'
 import { newPeerEntry, type PeerEntry, Serials } from './peer-entry.ts'
 import { ScanJobs } from './scan-jobs.ts'
@@ -63,8 +64,10 @@ export class RibState {
 
   // peers
 
+  /** Throws RangeError beyond 65534 peers. */
   addPeer(config: RibPeerConfig): PeerEntry {
     const id = this.#freeIds.pop() ?? this.#peers.length
+    if (id >= NOBODY) throw new RangeError(`more than ${NOBODY - 1} peers`)
     const peer = newPeerEntry(id, config)
     this.#peers[id] = peer
     this.columns.add(id)

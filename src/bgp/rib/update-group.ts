@@ -77,6 +77,10 @@ export class UpdateGroup {
     return this.#group.key
   }
 
+  get facts(): ExportFacts {
+    return this.#group.facts
+  }
+
   get out(): AdjRibOut {
     return this.#out
   }

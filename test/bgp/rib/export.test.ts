@@ -210,6 +210,12 @@ describe('next hops towards external peers [rules 85, 114]', () => {
     const late = bench.add(peerConfig('late', '10.0.0.3', 65_003))
     bench.settle()
     expect(to.held.get(P)?.nextHop?.address).toBe(ip('10.0.0.254'))
+    bench.rib.configurePeer(late.id, peerConfig('late', '10.0.0.4', 65_003))
+    bench.settle()
+    expect(to.held.get(P)?.nextHop?.address).toBe(ip('10.0.0.3'))
+    bench.rib.configurePeer(late.id, peerConfig('late', '10.0.0.3', 65_003))
+    bench.settle()
+    expect(to.held.get(P)?.nextHop?.address).toBe(ip('10.0.0.254'))
     bench.rib.removePeer(late.id)
     bench.settle()
     expect(to.held.get(P)?.nextHop?.address).toBe(ip('10.0.0.3'))
@@ -302,6 +308,25 @@ describe('reflection (RFC 4456)', () => {
       clusterList: [500, 8],
     })
     expect(passedOn(INNER, fromInternal(), EXTERNAL, cluster, client)).toMatchObject({ originatorId: null, clusterList: [] })
+  })
+
+  test('ORIGINATOR_ID follows the source into a new session, also for what it told before [rule 162]', () => {
+    const bench = new Bench(cluster)
+    const source = bench.peer('source', '10.0.0.1', INNER, client)
+    const target = bench.peer('target', '10.0.0.2', INNER)
+    const again = (id: number): void => {
+      bench.rib.sessionDown(source.id)
+      bench.rib.markStale(source.id, V4)
+      bench.up(source, { remoteRouterId: routerId(id) })
+      bench.settle()
+    }
+    bench.announce(source, fromInternal(), P)
+    again(0x0a00_0077)
+    expect(target.held.get(P)?.originatorId).toBe(0x0a00_0077)
+    bench.withdraw(source, P)
+    again(0x0a00_0078)
+    bench.announce(source, fromInternal(), P)
+    expect(target.held.get(P)?.originatorId).toBe(0x0a00_0078)
   })
 
   test('nothing else is changed, not even by next hop mode Self [rules 86, 165, 190]', () => {
@@ -497,6 +522,38 @@ describe('update groups', () => {
     for (const [index, more] of sessions.entries()) bench.peer(`s${index}`, `10.0.0.${index + 20}`, 65_002, {}, more)
     expect(groups(bench)).toBe(differences.length + sessions.length)
   })
+})
+
+test('when the best path moves to another source and looks the same from outside, only those two peers are told', () => {
+  const bench = new Bench()
+  const one = bench.peer('one', '10.0.0.1', 65_001, { nextHopMode: 'Self' })
+  const two = bench.peer('two', '10.0.0.2', 65_001, { nextHopMode: 'Self' })
+  const third = bench.peer('third', '10.0.0.3', 65_001, { nextHopMode: 'Self' })
+  bench.announce(one, path('10.0.0.1', [65_001]), P)
+  bench.announce(two, path('10.0.0.2', [65_001]), P)
+  expect([one, two, third].map(({ held }) => held.has(P))).toEqual([false, true, true])
+  const { messages } = third
+  bench.withdraw(one, P)
+  expect([one, two, third].map(({ held }) => held.has(P))).toEqual([true, false, true])
+  expect([third.messages - messages, bench.faults()]).toEqual([0, []])
+})
+
+test('numbers of attribute sets are used again, what was encoded under them is not', () => {
+  const bench = new Bench()
+  const from = bench.peer('from', '10.0.0.1', 65_001)
+  const to = bench.peer('to', '10.0.0.2', 65_002)
+  for (let times = 1; times <= 30; times++) {
+    bench.announce(
+      from,
+      path(
+        '10.0.0.1',
+        Array.from({ length: 1 + (times % 3) }, (_, hop) => (hop === 0 ? 65_001 : times)),
+      ),
+      P,
+    )
+    expect(asPathOf(to.held.get(P))).toEqual([65_000, 65_001, ...Array.from({ length: times % 3 }, () => times)])
+    if (times % 4 !== 0) bench.withdraw(from, P)
+  }
 })
 
 describe('add-path, sending', () => {

@@ -95,6 +95,10 @@ describe('GRACEFUL_SHUTDOWN (RFC 8326) [rule 100]', () => {
     expect(hears(path('10.0.0.1', [65_001], leaving), { filters: ['f'] }, { filters }).bench.route(P)?.paths[0]?.localPref).toBe(70)
   })
 
+  test('apart from that, LOCAL_PREF from an external peer is not looked at [rule 91]', () => {
+    expect(hears(path('10.0.0.1', [65_001], { localPref: 900 })).bench.route(P)?.paths[0]?.localPref).toBe(null)
+  })
+
   test('from an internal peer changes nothing', () => {
     const told = path('10.0.0.1', [], { ...leaving, localPref: 150 })
     expect(hears(told, {}, {}, 65_000).bench.route(P)?.paths[0]?.localPref).toBe(150)

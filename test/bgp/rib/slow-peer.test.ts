@@ -1,11 +1,13 @@
 import { describe, expect, test } from '@jest/globals'
-import { announcement, Bench, path, type TestPeer, V4, withdrawal } from './support.ts'
+import { WELL_KNOWN_COMMUNITY } from '../../../src/bgp/attributes.ts'
+import type { RibConfig } from '../../../src/bgp/rib/index.ts'
+import { announcement, Bench, communities, path, type TestPeer, V4, withdrawal } from './support.ts'
 
 const prefixes = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, index) => `20.${(index + from) >> 8}.${(index + from) & 255}.0/24`)
 
-function world(): { bench: Bench; from: TestPeer; slow: TestPeer; fast: TestPeer } {
-  const bench = new Bench()
+function world(config: Partial<RibConfig> = {}): { bench: Bench; from: TestPeer; slow: TestPeer; fast: TestPeer } {
+  const bench = new Bench(config)
   const from = bench.peer('from', '10.0.0.1', 65_001)
   return { bench, from, slow: bench.peer('slow', '10.0.0.2', 65_002), fast: bench.peer('fast', '10.0.0.3', 65_003) }
 }
@@ -92,6 +94,21 @@ describe('a peer that reads slowly', () => {
     slow.session = null
     bench.settle()
     expect(bench.rib.sizes(V4)).toMatchObject({ prefixes: 0, paths: 0, attributeSets: 0 })
+  })
+
+  test('that goes away does not take rows along that still wait for selection', () => {
+    const { bench, from, slow, fast } = world({ installRoutes: false })
+    const quiet = { ...path('10.0.0.1', [65_001]), communities: communities(WELL_KNOWN_COMMUNITY.NO_ADVERTISE) }
+    bench.announce(from, path('10.0.0.1', [65_001]), ...prefixes(40, 900))
+    bench.announce(from, quiet, ...prefixes(20))
+    bench.rib.sessionDown(slow.id)
+    bench.up(slow)
+    bench.rib.applyUpdate(from.id, withdrawal(prefixes(20)))
+    bench.rib.sessionDown(slow.id)
+    slow.session = null
+    bench.settle()
+    expect([...fast.held.keys()].sort()).toEqual(prefixes(40, 900).sort())
+    expect(bench.rib.sizes(V4)).toMatchObject({ prefixes: 40, paths: 40 })
   })
 
   test('counts as told what it is about to be told', () => {

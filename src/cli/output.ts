@@ -2,7 +2,6 @@
 // alignment, colour, width and escaping are decided once. Text may come from peers and files: control characters never reach
 // the terminal.
 import { styleText } from 'node:util'
-import Table from 'cli-table3'
 import { unreachable } from '../lib/result.ts'
 
 export type OutputFormat = 'table' | 'json' | 'yaml'
@@ -55,34 +54,48 @@ export function standardScreen(stream: NodeJS.WriteStream = process.stdout): Scr
   }
 }
 
-const GAP = 2
+const GAP = '  '
 const NARROWEST_SHRUNK_COLUMN = 12
-const BORDER_PARTS = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'] as const
-const INNER_PARTS = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'] as const
-const NO_BORDER = Object.fromEntries([...BORDER_PARTS, ...INNER_PARTS].map((part) => [part, '']))
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
 
 /** An aligned table without borders: a line of titles, then one line a row. Ends with a newline. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], screen: Screen): string {
-  const titles = columns.map(({ title }) => title.toUpperCase())
-  const body = rows.map((row) => columns.map(({ cell }) => plain(cell(row))))
+  const head: readonly Cell[] = columns.map(({ title }) => ({ text: title.toUpperCase(), tone: 'heading' }))
+  const lines = [head, ...rows.map((row) => columns.map(({ cell }) => cell(row)))]
   const widths = fitWidths(
-    columns.map(({ shrinks = false }, at) => ({ shrinks, natural: Math.max(...[titles, ...body].map((line) => (line[at] ?? '').length)) })),
+    columns.map(({ shrinks = false }, at) => ({
+      shrinks,
+      natural: lines.reduce((most, line) => Math.max(most, widthOf(plain(line[at] ?? ''))), 0),
+    })),
     screen.width,
   )
-  const table = new Table({
-    chars: NO_BORDER,
-    style: { 'padding-left': 0, 'padding-right': GAP, head: [], border: [], compact: true },
-    colAligns: columns.map(({ align = 'left' }) => align),
-    colWidths: widths.map((width) => (width === null ? null : width + GAP)),
-  })
-  table.push(titles.map((title) => paint({ text: title, tone: 'heading' }, screen)))
-  for (const row of rows) table.push(columns.map(({ cell }) => paint(cell(row), screen)))
-  return `${table.toString().replace(/[ \t]+$/gm, '')}\n`
+  const lineOf = (cells: readonly Cell[]): string => {
+    const last = cells.findLastIndex((cell) => plain(cell) !== '') // what follows is empty: no blanks at the end of a line
+    const parts = cells.slice(0, last + 1).map((cell, at) => {
+      const { text, blanks } = fitted(plain(cell), widths[at] ?? 0)
+      const shown = paint(typeof cell === 'string' ? text : { text, tone: cell.tone }, screen)
+      return columns[at]?.align === 'right' ? `${blanks}${shown}` : at === last ? shown : `${shown}${blanks}`
+    })
+    return `${parts.join(GAP)}\n`
+  }
+  return lines.map(lineOf).join('')
+}
+
+/** Text cut to a width, and the blanks that fill it up. */
+function fitted(text: string, width: number): { readonly text: string; readonly blanks: string } {
+  const excess = widthOf(text) - width
+  return excess > 0 ? { text: `${[...text].slice(0, width - 1).join('')}…`, blanks: '' } : { text, blanks: ' '.repeat(-excess) }
+}
+
+/** Columns a text takes on the screen: one for each code point, except marks that combine with the one before. */
+function widthOf(text: string): number {
+  if (PRINTABLE_ASCII.test(text)) return text.length
+  return [...text.replace(/\p{Mn}/gu, '')].length
 }
 
 /** Labelled values one below another, for the detailed view of one thing. Ends with a newline. */
 export function formatFields(fields: readonly (readonly [label: string, value: Cell])[], screen: Screen): string {
-  const width = Math.max(0, ...fields.map(([label]) => label.length)) + GAP
+  const width = Math.max(0, ...fields.map(([label]) => label.length)) + GAP.length
   return fields.map(([label, value]) => `${paint({ text: label.padEnd(width), tone: 'quiet' }, screen)}${paint(value, screen)}\n`).join('')
 }
 
@@ -139,6 +152,7 @@ export function formatAge(seconds: number): string {
 
 function plain(cell: Cell): string {
   const text = typeof cell === 'string' ? cell : cell.text
+  if (PRINTABLE_ASCII.test(text)) return text
   return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, escapeCharacter)
 }
 
@@ -148,18 +162,16 @@ function escapeCharacter(character: string): string {
 
 type ColumnWidth = { readonly shrinks: boolean; readonly natural: number }
 
-/** Widths of the columns that have to be cut so that a line fits; null: as wide as its content. */
-function fitWidths(columns: readonly ColumnWidth[], screenWidth: number | null): readonly (number | null)[] {
-  if (screenWidth === null) return columns.map(() => null)
-  const total = columns.reduce((sum, { natural }) => sum + natural + GAP, -GAP)
-  let excess = total - screenWidth
-  const widths: (number | null)[] = columns.map(() => null)
+/** Widths of the columns; those that may shrink give way, the last first, until a line fits the screen. */
+function fitWidths(columns: readonly ColumnWidth[], screenWidth: number | null): readonly number[] {
+  const widths = columns.map(({ natural }) => natural)
+  const total = widths.reduce((sum, width) => sum + width, GAP.length * (columns.length - 1))
+  let excess = screenWidth === null ? 0 : total - screenWidth
   for (let at = columns.length - 1; at >= 0 && excess > 0; at--) {
-    const column = columns[at]
-    if (column === undefined || !column.shrinks || column.natural <= NARROWEST_SHRUNK_COLUMN) continue
-    const width = Math.max(NARROWEST_SHRUNK_COLUMN, column.natural - excess)
-    excess -= column.natural - width
-    widths[at] = width
+    const { shrinks = false, natural = 0 } = columns[at] ?? {}
+    if (!shrinks || natural <= NARROWEST_SHRUNK_COLUMN) continue
+    widths[at] = Math.max(NARROWEST_SHRUNK_COLUMN, natural - excess)
+    excess -= natural - (widths[at] ?? 0)
   }
   return widths
 }

@@ -50,6 +50,20 @@ describe('formatTable', () => {
     expect(text.trimEnd().split('\n')).toHaveLength(2)
   })
 
+  test('letters beyond ASCII and combining marks keep the columns aligned', () => {
+    const rows = [
+      { name: 'Zürich', count: 1, note: 'a' },
+      { name: 'Zu\u0308rich', count: 22, note: 'b' },
+    ]
+    expect(formatTable(COLUMNS, rows, screenOf())).toBe('NAME    COUNT  NOTE\nZürich      1  a\nZu\u0308rich     22  b\n')
+  })
+
+  test('a hundred thousand rows take time in proportion: every row is there, in order', () => {
+    const rows = Array.from({ length: 100_000 }, (_, at) => ({ name: `row-${at}`, count: at, note: '' }))
+    const lines = formatTable(COLUMNS, rows, screenOf({ width: 80 })).split('\n')
+    expect([lines.length, lines[100_000]]).toEqual([100_002, 'row-99999  99999'])
+  })
+
   test('no rows: the titles alone', () => {
     expect(formatTable(COLUMNS, [], screenOf())).toBe('NAME  COUNT  NOTE\n')
   })

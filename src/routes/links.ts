@@ -27,11 +27,6 @@ export class HostLinks {
     return this.#links.get(index)?.name ?? `interface ${index}`
   }
 
-  /** True if this IPv4 host end of a link has no address left, which makes the kernel drop every route over it. */
-  hasNoIpv4Address(index: number): boolean {
-    return !this.addresses.some((own) => own.interfaceIndex === index && isIpv4(own.address))
-  }
-
   /** Takes in a whole dump. */
   replaceAll(links: readonly HostLink[], addresses: readonly HostAddress[]): void {
     const before = [this.#links, this.#addresses]
@@ -84,16 +79,11 @@ export function hostNetwork(host: HostLinks, foreign: Iterable<KernelRoute>): Ho
   }
 }
 
-/** True if the kernel drops an IPv4 route without telling when `index` loses its link or its last address. */
+/** True if the kernel drops an IPv4 route without telling when the link `index` goes down. */
 export function isLostWith(route: KernelRoute, index: number, isUp: (index: number) => boolean): boolean {
   if (route.body.kind !== 'unicast') return false
   const hops = route.body.nextHops
   return hops.some((hop) => hop.interfaceIndex === index) && hops.every((hop) => !isUp(hop.interfaceIndex))
-}
-
-/** True if the kernel drops an IPv4 route without telling when the host loses `address`. */
-export function hasSource(route: KernelRoute, address: IpAddress): boolean {
-  return route.body.kind === 'unicast' && route.body.source === address
 }
 
 /** A BGP peer: its address, and the interface it is named by if that is link-local. */

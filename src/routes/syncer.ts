@@ -7,7 +7,7 @@ import { type FibBatch, formatIp, formatPrefix, type HostNetwork, type IpFamily,
 import type { HostAddress, HostLink, KernelListener, RouteBackend } from './backend.ts'
 import { RouteBackendError } from './backend.ts'
 import { Fib } from './fib.ts'
-import { HostLinks, hasSource, hostNetwork, isLostWith, type PeerOnLink, uplinksOf } from './links.ts'
+import { HostLinks, hostNetwork, isLostWith, type PeerOnLink, uplinksOf } from './links.ts'
 import { type LocalRoutes, NO_LOCAL_ROUTES, planLocal, usableSource } from './plan.ts'
 import type { KernelRoute } from './route.ts'
 import { countRoutes, type RouteCounts, type RouteProblem, type RouteStatus, routeProblems, routeStatuses } from './status.ts'
@@ -309,12 +309,7 @@ export class RouteSyncer implements Disposable {
   /** With an address go the IPv4 routes that prefer it as source, and with the last one of a link every route over it. */
   #addressRemoved(own: HostAddress): void {
     this.#host.removeAddress(own)
-    if (!isIpv4(own.address)) return
-    const isUnaddressed = this.#host.hasNoIpv4Address(own.interfaceIndex)
-    const isGone = (route: KernelRoute): boolean =>
-      hasSource(route, own.address) || (isUnaddressed && isLostWith(route, own.interfaceIndex, (index) => index !== own.interfaceIndex))
-    this.#fibs[4].foreign.forget(isGone)
-    this.#fibs[4].isInDoubt = true
+    if (isIpv4(own.address)) this.#fibs[4].isInDoubt = true
   }
 
   #doubtRoutesOver(index: number): void {

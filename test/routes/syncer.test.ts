@@ -355,6 +355,17 @@ describe('routes of others', () => {
     syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
     clock.advance(300)
     expect(states(syncer)).toEqual({ [A]: 'shadowed' })
+    kernel.remove((route) => route.protocol === 4)
+    syncer.poll()
+    expect(ours(kernel)).toEqual([`${A} 10.0.0.2`])
+  })
+
+  test('one that is limited to a TOS shadows nothing', () => {
+    const { kernel, syncer } = setUp()
+    kernel.foreign('add', { ...foreign(A, 0), tos: 8 })
+    kernel.foreign('add', { ...foreign(A, 179), tos: 8 })
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    expect(states(syncer)).toEqual({ [A]: 'inSync' })
   })
 
   test('one that loses one next hop of several still shadows ours', () => {
@@ -471,6 +482,18 @@ describe('failures', () => {
     expect(ours(kernel)).toEqual([`${A} 10.0.0.2`])
   })
 
+  test('what failed and is not wanted any more is not retried, nor does it keep us busy', () => {
+    const { kernel, syncer, clock } = setUp()
+    kernel.refuse.set(A, { code: 'ENOMEM', text: '' })
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    syncer.setInstall(false)
+    clock.advance(5000)
+    const before = kernel.calls.drains
+    clock.advance(30_000)
+    expect(kernel.calls.drains).toBe(before)
+    expect(syncer.counts()).toMatchObject({ failed: 0 })
+  })
+
   test('a removal that is refused is not tried again in the same breath', () => {
     const { kernel, syncer, clock } = setUp()
     syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
@@ -574,6 +597,15 @@ describe('the host network', () => {
     expect(told[1]?.interfaces.find((each) => each.name === 'eth1')?.up).toBe(false)
     clock.advance(READ_BACK_MS * 3)
     expect(told).toHaveLength(2)
+  })
+
+  test('keeps a route of several next hops while one of its links is up', () => {
+    const { kernel, syncer } = setUp()
+    kernel.foreign('add', { ...foreign('192.0.2.0/24', 5), body: unicast(BOTH, null) })
+    syncer.resync()
+    kernel.setLink({ index: ETH1, name: 'eth1', isUp: false, isRunning: false })
+    syncer.poll()
+    expect(syncer.hostNetwork().routes.filter(({ metric }) => metric === 5)).toHaveLength(2)
   })
 
   test('loses routes over a link that goes, though the kernel says nothing of them', () => {

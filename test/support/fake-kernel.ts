@@ -38,7 +38,7 @@ export class FakeKernel implements RouteBackend {
   readonly links = new Map<number, HostLink>()
   readonly addresses: HostAddress[] = []
   /** How often each thing was asked of us. */
-  readonly calls = { listRoutes: 0, listLinks: 0, writes: 0, written: 0, created: 0, replaced: 0, removed: 0 }
+  readonly calls = { listRoutes: 0, listLinks: 0, writes: 0, written: 0, created: 0, replaced: 0, removed: 0, drains: 0 }
   /** Refusals by prefix (`10.0.0.0/8`), until taken away. */
   readonly refuse = new Map<string, Refusal>()
   /** The next so many `write` calls do their work, but their answers are lost. */
@@ -119,6 +119,7 @@ export class FakeKernel implements RouteBackend {
   }
 
   drain(listener: KernelListener): void {
+    this.calls.drains++
     const events = this.#events
     this.#events = []
     for (const tell of events) tell(listener)

@@ -47,7 +47,7 @@ export class Peering implements PeerObserver, Disposable {
   #negotiated: Negotiated | null = null
   #helper: HelperState = NOTHING_RETAINED
   #flaps = 0
-  #lastEnd: string | null = null
+  #lastEnd: { readonly reason: string; readonly atMs: number } | null = null
   #warnedOfPrefixes = new Set<Family>()
 
   constructor(deps: PeeringDeps, settings: PeerSettings) {
@@ -71,8 +71,8 @@ export class Peering implements PeerObserver, Disposable {
     return this.#flaps
   }
 
-  /** Why the last session that was up ended; attempts since then may have failed for other reasons. */
-  get lastEnd(): string | null {
+  /** Why and when (wall clock) the last session that was up ended; attempts since then may have failed for other reasons. */
+  get lastEnd(): { readonly reason: string; readonly atMs: number } | null {
     return this.#lastEnd
   }
 
@@ -170,7 +170,7 @@ export class Peering implements PeerObserver, Disposable {
     if (negotiated === null) return
     this.#negotiated = null
     this.#flaps++
-    this.#lastEnd = end.reason
+    this.#lastEnd = { reason: end.reason, atMs: this.#deps.clock.wallMs() }
     for (const family of negotiated.families) this.#cancel(refreshTimer(family))
     this.#deps.rib.sessionDown(this.id)
     this.#help({ kind: 'ended', negotiated, retain: end.retain })

@@ -16,6 +16,7 @@ export function peerStatus(peering: Peering, rib: Rib, config: SpeakerConfig, cl
   const peer = peering.config
   const session = peering.session.status()
   const { negotiated } = session
+  const lastError = lastErrorOf(peering)
   const localAsn = peer.localAsn ?? config.asn
   const families = new Set<Family>([...peer.families, ...(negotiated?.families ?? [])])
   return {
@@ -34,8 +35,8 @@ export function peerStatus(peering: Peering, rib: Rib, config: SpeakerConfig, cl
     uptimeSeconds: session.state === 'Established' ? Math.max(0, Math.round((clock.wallMs() - session.sinceMs) / 1000)) : null,
     established: session.establishedCount,
     flaps: peering.flaps,
-    lastError: lastErrorText(peering),
-    lastErrorAt: session.lastErrorAtMs === null ? null : new Date(session.lastErrorAtMs).toISOString(),
+    lastError: lastError.text,
+    lastErrorAt: lastError.atMs === null ? null : new Date(lastError.atMs).toISOString(),
     remoteRouterId: negotiated === null ? null : formatIp(ipv4(negotiated.remoteRouterId)),
     holdTimeSeconds: negotiated?.holdTimeSeconds ?? null,
     keepaliveTimeSeconds: negotiated?.keepaliveSeconds ?? null,
@@ -52,12 +53,16 @@ export function peerStatus(peering: Peering, rib: Rib, config: SpeakerConfig, cl
   }
 }
 
-/** The last error; while the session is down also why it was lost, which says more than the attempts that failed since. */
-function lastErrorText(peering: Peering): string | null {
-  const { state, lastError } = peering.session.status()
+/**
+ * The last error and when it was (wall clock). Why a session was lost says more than the attempts that failed before it came
+ * back: once it is back only that is shown, and while it is down beside the last attempt.
+ */
+function lastErrorOf(peering: Peering): { readonly text: string | null; readonly atMs: number | null } {
+  const { state, lastError, lastErrorAtMs } = peering.session.status()
   const { lastEnd } = peering
-  if (state === 'Established' || lastError === null || lastEnd === null || lastEnd === lastError) return lastError
-  return `${lastError} (the session was lost: ${lastEnd})`
+  if (lastEnd === null || lastError === null || lastEnd.reason === lastError) return { text: lastError, atMs: lastErrorAtMs }
+  if (state === 'Established') return { text: lastEnd.reason, atMs: lastEnd.atMs }
+  return { text: `${lastError} (the session was lost: ${lastEnd.reason})`, atMs: lastErrorAtMs }
 }
 
 /** What both sides agreed on, one line a feature. */
@@ -93,7 +98,7 @@ export function speakerProblems(peerings: readonly Peering[], listenError: strin
     })
   for (const peering of peerings) {
     const { state } = peering.session.status()
-    const lastError = lastErrorText(peering)
+    const { text: lastError } = lastErrorOf(peering)
     const subject = `BGPPeer/${peering.key}`
     if (peering.config.shutdown === null && state !== 'Established') {
       problems.push({ severity: 'error', subject, message: `session is ${state}${lastError === null ? '' : `: ${lastError}`}` })

@@ -50,15 +50,20 @@ export class AttributeTable {
     return this.#count
   }
 
-  /** The number of a set. It is not held: `hold` it before the next `reap`. */
-  intern(value: PathAttributes): number {
-    const known = this.#byIdentity.get(value)
+  /**
+   * The number of a set. It is not held: `hold` it before the next `reap`. `comesAgain`: the very same object will be asked for
+   * again and again, as the codec gives one object for equal octets; then it is worth being known by identity.
+   */
+  intern(value: PathAttributes, comesAgain = true): number {
+    const known = comesAgain ? this.#byIdentity.get(value) : undefined
     if (known !== undefined) return known
     const hash = hashAttributes(value)
     for (let id = this.#buckets[hash & (this.#buckets.length - 1)] ?? NONE; id !== NONE; id = this.#nextInBucket[id] ?? NONE) {
       if (this.#hashes[id] === hash && sameAttributes(this.get(id), value)) return id
     }
-    return this.#add(value, hash)
+    const id = this.#add(value, hash)
+    if (comesAgain) this.#byIdentity.set(value, id)
+    return id
   }
 
   /** Throws RangeError for a number not in use: that is a bug. */
@@ -91,7 +96,6 @@ export class AttributeTable {
     if (this.#count * 4 >= this.#buckets.length * 3) this.#rehash(this.#buckets.length * 2)
     const id = this.#take()
     this.#values[id] = value
-    this.#byIdentity.set(value, id)
     this.#refs[id] = 0
     this.#hashes[id] = hash
     const bucket = hash & (this.#buckets.length - 1)

@@ -2,7 +2,7 @@
 // for "no"), or a list of prefix conditions with a number each. Shared by import (keyed by set) and export (by set and source).
 import type { PathAttributes } from '../attributes.ts'
 import type { AttributeTable } from './attribute-table.ts'
-import { NONE } from './columns.ts'
+import { NONE, nextCapacity, regrown } from './columns.ts'
 import { IntPairMap } from './int-pair-map.ts'
 import { applyOperations, decidingRule, type Residue } from './policy.ts'
 
@@ -48,7 +48,7 @@ export class OutcomeCache {
   readonly #undecided: (Undecided | null)[] = []
   readonly #freeUndecided: number[] = []
   /** Results held, by number: how often. A result equal to its own key is not held, or the set could never be given back. */
-  readonly #held = new Map<number, number>()
+  #held = new Int32Array(0)
 
   constructor(attributes: AttributeTable, policy: PolicyCase) {
     this.#attributes = attributes
@@ -105,8 +105,8 @@ export class OutcomeCache {
   }
 
   clear(): void {
-    for (const [id, count] of this.#held) for (let times = 0; times < count; times++) this.#attributes.release(id)
-    this.#held.clear()
+    for (const [id, count] of this.#held.entries()) for (let times = 0; times < count; times++) this.#attributes.release(id)
+    this.#held = new Int32Array(0)
     this.#outcomes.clear()
     this.#undecided.length = 0
     this.#freeUndecided.length = 0
@@ -129,14 +129,17 @@ export class OutcomeCache {
     const rule = residue[at]?.rule
     if (rule?.action === 'Reject') return NONE
     const edited = rule === undefined ? base : applyOperations(base, rule.operations)
-    const finished = this.#policy.finish(edited, this.#attributes.get(original), source)
-    return typeof finished === 'string' ? NONE : this.#keep(this.#attributes.intern(finished), original)
+    const received = this.#attributes.get(original)
+    const finished = this.#policy.finish(edited, received, source)
+    if (typeof finished === 'string') return NONE
+    return finished === received ? original : this.#keep(this.#attributes.intern(finished, false), original)
   }
 
   #keep(result: number, original: number): number {
     if (result !== original) {
       this.#attributes.hold(result)
-      this.#held.set(result, (this.#held.get(result) ?? 0) + 1)
+      if (result >= this.#held.length) this.#held = regrown(this.#held, nextCapacity(this.#held.length, result + 1))
+      this.#held[result] = (this.#held[result] ?? 0) + 1
     }
     return result
   }
@@ -156,10 +159,9 @@ export class OutcomeCache {
 
   #letGo(result: number, original: number): void {
     if (result === NONE || result === original) return
-    const held = this.#held.get(result) ?? 0
+    const held = this.#held[result] ?? 0
     if (held === 0) return
-    if (held === 1) this.#held.delete(result)
-    else this.#held.set(result, held - 1)
+    this.#held[result] = held - 1
     this.#attributes.release(result)
   }
 }

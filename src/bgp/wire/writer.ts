@@ -64,19 +64,15 @@ export class ByteWriter {
   }
 }
 
-/** Room of a writer that is done, for the next one: octets outside the heap cost the collector more than they cost us. */
-let spare: Uint8Array | null = null
+/** Room of writers that are done, for the next ones: octets outside the heap cost the collector more than they cost us. */
+const spares: Uint8Array[] = []
+const MAX_SPARES = 4
 const NOTHING = new Uint8Array(0)
 
 /** One growing run of octets, for messages that are rare enough to be copied. */
 export class OctetWriter {
-  #bytes: Uint8Array
+  #bytes: Uint8Array = spares.pop() ?? new Uint8Array(1024)
   #length = 0
-
-  constructor() {
-    this.#bytes = spare ?? new Uint8Array(4096)
-    spare = null
-  }
 
   get length(): number {
     return this.#length
@@ -120,7 +116,7 @@ export class OctetWriter {
   /** A copy of what was written; the writer is empty afterwards. */
   finish(): Uint8Array {
     const written = this.#bytes.slice(0, this.#length)
-    spare = this.#bytes
+    if (spares.length < MAX_SPARES) spares.push(this.#bytes)
     this.#bytes = NOTHING
     this.#length = 0
     return written

@@ -51,6 +51,7 @@ export function waitingFor(sessions: readonly SessionReport[]): string {
   return `waiting for BGP: ${sessions.filter(({ isEstablished }) => isEstablished).length} of ${sessions.length} session ends are up`
 }
 
+const WHY_NOT = 'why not'
 const SESSION_COLUMNS: readonly Column<SessionReport>[] = [
   { title: 'speaker', cell: ({ speaker }) => speaker },
   { title: 'peer', cell: ({ peer }) => peer },
@@ -58,11 +59,12 @@ const SESSION_COLUMNS: readonly Column<SessionReport>[] = [
   { title: 'as', cell: ({ remoteAsn }) => String(remoteAsn), align: 'right' },
   { title: 'link', cell: ({ link: name }) => name },
   { title: 'state', cell: ({ state, isEstablished }): Cell => ({ text: state, tone: isEstablished ? 'good' : 'bad' }) },
-  { title: 'why not', cell: ({ isEstablished, lastError }) => (isEstablished ? '' : (lastError ?? '')), shrinks: true },
+  { title: WHY_NOT, cell: ({ isEstablished, lastError }) => (isEstablished ? '' : (lastError ?? '')), shrinks: true },
 ]
 
 export function formatSessions(sessions: readonly SessionReport[], screen: Screen): string {
-  return formatTable(SESSION_COLUMNS, sessions, screen)
+  const isAllUp = sessions.every(({ isEstablished }) => isEstablished)
+  return formatTable(isAllUp ? SESSION_COLUMNS.filter(({ title }) => title !== WHY_NOT) : SESSION_COLUMNS, sessions, screen)
 }
 
 /** What a person may type next. */

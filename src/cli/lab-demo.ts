@@ -140,11 +140,14 @@ function formatCut(cut: CutResult, screen: Screen): string {
   const moved: Cell = cut.hasMoved
     ? { text: `traffic moved to ${cut.movedTo.join(', ')}`, tone: 'good' }
     : { text: 'traffic did not move', tone: 'bad' }
-  const outage = Number.isFinite(cut.longestOutageMs) ? `${Math.round(cut.longestOutageMs)} ms` : 'until it was mended'
+  const outage = Number.isFinite(cut.longestOutageMs) ? `${Math.round(cut.longestOutageMs)} ms` : 'as long as the cable was cut'
+  const losses =
+    cut.lost === 0
+      ? `None of the ${cut.sent} pings on ${cut.flows} flows was lost.`
+      : `${cut.affectedFlows} of ${cut.flows} flows lost ${cut.lost} of ${cut.sent} pings; the longest interruption took ${outage}.`
   return [
     `It carried ${cut.packetsBefore} packets a second before, ${cut.packetsAfter} after; ${paint(moved, screen)}.\n`,
-    `${cut.affectedFlows} of ${cut.flows} flows lost packets: ${cut.lost} of ${cut.sent}; the longest was interrupted for ${outage}.\n`,
-    `${cut.lostOnMend} packets were lost when it was mended.\n`,
+    `${losses} ${cut.lostOnMend === 0 ? 'Mending it lost none' : `Mending it lost ${cut.lostOnMend}`}.\n`,
   ].join('')
 }
 

@@ -3,8 +3,8 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
-import type { HostNetwork } from '../net/index.ts'
-import { applySysctls, KernelRoutes, type SysctlReport, sysctlProblems } from '../routes/index.ts'
+import { comparePrefix, type HostNetwork, type StaticRoute, withStaticRoutes } from '../net/index.ts'
+import { applySysctls, KernelRoutes, OUR_METRIC, type SysctlReport, sysctlProblems } from '../routes/index.ts'
 import { startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { Problem } from './control-api.ts'
@@ -18,17 +18,20 @@ const log = createLog({ level: logLevel, fields: { node, thread: 'dataplane' } }
 const REPORT_EVERY_MS = 1_000
 
 let local: LocalSettings | null = null
+let network: HostNetwork | null = null
 let sysctls: readonly SysctlReport[] = []
 let reported = ''
+let statics: readonly StaticRoute[] = []
 let isSyncedReported = false
 
 const kernel = new KernelRoutes({
   log,
   clock: systemClock,
-  onHostNetwork(network: HostNetwork) {
+  onHostNetwork(changed: HostNetwork) {
+    network = changed
     checkSysctls()
     main.send({ kind: 'hostNetwork', network })
-    bgp.send({ kind: 'hostNetwork', network })
+    tellBgp()
   },
 })
 const { syncer } = kernel
@@ -55,6 +58,7 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
         checkSysctls()
         syncer.setInstall(local.installRoutes)
         syncer.setLocal(local.routes)
+        setStatics(local.routes.statics)
         report()
         return
       case 'logLevel':
@@ -67,6 +71,23 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
     counts: () => syncer.counts(),
   },
 })
+
+function setStatics(wanted: readonly StaticRoute[]): void {
+  const isSame =
+    wanted.length === statics.length &&
+    wanted.every(({ prefix, gateway }, at) => {
+      const before = statics[at]
+      return before !== undefined && comparePrefix(prefix, before.prefix) === 0 && gateway === before.gateway
+    })
+  if (isSame) return
+  statics = wanted
+  tellBgp()
+}
+
+/** What next hops are resolved by: the host's network, and our own routes to peers that are `reachableBy` a gateway. */
+function tellBgp(): void {
+  if (network !== null) bgp.send({ kind: 'hostNetwork', network: withStaticRoutes(network, statics, OUR_METRIC) })
+}
 
 /** Problems, and once that the kernel holds what is wanted; only when that changed. */
 function report(): void {

@@ -1,6 +1,6 @@
 export { AS_TRANS, type Asn, asn, isPrivateAsn, parseAsn } from './asn.ts'
 export type { FibBatch, FibNextHop } from './fib-batch.ts'
-export type { HostNetwork, ResolvingRoute } from './host-network.ts'
+export { type HostNetwork, type ResolvingRoute, type StaticRoute, withStaticRoutes } from './host-network.ts'
 export {
   bitsOf,
   compareIp,

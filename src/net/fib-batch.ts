@@ -13,6 +13,6 @@ export type FibBatch = {
   readonly lengths: Uint8Array<ArrayBuffer>
   /** Id of the next hop set of each prefix; 0: no route any more. */
   readonly nextHopSets: Uint32Array<ArrayBuffer>
-  /** Sets first used in this batch. An id keeps its meaning for the life of the sender. Next hops are sorted and distinct. */
+  /** Sets first used in this batch. An id keeps its meaning for the life of the sender; one that no prefix has any more never comes again. Next hops are sorted and distinct. */
   readonly newSets: readonly { readonly id: number; readonly nextHops: readonly FibNextHop[] }[]
 }

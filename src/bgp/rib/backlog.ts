@@ -56,6 +56,12 @@ export class Backlog {
     return false
   }
 
+  /** All rows for which a withdrawal may be owed. */
+  *owed(): Generator<number> {
+    for (let row = this.#held.next(0); row >= 0; row = this.#held.next(row + 1)) yield row
+    yield* this.#heldIds.keys()
+  }
+
   /** The next row, which is in the backlog no longer, or -1. */
   take(): number {
     const range = this.#ranges[0]

@@ -158,7 +158,7 @@ export class ExportPolicy implements PolicyCase {
 
   /** A link-local address is known on one link only; IPv4 prefixes take an IPv6 next hop only where agreed on (RFC 8950). */
   #canCarry(address: IpAddress): boolean {
-    if (!isIpv6(address)) return true
+    if (!isIpv6(address)) return this.#facts.family === 'IPv4Unicast'
     return !isLinkLocalIpv6(address) && (this.#facts.family === 'IPv6Unicast' || this.#facts.context.extendedNextHop)
   }
 

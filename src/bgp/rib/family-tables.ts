@@ -50,9 +50,9 @@ export class FamilyTables {
     this.family = family
     this.#shared = shared
     this.prefixes = new PrefixTable(family)
-    const { attributes, peers, resolver } = shared
+    const { attributes, peers, resolver, nextHopSets } = shared
     this.decision = new Decision({ paths: this.paths, attributes, peers, resolver })
-    this.fib = new FibWriter(this.prefixes)
+    this.fib = new FibWriter(this.prefixes, nextHopSets)
   }
 
   // paths come and go
@@ -188,6 +188,11 @@ export class FamilyTables {
       if (done >= limit) break
     }
     return done
+  }
+
+  /** Frees the row, if it then can be, when messages that may name it have gone out. */
+  freeLater(row: number): void {
+    if (this.prefixes.firstPath[row] === NONE) this.#unused.push(row)
   }
 
   /** Gives the row of a prefix back once nobody has, or is owed, anything about it. */

@@ -2,16 +2,21 @@
 // gathered into columns that can be handed to another thread without being copied.
 import type { FibBatch, FibNextHop } from '../../net/index.ts'
 import { ipFamilyOf } from '../family.ts'
-import { nextCapacity } from './columns.ts'
+import { nextCapacity, regrown } from './columns.ts'
 import { nextHopKey, type Resolution, sortedNextHops } from './next-hop-resolver.ts'
 import type { PrefixTable } from './prefix-table.ts'
 
-/** Numbers of next hop sets, shared by both families. 0 is no route. */
+/** Numbers of next hop sets, shared by both families. 0 is no route. A set that no prefix has any more is forgotten; its number never returns. */
 export class NextHopSets {
   readonly #ids = new Map<string, number>()
+  readonly #keys = new Map<number, string>()
   readonly #ofOne = new WeakMap<Resolution, number>()
   #lastMany: readonly Resolution[] = []
   #lastManyId = 0
+  /** Prefixes by set. */
+  #refs = new Int32Array(64)
+  #last = 0
+  #idle: number[] = []
   #fresh: { readonly id: number; readonly nextHops: readonly FibNextHop[] }[] = []
 
   /** Sets never handed over before. */
@@ -23,7 +28,7 @@ export class NextHopSets {
 
   idOf(resolution: Resolution): number {
     const known = this.#ofOne.get(resolution)
-    if (known !== undefined) return known
+    if (known !== undefined && (this.#refs[known] ?? 0) > 0) return known
     const id = this.#intern(resolution.nextHops)
     this.#ofOne.set(resolution, id)
     return id
@@ -32,10 +37,31 @@ export class NextHopSets {
   /** Neighbouring prefixes most often have the same set. */
   idOfMany(resolutions: readonly Resolution[]): number {
     const last = this.#lastMany
-    if (last.length === resolutions.length && resolutions.every((resolution, at) => resolution === last[at])) return this.#lastManyId
+    const isSame = last.length === resolutions.length && resolutions.every((resolution, at) => resolution === last[at])
+    if (isSame && (this.#refs[this.#lastManyId] ?? 0) > 0) return this.#lastManyId
     this.#lastMany = resolutions
     this.#lastManyId = this.#intern(sortedNextHops(resolutions.flatMap(({ nextHops }) => nextHops)))
     return this.#lastManyId
+  }
+
+  /** A prefix goes from one set to another. */
+  moved(before: number, after: number): void {
+    if (after !== 0) this.#refs[after] = (this.#refs[after] ?? 0) + 1
+    if (before === 0) return
+    const left = (this.#refs[before] ?? 0) - 1
+    this.#refs[before] = left
+    if (left === 0) this.#idle.push(before)
+  }
+
+  /** Forgets sets that no prefix has. */
+  reap(): void {
+    for (const id of this.#idle) {
+      const key = this.#keys.get(id)
+      if (key === undefined || (this.#refs[id] ?? 0) > 0) continue
+      this.#keys.delete(id)
+      this.#ids.delete(key)
+    }
+    this.#idle.length = 0
   }
 
   #intern(nextHops: readonly FibNextHop[]): number {
@@ -43,8 +69,10 @@ export class NextHopSets {
     const key = nextHops.map(nextHopKey).join(' ')
     const known = this.#ids.get(key)
     if (known !== undefined) return known
-    const id = this.#ids.size + 1
+    const id = ++this.#last
+    if (id >= this.#refs.length) this.#refs = regrown(this.#refs, nextCapacity(this.#refs.length, id + 1))
     this.#ids.set(key, id)
+    this.#keys.set(id, key)
     this.#fresh.push({ id, nextHops })
     return id
   }
@@ -53,6 +81,7 @@ export class NextHopSets {
 /** Changes of one family since the last `take`. */
 export class FibWriter {
   readonly #prefixes: PrefixTable
+  readonly #nextHopSets: NextHopSets
   readonly #octets: 4 | 16
   #addresses = new Uint8Array(0)
   #lengths = new Uint8Array(0)
@@ -61,8 +90,9 @@ export class FibWriter {
   /** Prefixes that have a route. */
   routes = 0
 
-  constructor(prefixes: PrefixTable) {
+  constructor(prefixes: PrefixTable, nextHopSets: NextHopSets) {
     this.#prefixes = prefixes
+    this.#nextHopSets = nextHopSets
     this.#octets = prefixes.wide ? 16 : 4
   }
 
@@ -75,6 +105,7 @@ export class FibWriter {
     const before = this.#prefixes.fibSet[row] ?? 0
     if (before === set) return
     this.#prefixes.fibSet[row] = set
+    this.#nextHopSets.moved(before, set)
     if (before === 0) this.routes++
     else if (set === 0) this.routes--
     const at = this.#count

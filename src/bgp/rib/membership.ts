@@ -48,9 +48,7 @@ export class Membership {
     own.told = null
     group.leave(peer.id)
     disposeIfEmpty(tables, group)
-    // Rows kept only because this peer was owed a withdrawal.
-    const { backlog } = member
-    for (let row = backlog?.take() ?? -1; row >= 0; row = backlog?.take() ?? -1) tables.freeIfDone(row)
+    for (const row of member.backlog?.owed() ?? []) tables.freeLater(row) // kept only because this peer was owed a withdrawal
   }
 
   /** Something that the peer's scope or group follows from has changed. */

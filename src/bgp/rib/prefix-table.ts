@@ -82,10 +82,6 @@ export class PrefixTable {
       this.word3[row] = w3
     }
     this.length[row] = length
-    this.flags[row] = 0
-    this.firstPath[row] = NONE
-    this.bestPath[row] = NONE
-    this.fibSet[row] = 0
     this.perLength[length] = (this.perLength[length] ?? 0) + 1
     this.count++
     return row
@@ -102,6 +98,8 @@ export class PrefixTable {
     this.perLength[length] = (this.perLength[length] ?? 0) - 1
     this.length[row] = FREE_LENGTH
     this.flags[row] = 0
+    this.bestPath[row] = NONE
+    this.fibSet[row] = 0
     this.firstPath[row] = this.#free
     this.#free = row
     this.count--
@@ -154,10 +152,12 @@ export class PrefixTable {
     return slot
   }
 
+  /** A row whose columns are all zero, as fresh memory is: what is never written to never becomes resident. */
   #take(): number {
     const reused = this.#free
     if (reused !== NONE) {
       this.#free = this.firstPath[reused] ?? NONE
+      this.firstPath[reused] = NONE
       return reused
     }
     if (this.end === this.capacity) this.#grow(nextCapacity(this.capacity, this.end + 1))

@@ -128,7 +128,7 @@ export class Rib {
   sessionUp(id: PeerId, session: RibSession): void {
     this.#happened()
     const peer = this.#state.peer(id)
-    if (peer.session !== null) this.sessionDown(id)
+    this.sessionDown(id)
     peer.session = session
     this.#membership.setRouterId(peer, session.remoteRouterId)
     this.#imports.refresh(peer)
@@ -232,13 +232,14 @@ export class Rib {
 
   /** Does a slice of the outstanding work (about `budget` prefixes); true: call again soon. */
   flush(budget: number = DEFAULT_BUDGET): boolean {
-    const { attributes, jobs, tables } = this.#state
+    const { attributes, jobs, nextHopSets, tables } = this.#state
     this.#membership.settle()
     const left = budget - jobs.run(budget)
     for (const family of FAMILIES) if (!this.#paused.has(family)) this.#flushFamily(tables[family], Math.max(left, budget >>> 2))
     this.#followRecursion()
     this.#reportTables()
     attributes.reap()
+    nextHopSets.reap()
     this.#isAwake = this.#hasWork()
     return this.#isAwake
   }

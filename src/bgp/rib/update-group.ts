@@ -165,7 +165,7 @@ export class UpdateGroup {
 
   /** From now on changes are noted for this member, not sent. */
   detach(member: Member): void {
-    if (member.backlog !== null) return
+    if (member.backlog !== null || !this.#has(member)) return
     member.backlog = new Backlog()
     this.#inStream--
   }
@@ -246,7 +246,7 @@ export class UpdateGroup {
     }
     const chunks = this.#packer.pack(changes).get(0) ?? []
     const hasRoom = chunks.length === 0 || deliver(peer, chunks)
-    if (backlog.isEmpty && hasRoom) {
+    if (backlog.isEmpty && hasRoom && this.#has(member)) {
       member.backlog = null
       this.#inStream++
     }
@@ -337,6 +337,11 @@ export class UpdateGroup {
 
   #tellAlone(row: number, attributes: number, peer: number, pathId: number): void {
     if (this.#isInStream(peer)) this.#changes.add(row, attributes, -peer, pathId)
+  }
+
+  /** False once it has left: delivering to a peer may be what ended its session. */
+  #has(member: Member): boolean {
+    return this.#members.get(member.peer) === member
   }
 
   #isInStream(peer: number): boolean {

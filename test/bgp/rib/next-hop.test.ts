@@ -208,6 +208,20 @@ describe('next hops through BGP routes', () => {
   })
 })
 
+test('the number of a next hop set that no prefix has any more never comes again', () => {
+  const bench = new Bench()
+  const peer = bench.peer('p', '10.0.0.1', 65_001)
+  const setOf = (): number => bench.fibBatches.at(-1)?.nextHopSets[0] ?? 0
+  const used: number[] = []
+  for (const host of [1, 2, 1, 2, 2]) {
+    bench.announce(peer, path(`10.0.0.${host}`, [65_001]), P)
+    used.push(setOf())
+  }
+  bench.announce(peer, path('10.0.0.2', [65_001]), '30.0.0.0/8')
+  used.push(setOf())
+  expect(used).toEqual([1, 2, 3, 4, 4, 4])
+})
+
 test('routes are told to the FIB coalesced: what comes and goes between two turns is not told [rule 194]', () => {
   const bench = new Bench()
   const peer = bench.peer('p', '10.0.0.1', 65_001)

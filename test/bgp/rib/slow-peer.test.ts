@@ -123,6 +123,26 @@ describe('a peer that reads slowly', () => {
   })
 })
 
+test('a session that ends while its messages are handed over leaves the others, and the tables, in order', () => {
+  const { bench, from, slow, fast } = world()
+  const third = bench.peer('third', '10.0.0.4', 65_004)
+  bench.announce(from, path('10.0.0.1', [65_001]), ...prefixes(20))
+  slow.take = () => {
+    slow.session = null
+    bench.rib.sessionDown(slow.id)
+    return false
+  }
+  bench.announce(from, path('10.0.0.1', [65_001, 9]), ...prefixes(10))
+  bench.withdraw(from, ...prefixes(5))
+  expect([fast, third].map(({ held }) => held.size)).toEqual([15, 15])
+  delete (slow as { take?: unknown }).take
+  bench.up(slow)
+  bench.announce(from, path('10.0.0.1', [65_001]), '30.0.0.0/8')
+  expect([slow, fast, third].map(({ held }) => held.size)).toEqual([16, 16, 16])
+  bench.withdraw(from, '30.0.0.0/8', ...prefixes(20))
+  expect([bench.rib.sizes(V4).prefixes, slow.held.size, bench.faults()]).toEqual([0, 0, []])
+})
+
 describe('a peer that has just come', () => {
   test('gets the table in slices, and End-of-RIB is due exactly when all of it is out (RFC 4724 §2)', () => {
     const { bench, from } = world()

@@ -12,6 +12,8 @@ export type Manifest = {
 export type AgentSettings = {
   /** Over the spec of BGPConfiguration `default`. */
   readonly bgp?: Readonly<Record<string, unknown>>
+  /** More annotations of the Node. */
+  readonly node?: Readonly<Record<string, string>>
   /** Over the spec of every BGPPeer. */
   readonly peer?: Readonly<Record<string, unknown>>
   /** Over the spec of the BGPPeer of an address. */
@@ -35,6 +37,7 @@ export function renderManifests(node: string, config: DaemonConfig, settings: Ag
           'fibula.network/router-id': config.routerId,
           'fibula.network/ipv4-address': `${config.addresses.ipv4}/24`,
           'fibula.network/ipv6-address': `${config.addresses.ipv6}/64`,
+          ...settings.node,
         },
       },
     },
@@ -81,24 +84,30 @@ function peerManifest(peer: DaemonPeerConfig, at: number, settings: AgentSetting
     kind: 'BGPPeer',
     metadata: { name: `p${at}` },
     spec: {
-      peerIP: peer.address,
+      peerIP: peer.interface === null ? peer.address : `${peer.address}%${peer.interface}`,
       asNumber: peer.asn,
-      sourceAddress: peer.localAddress,
+      ...(peer.interface === null ? { sourceAddress: peer.localAddress } : {}),
       addressFamilies: peer.families,
       addPath: { receive: peer.addPath.receive, send: peer.addPath.send ? 8 : 0 },
       extendedNextHop: peer.extendedNextHop,
       holdTime: `${peer.holdTimeSeconds}s`,
       passive: peer.passive,
       filters: ['announced', 'everything'],
-      gracefulRestart:
-        peer.gracefulRestart === null ? { enabled: false } : { enabled: true, restartTime: `${peer.gracefulRestart.restartTimeSeconds}s` },
+      gracefulRestart: gracefulRestart(peer),
       ...(peer.password === null ? {} : { password: { secretKeyRef: { name: `p${at}`, key: 'password' } } }),
       ...(peer.role === null ? {} : { role: peer.role }),
       ...(peer.ttlSecurity ? { ttlSecurity: 1 } : {}),
+      ...(peer.multihop === null ? {} : { ebgpMultihop: peer.multihop }),
       ...settings.peer,
       ...settings.peers?.[peer.address],
     },
   }
+}
+
+function gracefulRestart({ gracefulRestart: wanted }: DaemonPeerConfig): object {
+  if (wanted === null) return { enabled: false }
+  const { restartTimeSeconds, longLivedStaleTimeSeconds = 0 } = wanted
+  return { enabled: true, restartTime: `${restartTimeSeconds}s`, longLivedStaleTime: `${longLivedStaleTimeSeconds}s` }
 }
 
 function exportRules(config: DaemonConfig, family: 'IPv4Unicast' | 'IPv6Unicast'): readonly object[] {

@@ -1,6 +1,7 @@
 // What every pair of speakers must be able to do: come up with every feature both have, and hold exactly the prefixes and
 // attributes the other announced.
 import { expect } from '@jest/globals'
+import { Agent } from '../../support/agent.ts'
 import {
   type Announcement,
   comparePaths,
@@ -185,7 +186,7 @@ export function peerOf(config: DaemonConfig): string {
   return peer.address
 }
 
-/** What a speaker holds from its peer, without its own paths sent back to it: FRR does that on a session with add-path. */
+/** What a speaker holds from its peer, without its own paths sent back to it: FRR does that. */
 async function heldBy(speaker: Daemon, config: DaemonConfig): Promise<readonly ReceivedPath[]> {
   const paths = await speaker.received(peerOf(config))
   return paths.filter((each) => !each.asPath.split(' ').includes(String(config.asn)))
@@ -204,6 +205,8 @@ export async function exchange(drivers: readonly [DaemonDriver, DaemonDriver], v
   const atB = (): Promise<readonly ReceivedPath[]> => heldBy(b, bConfig)
   await untilEqual(`${b.name} holds what ${a.name} announced`, expectedPaths(aConfig), atB, { explain })
   await untilEqual(`${a.name} holds what ${b.name} announced`, expectedPaths(bConfig), atA, { explain })
+  // what it shows of its Adj-RIB-Out is what the other side holds
+  if (a instanceof Agent) expect(await a.advertised(peerOf(aConfig))).toEqual(expectedPaths(aConfig))
 
   const fewer = { ...aConfig, announce: aConfig.announce.slice(1).map((each, at) => (at === 0 ? { ...each, med: 99 } : each)) }
   await a.setAnnounced(fewer.announce)

@@ -31,7 +31,7 @@ const ROLES: { readonly [R in RoleName]: string } = {
 
 const ORIGINS: Readonly<Record<string, ReceivedPath['origin']>> = { IGP: 'igp', EGP: 'egp', Incomplete: 'incomplete' }
 
-class Bird implements Daemon {
+export class Bird implements Daemon {
   readonly name = 'bird'
   readonly #net: Netns
   readonly #node: string
@@ -87,6 +87,11 @@ class Bird implements Daemon {
     this.#config = { ...this.#config, restarting: true }
     this.#process = this.#spawn()
     await this.ready()
+  }
+
+  /** Everything it shows of a prefix, in its own words. */
+  show(prefix: string): Promise<string> {
+    return this.control(`show route all ${prefix}`)
   }
 
   log(): string {
@@ -187,6 +192,7 @@ function renderKernel(): string {
 
 function renderPeer(config: DaemonConfig, peer: DaemonPeerConfig, at: number): string {
   const { addPath, gracefulRestart } = peer
+  const longLived = gracefulRestart?.longLivedStaleTimeSeconds ?? 0
   const paths = addPath.send && addPath.receive ? 'on' : addPath.send ? 'tx' : addPath.receive ? 'rx' : 'off'
   const channel = (family: 'IPv4Unicast' | 'IPv6Unicast', name: string): string =>
     peer.families.includes(family)
@@ -197,14 +203,15 @@ function renderPeer(config: DaemonConfig, peer: DaemonPeerConfig, at: number): s
   return `protocol bgp p${at} {
   local ${peer.localAddress} as ${config.asn};
   neighbor ${peer.address} as ${peer.asn};
-  direct; connect delay time 1; connect retry time 1; error wait time 1,2; error forget time 5;
+  ${peer.interface === null ? '' : `interface "${peer.interface}";`}
+  ${peer.multihop === null ? 'direct' : `multihop ${peer.multihop}`}; enable as4 ${peer.fourOctetAs ? 'on' : 'off'}; connect delay time 1; connect retry time 1; error wait time 1,2; error forget time 5;
   hold time ${peer.holdTimeSeconds}; keepalive time ${Math.max(1, Math.floor(peer.holdTimeSeconds / 3))};
   passive ${peer.passive ? 'on' : 'off'}; ttl security ${peer.ttlSecurity ? 'on' : 'off'};
   enable extended messages ${peer.extendedMessage ? 'on' : 'off'};
   ${peer.password === null ? '' : `password "${peer.password}";`}
   ${peer.role === null ? '' : `local role ${ROLES[peer.role]};`}
   ${gracefulRestart === null ? 'graceful restart off;' : `graceful restart on; graceful restart time ${gracefulRestart.restartTimeSeconds};`}
-  long lived graceful restart off;
+  ${longLived === 0 ? 'long lived graceful restart off;' : `long lived graceful restart on; long lived stale time ${longLived};`}
 ${channel('IPv4Unicast', 'ipv4')}
 ${channel('IPv6Unicast', 'ipv6')}
 }`
@@ -268,11 +275,16 @@ const SUPPORTS: ReadonlySet<Feature> = new Set<Feature>([
   'extendedMessage',
   'extendedNextHop',
   'foreignAsPath',
+  'linkLocal',
+  'multihop',
+  'twoOctetAs',
+  'longLivedGracefulRestart',
   'role',
   'kernelRoutes',
 ])
 
-export const bird: DaemonDriver = {
+/** BIRD, and what only it is asked for. */
+export const bird: Omit<DaemonDriver, 'start'> & { start(net: Netns, node: string, config: DaemonConfig): Promise<Bird> } = {
   name: 'bird',
   programs: ['bird', 'birdc'],
   supports: SUPPORTS,

@@ -23,6 +23,10 @@ export type Feature =
   | 'extendedMessage'
   | 'extendedNextHop'
   | 'role'
+  | 'linkLocal' // peers by link-local address and interface
+  | 'multihop'
+  | 'twoOctetAs' // can leave out the 4-octet AS capability
+  | 'longLivedGracefulRestart'
   | 'foreignAsPath' // can announce a path with foreign ASNs behind its own
   | 'kernelRoutes'
 
@@ -38,7 +42,8 @@ export type DaemonPeerConfig = {
   readonly addPath: { readonly receive: boolean; readonly send: boolean }
   /** The daemon's own role (RFC 9234). */
   readonly role: RoleName | null
-  readonly gracefulRestart: { readonly restartTimeSeconds: number } | null
+  /** `longLivedStaleTimeSeconds` 0: no long-lived graceful restart (RFC 9494). */
+  readonly gracefulRestart: { readonly restartTimeSeconds: number; readonly longLivedStaleTimeSeconds?: number } | null
   readonly holdTimeSeconds: number
   readonly passive: boolean
   /** GTSM for a directly connected peer (RFC 5082). */
@@ -46,6 +51,12 @@ export type DaemonPeerConfig = {
   readonly extendedNextHop: boolean
   /** Offer extended messages (RFC 8654) where the daemon has them. */
   readonly extendedMessage: boolean
+  /** Of a link-local peer. */
+  readonly interface: string | null
+  /** TTL of an eBGP session over several hops. */
+  readonly multihop: number | null
+  /** Offer 4-octet AS numbers (RFC 6793). */
+  readonly fourOctetAs: boolean
 }
 
 /** A prefix the daemon originates. What is left out is left to the daemon. */
@@ -138,6 +149,9 @@ export function peerConfig(
     ttlSecurity: false,
     extendedNextHop: false,
     extendedMessage: false,
+    interface: null,
+    multihop: null,
+    fourOctetAs: true,
     ...required,
   }
 }
@@ -188,5 +202,9 @@ export function assertSupported(driver: Pick<DaemonDriver, 'name' | 'supports'>,
     need('extendedNextHop', peer.extendedNextHop)
     need('extendedMessage', peer.extendedMessage)
     need('role', peer.role !== null)
+    need('linkLocal', peer.interface !== null)
+    need('multihop', peer.multihop !== null)
+    need('twoOctetAs', !peer.fourOctetAs)
+    need('longLivedGracefulRestart', (peer.gracefulRestart?.longLivedStaleTimeSeconds ?? 0) > 0)
   }
 }

@@ -46,7 +46,7 @@ type FrrPath = {
   readonly peer: { readonly peerId: string }
 }
 
-class Frr implements Daemon {
+export class Frr implements Daemon {
   readonly name = 'frr'
   readonly #net: Netns
   readonly #node: string
@@ -124,6 +124,11 @@ class Frr implements Daemon {
   async restart(): Promise<void> {
     this.#config = { ...this.#config, restarting: true }
     await this.ready()
+  }
+
+  /** Asks a peer for all its routes again (RFC 2918). */
+  async refresh(peer: string): Promise<void> {
+    await this.control([`clear bgp ${peer} soft in`])
   }
 
   log(): string {
@@ -204,7 +209,6 @@ function sessionLines(peer: DaemonPeerConfig): readonly string[] {
     `${n} timers ${Math.max(1, Math.floor(peer.holdTimeSeconds / 3))} ${peer.holdTimeSeconds}`,
     `${n} timers connect 1`,
     `${n} advertisement-interval 0`,
-    `${n} sender-as-path-loop-detection`,
     ...(peer.password === null ? [] : [`${n} password ${peer.password}`]),
     ...(peer.passive ? [`${n} passive`] : []),
     ...(peer.ttlSecurity ? [`${n} ttl-security hops 1`] : []),
@@ -271,7 +275,8 @@ function pathOf(prefix: string, shown: FrrPath, isIbgp: boolean): ReceivedPath {
   }
 }
 
-export const frr: DaemonDriver = {
+/** FRR, and what only it is asked for. */
+export const frr: Omit<DaemonDriver, 'start'> & { start(net: Netns, node: string, config: DaemonConfig): Promise<Frr> } = {
   name: 'frr',
   programs: [BGPD, ZEBRA, 'vtysh'],
   supports: new Set([

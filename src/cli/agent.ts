@@ -53,7 +53,10 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
       if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > 65_535)
         throw new CliError('--metrics-port is 1 to 65535, or 0 for none', 2)
       const options = { node, store, runDir, namespace, logLevel, metricsPort: metricsPort === 0 ? null : metricsPort }
-      process.exit(await runAgent(options))
+      const status = await runAgent(options).catch((cause: unknown) => {
+        throw new CliError(cause instanceof Error ? cause.message : String(cause), 1, { cause }) // why it cannot start
+      })
+      process.exit(status)
     },
   )
 }

@@ -26,6 +26,7 @@ async function run(all: readonly string[]): Promise<void> {
     .help()
     .alias('help', 'h')
     .option(OUTPUT_OPTION)
+    .check(refuseRepeated)
     .exitProcess(false)
     .wrap(Math.min(110, process.stdout.columns ?? 110))
     .epilogue('Exit status: 0 fine, 1 unhealthy or failed, 2 wrong usage.')
@@ -41,6 +42,30 @@ async function run(all: readonly string[]): Promise<void> {
   await cli.parseAsync()
 }
 
+/** Options that name one thing; yargs would make a list of two. */
+const SINGLE = [
+  'output',
+  'run-dir',
+  'node',
+  'peer',
+  'in',
+  'out',
+  'family',
+  'dir',
+  'topology',
+  'router',
+  'store',
+  'namespace',
+  'log-level',
+  'metrics-port',
+]
+
+function refuseRepeated(args: Readonly<Record<string, unknown>>): true {
+  const repeated = SINGLE.find((name) => Array.isArray(args[name]))
+  if (repeated !== undefined) throw new CliError(`--${repeated} is given more than once; keep one`, 2)
+  return true
+}
+
 /** The command of these arguments, for the hint where to find help. */
 function subcommand(args: readonly string[]): string {
   const [first = '', second = ''] = args.filter((arg) => !arg.startsWith('-'))
@@ -49,20 +74,18 @@ function subcommand(args: readonly string[]): string {
 }
 
 function report(error: unknown): number {
-  if (error instanceof CliError) {
-    process.stderr.write(`fibula: ${oneLine(error.message)}\n`)
-    return error.exitStatus
-  }
-  // yargs throws its own class for mistakes of the user that it finds while parsing
-  if (error instanceof Error && error.name === 'YError') {
-    process.stderr.write(`fibula: ${oneLine(error.message)}\n`)
-    return 2
-  }
-  const message = error instanceof Error ? error.message : String(error)
   const { FIBULA_DEBUG } = process.env
-  const detail = FIBULA_DEBUG ? `\n${error instanceof Error ? error.stack : ''}` : ''
-  process.stderr.write(`fibula: ${oneLine(message)} (FIBULA_DEBUG=1 shows where)${detail}\n`)
-  return 1
+  const message = error instanceof Error ? error.message : String(error)
+  // a CliError says all there is to say, and so does the class yargs throws for mistakes of the user; anything else is a fault of ours
+  const isExpected = error instanceof CliError || isUsageError(error)
+  const hint = isExpected || FIBULA_DEBUG ? '' : ' (FIBULA_DEBUG=1 shows where)'
+  process.stderr.write(`fibula: ${oneLine(message)}${hint}\n`)
+  if (FIBULA_DEBUG) process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`)
+  return error instanceof CliError ? error.exitStatus : isUsageError(error) ? 2 : 1
+}
+
+function isUsageError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'YError'
 }
 
 function oneLine(text: string): string {

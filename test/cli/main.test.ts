@@ -46,6 +46,11 @@ describe('wrong usage: one line, exit status 2', () => {
     [['bgp', 'peers', '--nonsense'], /nonsense/],
     [['bgp', 'routes', '--in', 'a', '--out', 'b'], /mutually exclusive/],
     [['bgp', 'routes', '10.0.0'], /not a prefix/],
+    [['bgp', 'peers', '--peer'], /peer/],
+    [['bgp', 'peers', '--peer', 'a', '--peer', 'b'], /--peer is given more than once/],
+    [['bgp', 'peers', '--', 'x'], /nothing goes behind --/],
+    [['agent', '--node', 'a'], /store/],
+    [['lab', 'demo', '--router', 'cisco'], /cisco/],
     [['status', '-o', 'xml'], /xml/],
     [['status', '--node', '../x'], /not a node name/],
   ])('%j', async (args, message) => {

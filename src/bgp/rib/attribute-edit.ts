@@ -14,7 +14,7 @@ export function prependAsPath(asPath: readonly AsPathSegment[], asns: readonly A
     const room = first?.type === 'sequence' ? MAX_SEGMENT_ASNS - first.asns.length : 0
     const taken = Math.min(end, room > 0 ? room : MAX_SEGMENT_ASNS)
     const part = asns.slice(end - taken, end)
-    if (first !== undefined && room > 0) path[0] = { type: 'sequence', asns: [...part, ...first.asns] }
+    if (first !== undefined && room > 0) path[0] = { type: 'sequence', asns: part.concat(first.asns) }
     else path = [{ type: 'sequence', asns: part }, ...path]
     end -= taken
   }

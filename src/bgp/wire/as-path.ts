@@ -43,9 +43,9 @@ export function decodeAsPath(value: Uint8Array, asnOctets: 2 | 4): DecodedPath {
       if (number === 0) return bad('contains AS 0')
       asns.push(asn(number))
     }
-    segments.push({ type, asns })
+    segments.push({ type, asns: asns.slice() }) // a list that was pushed to keeps room for 17
   }
-  return { ok: true, segments }
+  return { ok: true, segments: segments.slice() }
 }
 
 /** The value octets of a path; ASNs that do not fit two octets become AS_TRANS (RFC 6793 §4.2.2). Empty segments vanish. */

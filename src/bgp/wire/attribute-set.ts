@@ -84,7 +84,7 @@ export function decodeAttributeSet(octets: Uint8Array, shape: SetShape, context:
   }
   const { withdraw, malformations } = findings
   if (withdraw !== null) return { fatal, withdraw, malformations, classic: null, multiprotocol: null }
-  const classicHop = draft.nextHop === null ? null : { address: draft.nextHop, linkLocal: null }
+  const classicHop = draft.nextHop === null ? null : classicNextHop(draft.nextHop)
   return {
     fatal,
     withdraw,
@@ -210,6 +210,14 @@ function effectiveAsPath(draft: Draft, context: DecodeContext): readonly AsPathS
   const isStale = aggregator !== null && as4Aggregator !== null && aggregator.asn !== AS_TRANS
   if (aggregator?.asn === AS_TRANS && as4Aggregator !== null) draft.aggregator = as4Aggregator
   return as4Path === null || isStale ? asPath : mergeAs4Path(asPath, as4Path)
+}
+
+/** The last one: a peer has few next hops and many attribute sets, which may share it. */
+let lastHop: NextHop | null = null
+
+function classicNextHop(address: Ipv4): NextHop {
+  if (lastHop === null || lastHop.address !== address) lastHop = { address, linkLocal: null }
+  return lastHop
 }
 
 /** 4, 16 or 32 octets; the caller has checked that. A second half that is not link-local, or a first that is `::`, does not count. */

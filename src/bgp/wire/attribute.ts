@@ -83,7 +83,7 @@ export function items<T>(value: Uint8Array, octets: number, read: (at: number) =
   if (value.length === 0 || value.length % octets !== 0) return null
   const found: T[] = []
   for (let at = 0; at < value.length; at += octets) found.push(read(at))
-  return found
+  return found.slice() // a list that was pushed to keeps room for 17
 }
 
 /** Sorted, without duplicates: the canonical form of every kind of community list. */

@@ -46,7 +46,7 @@ export type SpeakerDeps = {
 export type RouteLookup = RouteQuery & ({ readonly table: 'locRib' } | { readonly table: 'adjRibIn' | 'adjRibOut'; readonly peer: string })
 
 /** How many table rows one turn of the event loop works through, so that a KEEPALIVE is never late. */
-const ROWS_PER_TURN = 20_000
+const ROWS_PER_TURN = 10_000
 
 export class Speaker implements Disposable {
   readonly #deps: SpeakerDeps

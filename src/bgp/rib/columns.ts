@@ -14,9 +14,9 @@ export function regrown<C extends Column>(column: C, capacity: number): C {
   return next
 }
 
-/** Half as much again, or at least `wanted`: what is allocated but not yet touched costs no memory. */
+/** Three times as much, or at least `wanted`: what is allocated but not yet touched costs no memory, and each growth copies everything. */
 export function nextCapacity(capacity: number, wanted: number): number {
-  return Math.max(wanted, capacity + (capacity >>> 1), 64)
+  return Math.max(wanted, capacity * 3, 64)
 }
 
 /** A growing set of small numbers. */

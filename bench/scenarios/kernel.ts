@@ -14,7 +14,9 @@ import { addStation, type Bed, makeBed, type Station } from './topology.ts'
 
 export type KernelOptions = { readonly prefixes: number; readonly timeoutMs: number }
 
-const POLL_MS = 20
+const POLL_MAX_MS = 20
+const POLL_MIN_MS = 3
+const DUT_DEVICE = 'peer1'
 const FLOOR = fileURLToPath(new URL('../kernel-floor.ts', import.meta.url))
 
 export async function measureKernel(dut: Dut, { prefixes, timeoutMs }: KernelOptions): Promise<Measurement> {
@@ -29,20 +31,22 @@ export async function measureKernel(dut: Dut, { prefixes, timeoutMs }: KernelOpt
     const wanted = routesIn(bed) + prefixes
     feeder.command({ kind: 'feed' })
     const { firstByteMs } = await feeder.next('fed', timeoutMs)
-    const atMs = await untilRoutes(bed, wanted, firstByteMs + timeoutMs)
+    const atMs = await untilRoutes(bed, wanted, firstByteMs, timeoutMs)
     const cost = await costSince(atRest, bed.dutNamespace)
     return { ...cost, seconds: (atMs - firstByteMs) / 1000, details: { ...cost.details, prefixes, updatesIn: updates } }
   })
 }
 
-/** `ip -batch` of the same routes. */
+/** `ip -batch` of the same routes: those Fibula writes, with its protocol, metric and preferred source. */
 export async function measureIpBatch({ prefixes, timeoutMs }: KernelOptions): Promise<Measurement> {
   return asWriter(prefixes, async (bed, station) => {
     const file = join(bed.directory, 'routes')
     const { nlri } = generateTable({ family: 'IPv4Unicast', prefixes, attributeSets: 1, firstPrefix: 0, seed: 1, firstAsn: 1 })
+    const { address, dutAddress } = station.local
+    const route = `via ${address} dev ${DUT_DEVICE} proto 179 metric 179 src ${dutAddress}`
     const lines = Array.from(
       { length: prefixes },
-      (_, at) => `route add ${nlri[at * 4 + 1]}.${nlri[at * 4 + 2]}.${nlri[at * 4 + 3]}.0/24 via ${station.local.address}\n`,
+      (_, at) => `route add ${nlri[at * 4 + 1]}.${nlri[at * 4 + 2]}.${nlri[at * 4 + 3]}.0/24 ${route}\n`,
     )
     writeFileSync(file, lines.join(''))
     const startMs = machineMs()
@@ -54,7 +58,17 @@ export async function measureIpBatch({ prefixes, timeoutMs }: KernelOptions): Pr
 /** Bare netlink: the kernel's own cost. */
 export async function measureKernelFloor({ prefixes, timeoutMs }: KernelOptions): Promise<Measurement> {
   return asWriter(prefixes, async (bed, station) => {
-    const command = ['netns', 'exec', bed.dutNamespace, process.execPath, FLOOR, String(prefixes), station.local.address, 'peer1']
+    const command = [
+      'netns',
+      'exec',
+      bed.dutNamespace,
+      process.execPath,
+      FLOOR,
+      String(prefixes),
+      station.local.address,
+      DUT_DEVICE,
+      station.local.dutAddress,
+    ]
     const { stdout } = await exec('ip', command, { timeoutMs })
     return Number(stdout)
   })
@@ -69,13 +83,15 @@ async function asWriter(prefixes: number, write: (bed: Bed, station: Station) =>
   return { seconds: milliseconds / 1000, cpuSeconds: Number.NaN, peakRssMiB: Number.NaN, details: { prefixes } }
 }
 
-async function untilRoutes(bed: Bed, wanted: number, deadlineMs: number): Promise<number> {
+/** Looks seldom at first, since counting costs a little, and closely when the end is near. */
+async function untilRoutes(bed: Bed, wanted: number, startMs: number, timeoutMs: number): Promise<number> {
   for (;;) {
     const present = routesIn(bed)
     const atMs = machineMs()
     if (present >= wanted) return atMs
-    if (atMs > deadlineMs) throw new Error(`${present} of ${wanted} routes are in the kernel`)
-    await pause(POLL_MS)
+    if (atMs > startMs + timeoutMs) throw new Error(`${present} of ${wanted} routes are in the kernel`)
+    const expectedMs = ((wanted - present) * (atMs - startMs)) / Math.max(1, present)
+    await pause(Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, expectedMs / 2)))
   }
 }
 

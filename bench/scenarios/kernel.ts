@@ -14,7 +14,7 @@ import { addStation, type Bed, makeBed, type Station } from './topology.ts'
 
 export type KernelOptions = { readonly prefixes: number; readonly timeoutMs: number }
 
-const POLL_MAX_MS = 20
+const POLL_MAX_MS = 100
 const POLL_MIN_MS = 3
 const DUT_DEVICE = 'peer1'
 const FLOOR = fileURLToPath(new URL('../kernel-floor.ts', import.meta.url))

@@ -70,7 +70,7 @@ describeWith(['ip', 'nsenter', 'unshare', 'ping'], 'fibula lab', () => {
     'what a crash left behind is cleaned up by the next run, even when the folder of the lab is gone',
     async () => {
       await using lab = new LabFolder()
-      expect(await lab.fibula(['lab', 'up'])).toMatchObject({ status: 0 })
+      await lab.up()
       const namespaces = namespacesOf(lab)
       const paths = namespaces.map((name) => `/run/netns/${name}`)
       const before = processesIn(paths).map(({ pid }) => pid)
@@ -80,7 +80,7 @@ describeWith(['ip', 'nsenter', 'unshare', 'ping'], 'fibula lab', () => {
       expect((await lab.fibula(['lab', 'status'])).stdout).toContain('the supervisor has ended')
       rmSync(lab.dir, { recursive: true })
 
-      expect(await lab.fibula(['lab', 'up'])).toMatchObject({ status: 0 })
+      await lab.up()
       expect(before.filter((pid) => identityOf(pid) !== null)).toEqual([])
       expect(present(namespaces)).toHaveLength(namespaces.length)
       expect((await lab.fibula(['lab', 'down'])).status).toBe(0)
@@ -93,7 +93,7 @@ describeWith(['ip', 'nsenter', 'unshare', 'ping'], 'fibula lab', () => {
     'a manifest that a person edits takes effect: a peer that is shut down goes down, and says why on the other side',
     async () => {
       await using lab = new LabFolder()
-      expect(await lab.fibula(['lab', 'up'])).toMatchObject({ status: 0 })
+      await lab.up()
       const file = join(lab.dir, 'store', 'cluster', 'peers.yaml')
       const text = readFileSync(file, 'utf8')
       writeFileSync(file, text.replace(/(name: node-1-tor-a-v4\nspec:\n)/, '$1  shutdown: { message: maintenance }\n'))

@@ -37,6 +37,12 @@ export class LabFolder implements AsyncDisposable {
     })
   }
 
+  /** Brings the lab up. Throws with all it said if it does not. */
+  async up(): Promise<void> {
+    const { status, stdout, stderr } = await this.fibula(['lab', 'up'])
+    if (status !== 0) throw new Error(`fibula lab up ended with ${status}\n${stdout}\n${stderr}`)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.fibula(['lab', 'down'])
     rmSync(this.dir, { recursive: true, force: true })

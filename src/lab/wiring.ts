@@ -114,7 +114,8 @@ function speakerLines({ loopback, ports }: Speaker): readonly string[] {
 function hostEndLines({ hostDevice, address }: Pod): readonly string[] {
   return [
     `link set ${hostDevice} up`,
-    `address add ${HOST_END_LINK_LOCAL}/64 dev ${hostDevice} nodad`,
+    // The kernel may have made this very address from the fixed MAC already (RFC 4862 §5.3), if the link came up first.
+    `address replace ${HOST_END_LINK_LOCAL}/64 dev ${hostDevice} nodad`,
     ...FAMILIES.map((family) => `route add ${hostRoute(address[family])} dev ${hostDevice} scope link`),
   ]
 }

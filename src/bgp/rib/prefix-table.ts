@@ -70,7 +70,7 @@ export class PrefixTable {
       if (this.#is(row, w0, w1, w2, w3, length)) return row
     }
     if ((this.count + 1) * 4 > this.#slots.length * 3) {
-      this.#rehash(this.#slots.length * 2)
+      this.#rehash(this.#slots.length * 4) // each time finds every row a place anew: seldom, then
       slot = this.#emptySlot(hash)
     }
     const row = this.#take()

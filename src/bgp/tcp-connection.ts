@@ -6,6 +6,8 @@ import { type CloseReason, type Connection, type ConnectionHandler, type Endpoin
 
 /** One write to the kernel; its completion is one `progressed`. */
 const BITE_BYTES = 64 * 1024
+/** What one peer may have read of it before others get their turn: Node would hand over two megabytes in one, 100 ms of work. */
+const READ_BYTES_A_TURN = 128 * 1024
 /** After `close`: how long to flush, and to read what the peer still sends, before giving up. */
 const DRAIN_MS = 1_000
 
@@ -24,6 +26,10 @@ export class TcpConnection implements Connection {
   #state: 'open' | 'closing' | 'closed' = 'open'
   #reason: CloseReason = { kind: 'closedByPeer' }
   #deadline: Disposable | null = null
+  #isPaused = false
+  #readBytes = 0
+  /** Reading rests until the event loop has been round. */
+  #rest: Disposable | null = null
 
   /** Takes over a connected socket made with `allowHalfOpen`. */
   constructor(socket: net.Socket, clock: Clock, ends: Pick<Connection, 'local' | 'remote' | 'direction'>) {
@@ -33,7 +39,10 @@ export class TcpConnection implements Connection {
     this.remote = ends.remote
     this.direction = ends.direction
     socket.on('data', (bytes: Uint8Array) => {
-      if (this.#state === 'open') this.#handler?.received(bytes)
+      if (this.#state !== 'open') return
+      this.#handler?.received(bytes)
+      this.#readBytes += bytes.length
+      if (this.#readBytes >= READ_BYTES_A_TURN) this.#restFromReading()
     })
     socket.on('end', () => this.#ended())
     socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -63,11 +72,13 @@ export class TcpConnection implements Connection {
   }
 
   pause(): void {
+    this.#isPaused = true
     this.#socket.pause()
   }
 
   resume(): void {
-    this.#socket.resume()
+    this.#isPaused = false
+    if (this.#rest === null) this.#socket.resume()
   }
 
   close(): void {
@@ -86,6 +97,16 @@ export class TcpConnection implements Connection {
     this.#queue = []
     this.#queuedBytes = 0
     this.#socket.resetAndDestroy()
+  }
+
+  #restFromReading(): void {
+    this.#readBytes = 0
+    if (this.#state !== 'open' || this.#rest !== null) return
+    this.#socket.pause()
+    this.#rest = this.#clock.soon(() => {
+      this.#rest = null
+      if (!this.#isPaused) this.#socket.resume()
+    })
   }
 
   /** Gives the kernel the next bite, one at a time. */
@@ -137,6 +158,7 @@ export class TcpConnection implements Connection {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#deadline?.[Symbol.dispose]()
+    this.#rest?.[Symbol.dispose]()
     this.#queue = []
     this.#queuedBytes = 0
     this.#bitingBytes = 0

@@ -1,4 +1,6 @@
 // One port to all objects, its adapters, and the kinds of objects there are.
+
+export { formatSelector, type LabelSelector, type Labels, matchesSelector } from '../lib/label-selector.ts'
 export { columnOf } from './columns.ts'
 export { DirectoryStore } from './directory/adapter.ts'
 export { compareResources, keyOf, keyOfResource, toIdentity } from './identity.ts'
@@ -44,6 +46,5 @@ export {
   type WriteOptions,
 } from './port.ts'
 export { formatIdentity, type StoreProblem } from './problem.ts'
-export { formatSelector, type LabelSelector, type Labels, matchesSelector } from './selector.ts'
 export { type Snapshot, SnapshotBuilder } from './snapshot.ts'
 export { type FieldFault, type Identity, parseResource } from './validate.ts'

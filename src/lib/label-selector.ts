@@ -1,5 +1,5 @@
 // Kubernetes label selectors, pure. An empty selector matches everything; whether an absent one does is for the field to say.
-import { unreachable } from '../lib/result.ts'
+import { unreachable } from './result.ts'
 
 export type LabelSelector = {
   readonly matchLabels?: Readonly<Record<string, string>>

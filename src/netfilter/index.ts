@@ -1,0 +1,2 @@
+// Public face of netfilter; see README.md.
+export type { Chain, Hook, IpSet, NetfilterProblem, Rule, Ruleset, Table } from './contract.ts'

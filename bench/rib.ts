@@ -17,6 +17,7 @@ const CONFIG: RibConfig = {
   filters: {},
   importBounds: [],
   serviceRanges: [],
+  encapsulation: null,
   installRoutes: false,
   resolveAll: true,
 }

@@ -77,6 +77,19 @@ export type OriginatedPrefix = {
   readonly largeCommunities: readonly LargeCommunity[]
 }
 
+/**
+ * Which paths the host carries in IP-in-IP (RFC 2003, RFC 2473): those for a prefix inside one of `pools`, with the same family of next
+ * hop, whose next hop is one of `nodes`. Such a path goes through the device of its family, onlink to the address of that node.
+ */
+export type EncapsulationConfig = {
+  /** `CrossSubnet`: only where the node is not on-link for us. Where pools overlap, the most specific one counts. */
+  readonly pools: readonly { readonly prefix: Prefix; readonly mode: 'CrossSubnet' | 'Always' }[]
+  /** Addresses of the other cluster nodes. */
+  readonly nodes: readonly IpAddress[]
+  /** Names of the tunnel devices. */
+  readonly device: { readonly ipv4: string; readonly ipv6: string }
+}
+
 export type SpeakerConfig = {
   readonly asn: Asn
   readonly routerId: RouterId
@@ -97,6 +110,8 @@ export type SpeakerConfig = {
   readonly importBounds: readonly Prefix[]
   /** The cluster's own service ranges: in `Host` mode never accepted from anybody (DESIGN §7). */
   readonly serviceRanges: readonly Prefix[]
+  /** null: everything goes plain. */
+  readonly encapsulation: EncapsulationConfig | null
 }
 
 export type { HostNetwork, ResolvingRoute } from '../net/index.ts'

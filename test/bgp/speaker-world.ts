@@ -41,6 +41,7 @@ export function config(
     originated: [],
     importBounds: [],
     serviceRanges: [],
+    encapsulation: null,
     ...changes,
   }
 }

@@ -84,6 +84,7 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
       originated,
       importBounds,
       serviceRanges,
+      encapsulation: null,
     },
     local: {
       routes: { blackholes, statics, preferredSource: addresses },

@@ -12,7 +12,16 @@ export type PeerId = Brand<number, 'PeerId'>
 /** What holds for all peers. A change re-evaluates what it affects and resets nothing. */
 export type RibConfig = Pick<
   SpeakerConfig,
-  'asn' | 'routerId' | 'mode' | 'clusterId' | 'maximumPaths' | 'multipathAsPathRelax' | 'filters' | 'importBounds' | 'serviceRanges'
+  | 'asn'
+  | 'routerId'
+  | 'mode'
+  | 'clusterId'
+  | 'maximumPaths'
+  | 'multipathAsPathRelax'
+  | 'filters'
+  | 'importBounds'
+  | 'serviceRanges'
+  | 'encapsulation'
 > & {
   /** Report best paths of peers through `RibSink.fib`. */
   readonly installRoutes: boolean

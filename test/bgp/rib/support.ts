@@ -42,6 +42,7 @@ export const CONFIG: RibConfig = {
   filters: {},
   importBounds: [],
   serviceRanges: [],
+  encapsulation: null,
   installRoutes: true,
   resolveAll: false,
 }

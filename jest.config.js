@@ -11,6 +11,7 @@ const common = {
 }
 
 export default {
+  maxWorkers: '100%', // jest's own choice leaves a core idle
   projects: [
     {
       ...common,

@@ -113,7 +113,7 @@ describe('kill -9', () => {
           const spins = Math.floor(next() * 200_000)
           return write(what, 1_000_000, (_, child) => {
             left--
-            if (left > 0) return
+            if (left !== 0) return
             for (let spin = 0; spin < spins; spin++) Math.sqrt(spin) // some way into the next write
             child.kill('SIGKILL')
           })

@@ -8,12 +8,14 @@ export class ExecError extends Error {
   readonly code: 'NOT_FOUND' | 'TIMEOUT' | 'FAILED'
   readonly exitCode: number | null
   readonly stderr: string
-  constructor(code: ExecError['code'], message: string, exitCode: number | null, stderr: string) {
+  readonly stdout: string
+  constructor(code: ExecError['code'], message: string, exitCode: number | null, stderr: string, stdout = '') {
     super(message)
     this.name = 'ExecError'
     this.code = code
     this.exitCode = exitCode
     this.stderr = stderr
+    this.stdout = stdout
   }
 }
 
@@ -47,7 +49,7 @@ export function exec(command: string, args: readonly string[], options: ExecOpti
       clearTimeout(timer)
       if (timedOut) reject(new ExecError('TIMEOUT', `${shown}: no end after ${timeoutMs} ms`, exitCode, stderr))
       else if (exitCode === 0) resolve({ stdout, stderr })
-      else reject(new ExecError('FAILED', `${shown}: exit ${exitCode}: ${stderr.trim().slice(0, 2000)}`, exitCode, stderr))
+      else reject(new ExecError('FAILED', `${shown}: exit ${exitCode}: ${stderr.trim().slice(0, 2000)}`, exitCode, stderr, stdout))
     })
     child.stdin.end(input ?? '')
   })

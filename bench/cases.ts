@@ -1,8 +1,10 @@
 // What `make bench` measures: the cases of each scenario, who takes part, and the targets. Sizes are those of the targets;
 // GoBGP, which needs minutes where others need a second, takes part at a tenth of them unless asked for in full.
 import type { Family } from '../src/bgp/family.ts'
+import { bridge, type CniPlugin } from './cni-plugins.ts'
 import type { Dut } from './dut/dut.ts'
 import type { Target } from './report.ts'
+import { measureCni } from './scenarios/cni.ts'
 import { measureChurn, measureForward } from './scenarios/forward.ts'
 import { measureIdle } from './scenarios/idle.ts'
 import { measureIpBatch, measureKernel, measureKernelFloor } from './scenarios/kernel.ts'
@@ -20,7 +22,7 @@ export type Case = {
   readonly targets: readonly Target[]
   readonly shownDetails: readonly string[]
 }
-export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel'] as const
+export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni'] as const
 export type Scenario = (typeof SCENARIOS)[number]
 
 export type CaseOptions = {
@@ -57,6 +59,8 @@ export function casesOf(scenario: Scenario, options: CaseOptions): readonly Case
       return reflectCases(options)
     case 'kernel':
       return [kernelCase(options)]
+    case 'cni':
+      return cniCases(options)
   }
 }
 
@@ -139,6 +143,29 @@ function kernelCase({ duts, runs, prefixes }: CaseOptions): Case {
     targets: [{ metric: 'seconds', against: 'ip -batch', atMost: 0.5 }],
     shownDetails: [],
   }
+}
+
+const CNI_PLUGINS: readonly CniPlugin[] = [bridge]
+const CNI_TIMEOUT_MS = 60_000
+
+function cniCases({ runs }: CaseOptions): readonly Case[] {
+  const plugins = CNI_PLUGINS.filter((plugin) => plugin.missing() === null)
+  const make = (title: string, pods: number, atOnce: number, rounds: number, atMost: number): Case => ({
+    scenario: 'cni',
+    title: `cni: ${title}`,
+    size: pods * rounds,
+    runs,
+    participants: plugins.map((plugin) => ({
+      name: plugin.name,
+      measure: () => measureCni(plugin, { pods, atOnce, rounds, timeoutMs: CNI_TIMEOUT_MS }),
+    })),
+    targets: [{ metric: 'seconds', against: bridge.name, atMost }],
+    shownDetails: ['median', 'p99', 'fastest', 'removal'],
+  })
+  return [
+    make('100 ADDs one after another, seconds are the median, CPU is that of one', 100, 1, 1, 0.25),
+    make('50 ADDs at once, four times, seconds are the 99th percentile, CPU is that of one', 50, 50, 4, 0.5),
+  ]
 }
 
 function idleCase({ duts }: CaseOptions): Case {

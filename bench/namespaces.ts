@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { exec } from '../src/lib/exec.ts'
 
 const PREFIX = 'fib-bench-'
-const NETNS_DIRECTORY = '/run/netns'
+export const NETNS_DIRECTORY = '/run/netns'
 
 /** Addresses one end of a link has, with prefix length. */
 export type LinkEnd = { readonly namespace: string; readonly device: string; readonly addresses: readonly string[] }
@@ -19,6 +19,8 @@ export async function ipBatch(lines: readonly string[], namespace?: string): Pro
 /** A set of namespaces that lives as long as one run. */
 export class Namespaces implements AsyncDisposable {
   readonly #names: string[] = []
+  /** Nothing runs in them. */
+  readonly #pods: string[] = []
 
   /** Makes a namespace whose name carries our pid, and brings its loopback up. */
   async add(role: string): Promise<string> {
@@ -36,6 +38,14 @@ export class Namespaces implements AsyncDisposable {
     return name
   }
 
+  /** Makes `count` empty namespaces, for pods, in one go. */
+  async addPods(count: number): Promise<readonly string[]> {
+    const names = Array.from({ length: count }, (_, index) => `${PREFIX}${process.pid}-pod${index}`)
+    await ipBatch(names.map((name) => `netns add ${name}`))
+    this.#pods.push(...names)
+    return names
+  }
+
   /** Joins two namespaces by a veth pair. */
   async link(one: LinkEnd, other: LinkEnd): Promise<void> {
     await ipBatch([`link add ${one.device} netns ${one.namespace} type veth peer name ${other.device} netns ${other.namespace}`])
@@ -51,6 +61,8 @@ export class Namespaces implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const pods = this.#pods.splice(0)
+    if (pods.length > 0) await ipBatch(pods.map((name) => `netns del ${name}`))
     for (const name of this.#names.splice(0)) await removeNamespace(name)
   }
 }

@@ -134,5 +134,6 @@ function formatSpread(value: Spread | null): string {
 function figure(value: number): string {
   if (!Number.isFinite(value)) return '-'
   if (Number.isInteger(value)) return String(value)
+  if (value < 0.1) return value.toPrecision(3) // milliseconds, in seconds
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value >= 1 ? value.toFixed(2) : value.toFixed(3)
 }

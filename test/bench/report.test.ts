@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
+import { parseTimes } from '../../bench/exec-timer.ts'
 import { parseFigures, sumFigures } from '../../bench/process-figures.ts'
 import { type CaseResult, judge, type Run, ratiosOf, renderCase, summarize, type Target } from '../../bench/report.ts'
+import { addressesIn } from '../../bench/scenarios/cni.ts'
 import { parseRouteCount } from '../../bench/scenarios/kernel.ts'
-import { spread } from '../../bench/statistics.ts'
+import { quantile, spread } from '../../bench/statistics.ts'
 
 const run = (participant: string, seconds: number, peakRssMiB = 100): Run => ({
   participant,
@@ -24,6 +26,17 @@ describe('statistics', () => {
 
   test('nothing has no spread', () => {
     expect(() => spread([])).toThrow(RangeError)
+    expect(() => quantile([], 0.5)).toThrow(RangeError)
+  })
+
+  const hundred = Array.from({ length: 100 }, (_, index) => 100 - index)
+  test.each([
+    [hundred, 0.99, 99],
+    [hundred, 0.5, 50],
+    [[7, 3], 0.99, 7],
+    [[7, 3], 0, 3],
+  ])('quantile of %j at %d', (sample, share, expected) => {
+    expect(quantile(sample, share)).toBe(expected)
   })
 })
 
@@ -112,4 +125,20 @@ test('routes are counted by the first table of fib_triestat', () => {
     100_007,
   )
   expect(parseRouteCount('')).toBe(0)
+})
+
+test('times of programs are what exec-timer prints', () => {
+  expect(parseTimes('1500000 0\n20000000 1\n3000\n')).toEqual({
+    times: [
+      { seconds: 0.0015, status: 0 },
+      { seconds: 0.02, status: 1 },
+    ],
+    cpuSeconds: 0.003,
+  })
+})
+
+test('addresses of a CNI result', () => {
+  const result = { cniVersion: '1.0.0', ips: [{ address: '192.0.2.1/32' }, { address: '2001:db8::1/128' }] }
+  expect(addressesIn(JSON.stringify(result))).toEqual(['192.0.2.1/32', '2001:db8::1/128'])
+  expect(addressesIn('{}')).toEqual([])
 })

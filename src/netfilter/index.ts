@@ -1,2 +1,3 @@
 // Public face of netfilter; see README.md.
 export type { Chain, Hook, IpSet, NetfilterProblem, Rule, Ruleset, Table } from './contract.ts'
+export type { NetfilterClient, NetfilterOutcome, NetfilterService, NetfilterStatus, Variant } from './port.ts'

@@ -1,5 +1,6 @@
 // Public face of the kernel route module. One thread owns it; see README.md.
 export { type HostAddress, type HostLink, type KernelListener, type RouteBackend, RouteBackendError } from './backend.ts'
+export { type GuardInput, type GuardPool, POD_INTERFACES, renderGuards, TUNNEL_DEVICES, type TunnelGuard } from './guard/index.ts'
 export { KernelRoutes, type KernelRoutesOptions } from './kernel-routes.ts'
 export type { PeerOnLink } from './links.ts'
 export { NetlinkRouteBackend, type NetlinkRouteBackendOptions } from './netlink/backend.ts'

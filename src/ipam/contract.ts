@@ -71,6 +71,58 @@ export type HeldAllocation = {
   readonly isReleased: boolean
 }
 
+/** An own block as the node last saw it; counts of addresses. */
+export type OwnBlock = {
+  readonly block: Prefix
+  /** null: no pool has this range any more. */
+  readonly pool: string | null
+  /** Only a confirmed block is advertised and has a blackhole route. */
+  readonly state: 'Pending' | 'Confirmed'
+  /** Addresses in it. */
+  readonly size: number
+  /** In use, by this node and by borrowers. */
+  readonly allocated: number
+  /** Claimed ahead, by this node and by borrowers. */
+  readonly reserved: number
+  /** In use or claimed ahead by other nodes; contained in the two before. */
+  readonly lent: number
+  /** Released and resting. */
+  readonly cooling: number
+  /** Can be handed out now. */
+  readonly free: number
+}
+
+/** An address of this node that is in a block of another. `handle` null: claimed ahead. */
+export type BorrowedAddress = {
+  readonly address: IpAddress
+  readonly block: Prefix
+  readonly owner: string | null
+  readonly handle: string | null
+}
+
+/** Something that is not as it should be, with what to do about it. `reason` is one word for programs. */
+export type IpamProblem = {
+  readonly severity: 'error' | 'warning'
+  readonly reason: 'StoreUnavailable' | 'PoolExhausted' | 'DuplicateAddress' | 'BlockOutsidePool' | 'WriteRefused'
+  /** What it is about: a pool, block or address. */
+  readonly subject: string
+  readonly message: string
+}
+
+/** What people and status are shown. */
+export type IpamView = {
+  /** The blocks have been read from the store since the start. */
+  readonly hasSynced: boolean
+  readonly blocks: readonly OwnBlock[]
+  readonly borrowed: readonly BorrowedAddress[]
+  /** Addresses that an ADD can have at once, by pool. */
+  readonly reserve: readonly { readonly pool: string; readonly family: IpFamily; readonly addresses: number }[]
+  /** Live allocations of this node, and how many of them and of its releases the blocks do not show yet. */
+  readonly allocations: number
+  readonly unwritten: number
+  readonly problems: readonly IpamProblem[]
+}
+
 /** The IPAM of one node (src/ipam/node-ipam.ts). */
 export interface NodeIpam extends AsyncDisposable {
   configure(config: IpamConfig): void
@@ -81,8 +133,14 @@ export interface NodeIpam extends AsyncDisposable {
     request: AssignRequest,
     signal?: AbortSignal,
   ): Promise<{ readonly ok: true; readonly value: readonly Assignment[] } | { readonly ok: false; readonly error: AssignFault }>
-  /** Gives back all of a handle; unknown handles are fine. Resolves when the store has it; retries for ever until `signal` aborts. */
+  /**
+   * Gives back all of a handle; unknown handles are fine. Resolves when the store has it; retries for ever. Rejects when `signal`
+   * aborts or this IPAM is disposed of before that: the release goes on meanwhile (or after `adopt` of a released holding).
+   */
   release(handle: string, signal?: AbortSignal): Promise<void>
+  /** Blocks may have changed behind our back (a watch says so): they are read again soon. */
+  lookAgain(): void
+  view(): IpamView
   /** null: this node can hand out an address of every wanted family at once; else why not, in words (CNI STATUS). */
   notReadyBecause(): string | null
 }

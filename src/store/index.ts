@@ -8,7 +8,8 @@ export { BGP_CONFIGURATION_DEFAULTS } from './kinds/bgp-configuration.ts'
 export { parseCommunityText } from './kinds/community.ts'
 export { secondsOf } from './kinds/fields.ts'
 export { poolBlockSize, poolPrefix } from './kinds/ip-pool.ts'
-export { BLOCK_NODE_LABEL, blockName } from './kinds/ipam-block.ts'
+export { BLOCK_NODE_LABEL, BORROWER_LABEL_PREFIX, blockName, borrowerLabel } from './kinds/ipam-block.ts'
+export { IPAM_CONFIGURATION_DEFAULTS } from './kinds/ipam-configuration.ts'
 export { GROUP_VERSION, RULES_KEY } from './kinds/kind.ts'
 export type { ObjectMeta } from './kinds/metadata.ts'
 export { NODE_ANNOTATION } from './kinds/node.ts'
@@ -19,7 +20,9 @@ export {
   type BGPPeer,
   findKind,
   type IPAMBlock,
+  type IPAMConfiguration,
   type IPPool,
+  type IPReservation,
   KIND_NAMES,
   type KindInfo,
   type KindName,

@@ -49,4 +49,8 @@ export const OTHER_NAMES: { readonly [K in KindName]?: Hints } = {
     localPreference: 'write operations: [{ setLocalPreference: { value: ... } }]',
   },
   IPPool: CALICO_POOL,
+  IPAMConfiguration: {
+    ipCooldownSeconds: 'write ipCooldown: 30s',
+    autoAllocateBlocks: 'it is not needed: a node claims blocks as it needs them, up to maxBlocksPerHost',
+  },
 }

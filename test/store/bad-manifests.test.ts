@@ -15,6 +15,8 @@ const config = (spec: string, name = 'default'): string =>
 const rule = (body: string, list = 'importV4'): string =>
   `${OURS}\nkind: BGPFilter\nmetadata: { name: a }\nspec: { ${list}: [{ ${body} }] }\n`
 const pool = (spec: string): string => `${OURS}\nkind: IPPool\nmetadata: { name: a }\nspec: { ${spec} }\n`
+const reservation = (spec: string): string => `${OURS}\nkind: IPReservation\nmetadata: { name: a }\nspec: ${spec}\n`
+const ipam = (spec: string, name = 'default'): string => `${OURS}\nkind: IPAMConfiguration\nmetadata: { name: ${name} }\nspec: ${spec}\n`
 const policy = (spec: string): string => `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: a }\nspec: { ${spec} }\n`
 
 type Case = readonly [text: string, ...fragments: string[]]
@@ -242,7 +244,6 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     [pool('cidr: fd00::/64, blockSize: 26'), '116 to 128 for an IPv6 pool'],
     [pool('cidr: 10.0.0.0/28'), 'the pool is smaller than one block'],
     [pool('cidr: 169.254.0.0/16'), 'link-local addresses cannot be routed'],
-    [pool('cidr: fd00::/64, ipipMode: Always'), 'an IPv6 pool needs ipipMode Never'],
     [pool('cidr: 10.0.0.0/16, ipipMode: crosssubnet'), 'did you mean CrossSubnet?'],
     [pool('cidr: 10.0.0.0/16, vxlanMode: Always'), 'there is no VXLAN here'],
     [pool('cidr: 10.0.0.0/16, natoutgoing: true'), 'did you mean natOutgoing?'],
@@ -250,6 +251,20 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     [pool('cidr: 10.0.0.0/16, allowedUses: [LoadBalancer, Workload]'), 'LoadBalancer excludes the other uses'],
     [pool('cidr: 10.0.0.0/16, allowedUses: [LoadBalancer], disableBGPExport: true'), 'must be advertised'],
     [pool('cidr: 10.0.0.0/16, assignmentMode: Auto'), 'spec.assignmentMode: "Auto" is not one of Automatic, Manual'],
+  ],
+  IPReservation: [
+    [reservation('{}'), 'spec.reservedCIDRs is missing; it is needed'],
+    [reservation('{ reservedCIDRs: [] }'), 'must not be empty'],
+    [reservation('{ reservedCIDRs: [10.244.0.7] }'), 'add the prefix length: 10.244.0.7/32 is the address alone'],
+    [reservation('{ reservedCIDRs: [10.244.0.7/24] }'), 'has host bits set; the prefix is 10.244.0.0/24'],
+    [reservation('{ reservedCIDR: [10.244.0.7/32] }'), 'did you mean reservedCIDRs?'],
+  ],
+  IPAMConfiguration: [
+    [ipam('{}', 'other'), 'the one IPAMConfiguration is named default'],
+    [ipam('{ maxBlocksPerHost: 4 }'), 'maxBlocksPerHost needs strictAffinity: true', 'set strictAffinity or remove maxBlocksPerHost'],
+    [ipam('{ maxBlocksPerHost: 0, strictAffinity: true }'), 'spec.maxBlocksPerHost', '1'],
+    [ipam('{ ipCooldown: 1h }'), '"1h" is out of range; it must be 0s to 1200s'],
+    [ipam('{ ipCooldownSeconds: 30 }'), 'write ipCooldown: 30s'],
   ],
   'core kinds': [
     [

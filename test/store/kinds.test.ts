@@ -3,7 +3,10 @@ import { describe, expect, test } from '@jest/globals'
 import { z } from 'zod'
 import {
   BGP_CONFIGURATION_DEFAULTS,
+  borrowerLabel,
   findKind,
+  GROUP_VERSION,
+  IPAM_CONFIGURATION_DEFAULTS,
   KIND_NAMES,
   kindInfo,
   parseManifests,
@@ -12,6 +15,7 @@ import {
   type Resource,
   secretValue,
 } from '../../src/store/index.ts'
+import { isLabelKey } from '../../src/store/kinds/names.ts'
 import { OTHER_NAMES } from '../../src/store/other-names.ts'
 import { block, configuration, filter, node, peer, pool, secret } from './objects.ts'
 
@@ -121,6 +125,26 @@ describe('defaults', () => {
     expect(poolBlockSize({ cidr: '10.0.0.0/16' })).toBe(26)
     expect(poolBlockSize({ cidr: 'fd00::/64' })).toBe(122)
     expect(poolBlockSize({ cidr: 'fd00::/64', blockSize: 120 })).toBe(120)
+  })
+
+  test('an IPv6 pool may tunnel', () => {
+    expect(parsed(pool('a', 'fd00::/64', { ipipMode: 'CrossSubnet' }))).toMatchObject({ spec: { ipipMode: 'CrossSubnet' } })
+  })
+
+  test('IPAMConfiguration; absent, the same holds', () => {
+    const manifest = { apiVersion: GROUP_VERSION, kind: 'IPAMConfiguration', metadata: { name: 'default' }, spec: {} }
+    expect(parsed(manifest)).toMatchObject({ spec: { strictAffinity: false, ipCooldown: '30s' } })
+    expect(IPAM_CONFIGURATION_DEFAULTS).toEqual({ strictAffinity: false, ipCooldown: '30s' })
+  })
+
+  test('a block of an older version: no reserve, nothing released, allocations without sequence', () => {
+    const old = block('10.0.0.0/26', 'n1', { allocations: [{ address: '10.0.0.1', handle: 'h' }] })
+    expect(parsed(old)).toMatchObject({ spec: { reserves: [], released: [], allocations: [{ address: '10.0.0.1', sequence: 0 }] } })
+  })
+
+  test('the label of a borrower is a label whatever the name of the node', () => {
+    expect(isLabelKey(borrowerLabel(`${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}`))).toBe(true)
+    expect(borrowerLabel('n1')).not.toBe(borrowerLabel('n2'))
   })
 
   test('BGPConfiguration has none in its schema: an absent field must not override', () => {

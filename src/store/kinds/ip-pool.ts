@@ -11,7 +11,7 @@ const spec = constrained(
       description: 'Prefix length of the blocks that nodes claim: 20 to 32 for IPv4, 116 to 128 for IPv6. Unset: 26 and 122.',
     }),
     ipipMode: z.enum(['Never', 'CrossSubnet', 'Always']).default('Never').meta({
-      description: 'IP-in-IP between nodes where the fabric has no route. CrossSubnet: only to nodes that are not on-link. IPv4 only.',
+      description: 'IP-in-IP between nodes where the fabric has no route (IPv6: ip6tnl). CrossSubnet: only to nodes that are not on-link.',
     }),
     natOutgoing: z.boolean().default(false).meta({ description: 'Masquerade traffic that leaves the pools, except towards nodes.' }),
     nodeSelector: labelSelector().exactOptional().meta({ description: 'Nodes that may claim blocks. Unset: every node.' }),
@@ -45,11 +45,6 @@ const spec = constrained(
       path: ['blockSize'],
       message: 'the pool is smaller than one block; use a shorter prefix for cidr or a longer blockSize',
       holds: (s) => (parsePrefix(s.cidr)?.length ?? 0) <= poolBlockSize(s),
-    },
-    {
-      path: ['ipipMode'],
-      message: 'IP-in-IP carries IPv4 only; an IPv6 pool needs ipipMode Never',
-      holds: (s) => s.ipipMode === 'Never' || !s.cidr.includes(':'),
     },
     {
       path: ['allowedUses'],

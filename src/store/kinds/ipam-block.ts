@@ -1,5 +1,6 @@
 // IPAMBlock: a part of a pool that one node has claimed, and who has which of its addresses. Written by agents and the
 // controller, never by people; the node's affinity lives here and nowhere else (decision 10).
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { formatPrefix, type Prefix } from '../../net/index.ts'
 import { cidr, ipAddress } from './fields.ts'
@@ -14,13 +15,37 @@ export function blockName(block: Prefix): string {
   return formatPrefix(block).replace('::/', '--').replace(/[.:/]/g, '-').replace(/^-+/, 'x-')
 }
 
+/**
+ * Label of a block in which `node` has addresses although the block is not its own: the key ends in a hash, because the name of a
+ * node can be longer than a label may be. Its value is empty.
+ */
+export function borrowerLabel(node: string): string {
+  return `${BORROWER_LABEL_PREFIX}${createHash('sha256').update(node).digest('hex').slice(0, 16)}`
+}
+
+/** What keys of `borrowerLabel` begin with. */
+export const BORROWER_LABEL_PREFIX = 'borrower.fibula.network/'
+
 const allocation = z.looseObject({
   address: ipAddress().meta({ description: 'The address.' }),
   handle: z.string().min(1).meta({ description: 'Who owns it.' }),
+  sequence: z.int().min(0).default(0).meta({ description: 'Names this very allocation: an address that is used again has another.' }),
   pod: z.string().exactOptional().meta({ description: 'Name of the pod.' }),
   namespace: z.string().exactOptional().meta({ description: 'Namespace of the pod.' }),
-  node: z.string().exactOptional().meta({ description: 'The node of the pod, where it borrowed the address from another.' }),
-  time: z.string().exactOptional().meta({ description: 'When it was assigned (ISO 8601).' }),
+  node: z.string().exactOptional().meta({ description: 'The node of the pod. Unset: the node of the block.' }),
+  time: z.string().exactOptional().meta({ description: 'When it was assigned (ISO 8601), for people.' }),
+})
+
+const reserve = z.looseObject({
+  address: ipAddress().meta({ description: 'The address.' }),
+  node: dnsSubdomain().meta({ description: 'The node that hands it out.' }),
+  sequence: z.int().min(0).default(0).meta({ description: 'What the allocation will have.' }),
+})
+
+const released = z.looseObject({
+  address: ipAddress().meta({ description: 'The address.' }),
+  sequence: z.int().min(0).default(0).meta({ description: 'Of the block when the address was released.' }),
+  time: z.string().exactOptional().meta({ description: 'When it was released (ISO 8601), for people.' }),
 })
 
 export const ipamBlock = defineKind({
@@ -41,8 +66,16 @@ export const ipamBlock = defineKind({
       .enum(['Pending', 'Confirmed'])
       .default('Confirmed')
       .meta({ description: 'Only a confirmed block is advertised and has a blackhole route.' }),
-    sequence: z.int().min(0).default(0).meta({ description: 'Grows with every change of an allocation.' }),
+    sequence: z.int().min(0).default(0).meta({ description: 'Grows with every change of an address.' }),
     allocations: z.array(allocation).default([]).meta({ description: 'Addresses in use.' }),
+    reserves: z
+      .array(reserve)
+      .default([])
+      .meta({ description: 'Addresses that a node has claimed ahead of need; for everybody else they are in use.' }),
+    released: z
+      .array(released)
+      .default([])
+      .meta({ description: 'Free addresses that were in use before, the one that has been free for longest first.' }),
   }),
   status: z.looseObject({}),
 })

@@ -5,7 +5,9 @@ import { bgpFilter } from './bgp-filter.ts'
 import { bgpPeer } from './bgp-peer.ts'
 import { endpointSlice } from './endpoint-slice.ts'
 import { ipPool } from './ip-pool.ts'
+import { ipReservation } from './ip-reservation.ts'
 import { ipamBlock } from './ipam-block.ts'
+import { ipamConfiguration } from './ipam-configuration.ts'
 import type { Writer } from './kind.ts'
 import { namespace } from './namespace.ts'
 import { networkPolicy } from './network-policy.ts'
@@ -20,6 +22,8 @@ export const KINDS = {
   BGPPeer: bgpPeer,
   BGPFilter: bgpFilter,
   IPPool: ipPool,
+  IPReservation: ipReservation,
+  IPAMConfiguration: ipamConfiguration,
   IPAMBlock: ipamBlock,
   NodeNetwork: nodeNetwork,
   Node: node,
@@ -51,6 +55,8 @@ export type BGPConfiguration = ResourceOf<'BGPConfiguration'>
 export type BGPPeer = ResourceOf<'BGPPeer'>
 export type BGPFilter = ResourceOf<'BGPFilter'>
 export type IPPool = ResourceOf<'IPPool'>
+export type IPReservation = ResourceOf<'IPReservation'>
+export type IPAMConfiguration = ResourceOf<'IPAMConfiguration'>
 export type IPAMBlock = ResourceOf<'IPAMBlock'>
 export type NodeNetwork = ResourceOf<'NodeNetwork'>
 export type Node = ResourceOf<'Node'>

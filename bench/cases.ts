@@ -1,7 +1,7 @@
 // What `make bench` measures: the cases of each scenario, who takes part, and the targets. Sizes are those of the targets;
 // GoBGP, which needs minutes where others need a second, takes part at a tenth of them unless asked for in full.
 import type { Family } from '../src/bgp/family.ts'
-import { bridge, type CniPlugin } from './cni-plugins.ts'
+import { bridge, type CniPlugin, fibulaCni } from './cni-plugins.ts'
 import type { Dut } from './dut/dut.ts'
 import type { Target } from './report.ts'
 import { measureCni } from './scenarios/cni.ts'
@@ -34,6 +34,8 @@ export type CaseOptions = {
   readonly clients: number | null
   readonly attributeSets: number
   readonly mrt: string | null
+  /** Fibula's command line before `agent`. */
+  readonly fibula: readonly string[]
 }
 
 const SLOW = new Set(['gobgp'])
@@ -145,11 +147,10 @@ function kernelCase({ duts, runs, prefixes }: CaseOptions): Case {
   }
 }
 
-const CNI_PLUGINS: readonly CniPlugin[] = [bridge]
 const CNI_TIMEOUT_MS = 60_000
 
-function cniCases({ runs }: CaseOptions): readonly Case[] {
-  const plugins = CNI_PLUGINS.filter((plugin) => plugin.missing() === null)
+function cniCases({ runs, fibula }: CaseOptions): readonly Case[] {
+  const plugins: readonly CniPlugin[] = [fibulaCni(fibula, 'IPv4'), fibulaCni(fibula, 'dual stack'), bridge]
   const make = (title: string, pods: number, atOnce: number, rounds: number, atMost: number): Case => ({
     scenario: 'cni',
     title: `cni: ${title}`,

@@ -44,6 +44,7 @@ type Settings = {
   readonly clients: number | null
   readonly attributeSets: number
   readonly mrt: string | null
+  readonly fibula: readonly string[]
 }
 
 function parseSettings(args: readonly string[]): Settings {
@@ -61,7 +62,8 @@ function parseSettings(args: readonly string[]): Settings {
   } as const
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
   const scenarios = positionals.map((name) => SCENARIOS.find((one) => one === name) ?? refuse(`no scenario '${name}'`))
-  const all = [fibula(values.fibula?.split(' ') ?? LAUNCHER, values.profile ?? null), ...OTHERS]
+  const launcher = values.fibula?.split(' ') ?? LAUNCHER
+  const all = [fibula(launcher, values.profile ?? null), ...OTHERS]
   const duts = (values.dut ?? DEFAULT_DUTS).split(',').map((name) => all.find((dut) => dut.name === name) ?? refuse(`no daemon '${name}'`))
   return {
     scenarios: scenarios.length === 0 ? SCENARIOS : scenarios,
@@ -72,6 +74,7 @@ function parseSettings(args: readonly string[]): Settings {
     clients: positive('--clients', values.clients),
     attributeSets: positive('--attribute-sets', values['attribute-sets']) ?? 1000,
     mrt: values.mrt ?? null,
+    fibula: launcher,
   }
 }
 

@@ -8,7 +8,7 @@ import { NETNS_DIRECTORY } from '../namespaces.ts'
 import { figuresOf } from '../process-figures.ts'
 import { quantile } from '../statistics.ts'
 import type { Measurement } from './measurement.ts'
-import { makeBed } from './topology.ts'
+import { addStation, makeBed } from './topology.ts'
 
 export type CniOptions = {
   readonly pods: number
@@ -26,6 +26,9 @@ const REMOVED_AT_ONCE = 10
 /** `seconds` is the median where one runs after another, else the 99th percentile. CPU is that of an ADD, the daemon's part included. */
 export async function measureCni(plugin: CniPlugin, options: CniOptions): Promise<Measurement> {
   await using bed = await makeBed()
+  const missing = plugin.missing()
+  if (missing !== null) throw new Error(missing)
+  await addStation(bed, 1, 'IPv4Unicast') // the uplink
   const pods = await bed.namespaces.addPods(options.pods)
   const folder = join(bed.directory, 'timer')
   mkdirSync(folder)

@@ -1,18 +1,22 @@
 // The decision process (RFC 4271 §9.1.2.2, RFC 4456 §9, RFC 9494 §4.3): of the usable paths of a prefix, step by step those
 // that fall short are put aside, until one is left. Since MED is compared only within one neighbouring AS, the steps work on
-// the whole set and never on pairs in order of arrival: the answer does not depend on who came first.
+// the whole set and never on pairs in order of arrival: the answer does not depend on who came first. One step is ours: what the
+// fabric carries beats what we would have to encapsulate, or an internal path with its empty AS_PATH would always tunnel.
 import { sameAsPath } from './attribute-equality.ts'
 import type { AttributeTable } from './attribute-table.ts'
 import { NONE } from './columns.ts'
-import type { NextHopResolver } from './next-hop-resolver.ts'
+import { type Carriage, type Encapsulation, PLAIN } from './encapsulation.ts'
+import type { NextHopResolver, Resolution } from './next-hop-resolver.ts'
 import { MULTIPATH, OURSELVES, type PathTable } from './path-table.ts'
 import type { PeerColumns } from './peer-columns.ts'
+import type { PrefixTable } from './prefix-table.ts'
 
 /** In the order they are asked. `onlyPath`: there was nothing to decide. */
 export const DECISION_STEPS = [
   'longLivedStale',
   'local',
   'localPref',
+  'encapsulated',
   'asPathLength',
   'origin',
   'med',
@@ -34,6 +38,7 @@ const NO_PATHS: readonly number[] = []
 export type Loss = { readonly step: DecisionStep; readonly own: number; readonly better: number }
 
 export type DecisionTables = {
+  readonly prefixes: PrefixTable
   readonly paths: PathTable
   readonly attributes: AttributeTable
   readonly peers: PeerColumns
@@ -45,6 +50,8 @@ export type DecisionOptions = { readonly maximumPaths: number; readonly asPathRe
 export class Decision {
   readonly #tables: DecisionTables
   options: DecisionOptions = { maximumPaths: 1, asPathRelax: false }
+  /** null: everything goes plain. */
+  encapsulation: Encapsulation | null = null
   /** After `select`: the multipath set, best path first. Its first `multipathCount` entries count, until the next call. */
   readonly multipath: number[] = []
   multipathCount = 0
@@ -95,11 +102,19 @@ export class Decision {
 
   /** Accepted by policy, and its next hop resolves. */
   isUsable(path: number): boolean {
+    if (this.#tables.paths.imported[path] === NONE) return false
+    const resolution = this.resolution(path)
+    return resolution === null || resolution.metric >= 0
+  }
+
+  /** Where an accepted path leads; null for one of our own. */
+  resolution(path: number): Resolution | null {
     const { paths, attributes, peers, resolver } = this.#tables
-    const imported = paths.imported[path] ?? NONE
-    if (imported === NONE) return false
-    const scope = peers.scope(paths.peer[path] ?? 0)
-    return scope === null || resolver.resolve(scope, attributes.nextHop[imported] ?? NONE).metric >= 0
+    const scope = peers.scope(paths.peer[path] ?? OURSELVES)
+    if (scope === null) return null
+    const nextHop = attributes.nextHop[paths.imported[path] ?? NONE] ?? NONE
+    const { encapsulation } = this
+    return resolver.resolve(scope, nextHop, encapsulation === null ? PLAIN : this.#carriage(encapsulation, paths.prefix[path] ?? NONE))
   }
 
   /** For people: why each usable path that is not the best lost. */
@@ -121,6 +136,13 @@ export class Decision {
     return losses
   }
 
+  #carriage(encapsulation: Encapsulation, row: number): Carriage {
+    const { word0, word1, word2, word3, length, wide } = this.#tables.prefixes
+    return wide
+      ? encapsulation.carriage(6, word0[row] ?? 0, word1[row] ?? 0, word2[row] ?? 0, word3[row] ?? 0, length[row] ?? 0)
+      : encapsulation.carriage(4, word0[row] ?? 0, 0, 0, 0, length[row] ?? 0)
+  }
+
   #selectOnly(path: number): number {
     const { paths } = this.#tables
     const flags = paths.flags[path] ?? 0
@@ -140,6 +162,7 @@ export class Decision {
       this.#reduceByMed(candidates)
       return
     }
+    if (step === 'encapsulated' && this.encapsulation === null) return
     let least = Number.POSITIVE_INFINITY
     let kept = 0
     for (let at = 0; at < candidates.length; at++) {
@@ -184,7 +207,7 @@ export class Decision {
 
   /** What is compared at a step; the least wins. */
   #value(path: number, step: DecisionStep): number {
-    const { paths, attributes, peers, resolver } = this.#tables
+    const { paths, attributes, peers } = this.#tables
     const id = paths.imported[path] ?? NONE
     const peer = paths.peer[path] ?? OURSELVES
     switch (step) {
@@ -194,6 +217,8 @@ export class Decision {
         return peer === OURSELVES ? 0 : 1
       case 'localPref':
         return -(attributes.localPref[id] ?? 0)
+      case 'encapsulated':
+        return this.resolution(path)?.encapsulated === true ? 1 : 0
       case 'asPathLength':
         return attributes.asPathLength[id] ?? 0
       case 'origin':
@@ -202,10 +227,8 @@ export class Decision {
         return attributes.med[id] ?? 0
       case 'external':
         return 1 - (peers.external[peer] ?? 0)
-      case 'metric': {
-        const scope = peers.scope(peer)
-        return scope === null ? 0 : resolver.resolve(scope, attributes.nextHop[id] ?? NONE).metric
-      }
+      case 'metric':
+        return this.resolution(path)?.metric ?? 0
       case 'routerId': {
         const originator = attributes.originatorId[id] ?? 0
         return originator === 0 ? (peers.routerId[peer] ?? 0) : originator

@@ -8,7 +8,7 @@ import type { AttributeTable } from './attribute-table.ts'
 import { NONE, RowQueue } from './columns.ts'
 import { Decision } from './decision.ts'
 import { FibWriter, type NextHopSets } from './fib-writer.ts'
-import type { NextHopResolver, Resolution } from './next-hop-resolver.ts'
+import type { NextHopResolver } from './next-hop-resolver.ts'
 import type { OutcomeCache } from './outcome-cache.ts'
 import { LONG_LIVED, OURSELVES, PathTable } from './path-table.ts'
 import type { PeerColumns } from './peer-columns.ts'
@@ -51,7 +51,7 @@ export class FamilyTables {
     this.#shared = shared
     this.prefixes = new PrefixTable(family)
     const { attributes, peers, resolver, nextHopSets } = shared
-    this.decision = new Decision({ paths: this.paths, attributes, peers, resolver })
+    this.decision = new Decision({ prefixes: this.prefixes, paths: this.paths, attributes, peers, resolver })
     this.fib = new FibWriter(this.prefixes, nextHopSets)
   }
 
@@ -218,18 +218,11 @@ export class FamilyTables {
     const { decision } = this
     if (best === NONE || !this.installRoutes) return 0
     if (decision.multipathCount === 1) {
-      const resolution = this.#resolution(best)
+      const resolution = decision.resolution(best)
       return resolution === null ? 0 : this.#shared.nextHopSets.idOf(resolution)
     }
-    const resolutions = decision.multipath.slice(0, decision.multipathCount).map((path) => this.#resolution(path))
+    const resolutions = decision.multipath.slice(0, decision.multipathCount).map((path) => decision.resolution(path))
     return this.#shared.nextHopSets.idOfMany(resolutions.filter((resolution) => resolution !== null))
-  }
-
-  /** Null for a path of our own. */
-  #resolution(path: number): Resolution | null {
-    const { attributes, peers, resolver } = this.#shared
-    const scope = peers.scope(this.paths.peer[path] ?? OURSELVES)
-    return scope === null ? null : resolver.resolve(scope, attributes.nextHop[this.paths.imported[path] ?? NONE] ?? NONE)
   }
 
   #findPath(row: number, peer: number, pathId: number): number {

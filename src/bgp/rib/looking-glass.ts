@@ -115,14 +115,10 @@ export class LookingGlass {
     return { best, multipath, usable, reason: `lost: ${lossText(loss)}${shares}` }
   }
 
-  #whyUnusable({ prefixes, paths, family }: FamilyTables, row: number, path: number): string {
-    const { attributes, columns, resolver } = this.#state
+  #whyUnusable({ prefixes, paths, decision, family }: FamilyTables, row: number, path: number): string {
     const peer = paths.peer[path] ?? OURSELVES
     const imported = paths.imported[path] ?? NONE
-    if (imported !== NONE) {
-      const scope = columns.scope(peer)
-      return `unusable: ${scope === null ? 'no next hop' : resolver.resolve(scope, attributes.nextHop[imported] ?? NONE).reason}`
-    }
+    if (imported !== NONE) return `unusable: ${decision.resolution(path)?.reason ?? 'no next hop'}`
     const imports = this.#state.findPeer(peer)?.families[family].imports
     const { w0, w1, w2, w3, length } = wordsOf(prefixes.prefixOf(row))
     const reason = imports?.cache.explain(paths.raw[path] ?? NONE, OURSELVES, w0, w1, w2, w3, length) ?? null
@@ -173,6 +169,8 @@ export function lossText({ step, own, better }: Loss): string {
       return 'we originate this prefix ourselves'
     case 'localPref':
       return `lower local preference (${-own} < ${-better})`
+    case 'encapsulated':
+      return 'encapsulated (IP-in-IP), the best plain'
     case 'asPathLength':
       return `longer AS path (${own} > ${better})`
     case 'origin':
@@ -206,6 +204,8 @@ function whyBest(losses: readonly Loss[]): string {
       return 'originated here'
     case 'localPref':
       return `higher local preference (${-better} > ${-own})`
+    case 'encapsulated':
+      return 'plain, the others encapsulated (IP-in-IP)'
     case 'asPathLength':
       return `shorter AS path (${better} < ${own})`
     case 'origin':

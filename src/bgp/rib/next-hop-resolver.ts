@@ -4,6 +4,7 @@
 import {
   compareIp,
   type FibNextHop,
+  familyOf,
   formatIp,
   type IpAddress,
   isIpv4,
@@ -13,6 +14,7 @@ import {
 } from '../../net/index.ts'
 import type { NextHop } from '../attributes.ts'
 import { NONE } from './columns.ts'
+import { CARRIAGES, type Carriage, type Encapsulation, PLAIN } from './encapsulation.ts'
 import type { HostView } from './host-view.ts'
 import type { NextHopTable } from './next-hop-table.ts'
 
@@ -24,6 +26,8 @@ export type Resolution = {
   readonly nextHops: readonly FibNextHop[]
   /** Found through another BGP route, or not at all: has to be looked at again when BGP routes change. */
   readonly dependsOnBgp: boolean
+  /** Through a tunnel of ours (IP-in-IP). */
+  readonly encapsulated: boolean
 }
 
 export type ScopeFacts = {
@@ -36,8 +40,17 @@ export type ScopeFacts = {
 export type ResolutionScope = {
   readonly key: string
   readonly facts: ScopeFacts
-  /** By number of next hop; undefined: not asked for yet. */
-  readonly resolved: (Resolution | undefined)[]
+  /** By index of carriage, then by number of next hop; undefined: not asked for yet. */
+  readonly resolved: readonly (Resolution | undefined)[][]
+}
+
+/** What next hops are resolved against. */
+export type Surroundings = {
+  /** null: not known yet. */
+  readonly host: HostView | null
+  /** Take every next hop as usable. */
+  readonly resolveAll: boolean
+  readonly encapsulation: Encapsulation | null
 }
 
 /** A BGP route that covers an address: its own next hop and the scope of who told it. */
@@ -48,21 +61,20 @@ export type FindCovering = (address: IpAddress, longerThan: number) => Iterable<
 /** Routes through routes through routes: more than this is a misconfiguration, not a network. */
 const MAX_DEPTH = 8
 
-const USABLE: Resolution = { metric: 0, reason: null, nextHops: [], dependsOnBgp: false }
+const USABLE: Resolution = { metric: 0, reason: null, nextHops: [], dependsOnBgp: false, encapsulated: false }
 
 export class NextHopResolver {
   readonly #nextHops: NextHopTable
   readonly #findCovering: FindCovering
   readonly #scopes = new Map<string, ResolutionScope>()
-  #host: HostView | null = null
-  #resolveAll = false
+  #around: Surroundings = { host: null, resolveAll: false, encapsulation: null }
   #hasNewDependence = false
 
   constructor(nextHops: NextHopTable, findCovering: FindCovering) {
     this.#nextHops = nextHops
     this.#findCovering = findCovering
     nextHops.onAdd.add((id) => {
-      for (const { resolved } of this.#scopes.values()) resolved[id] = undefined
+      for (const { resolved } of this.#scopes.values()) for (const known of resolved) known[id] = undefined
     })
   }
 
@@ -70,7 +82,7 @@ export class NextHopResolver {
     const key = `${facts.onLinkOf ?? ''}|${facts.interfaceIndex ?? ''}`
     let scope = this.#scopes.get(key)
     if (scope === undefined) {
-      scope = { key, facts, resolved: [] }
+      scope = { key, facts, resolved: CARRIAGES.map(() => []) }
       this.#scopes.set(key, scope)
     }
     return scope
@@ -81,11 +93,14 @@ export class NextHopResolver {
     for (const [key, scope] of this.#scopes) if (!used.has(scope)) this.#scopes.delete(key)
   }
 
-  resolve(scope: ResolutionScope, nextHop: number): Resolution {
-    const known = scope.resolved[nextHop]
+  /** `carriage`: how the prefix in question may go. */
+  resolve(scope: ResolutionScope, nextHop: number, carriage: Carriage): Resolution {
+    const resolved = scope.resolved[carriage.index]
+    if (resolved === undefined) throw new RangeError(`no carriage has the number ${carriage.index}`)
+    const known = resolved[nextHop]
     if (known !== undefined) return known
-    const found = this.#resolve(scope, nextHop, [])
-    scope.resolved[nextHop] = found
+    const found = this.#resolve(scope, nextHop, carriage, [])
+    resolved[nextHop] = found
     if (found.dependsOnBgp) this.#hasNewDependence = true
     return found
   }
@@ -97,10 +112,9 @@ export class NextHopResolver {
     return isNew
   }
 
-  /** Takes over a new view; returns, by scope, the next hops whose answer changed. */
-  setHost(host: HostView | null, resolveAll: boolean): Map<ResolutionScope, Set<number>> {
-    this.#host = host
-    this.#resolveAll = resolveAll
+  /** Takes over new surroundings; returns, by scope, the next hops whose answer changed, whatever the carriage. */
+  setSurroundings(around: Surroundings): Map<ResolutionScope, Set<number>> {
+    this.#around = around
     return this.#reexamine(() => true)
   }
 
@@ -112,10 +126,12 @@ export class NextHopResolver {
   /** Addresses whose resolution may change when a BGP route that covers them does. */
   *watched(): Generator<IpAddress> {
     for (const { resolved } of this.#scopes.values()) {
-      for (const [id, resolution] of resolved.entries()) {
-        if (resolution?.dependsOnBgp !== true) continue
-        const value = this.#nextHops.get(id)
-        if (value !== null) yield value.address
+      for (const known of resolved) {
+        for (const [id, resolution] of known.entries()) {
+          if (resolution?.dependsOnBgp !== true) continue
+          const value = this.#nextHops.get(id)
+          if (value !== null) yield value.address
+        }
       }
     }
   }
@@ -123,36 +139,64 @@ export class NextHopResolver {
   #reexamine(which: (resolution: Resolution) => boolean): Map<ResolutionScope, Set<number>> {
     const changed = new Map<ResolutionScope, Set<number>>()
     for (const scope of this.#scopes.values()) {
-      for (const [id, before] of scope.resolved.entries()) {
-        if (before === undefined || !which(before)) continue
-        if (this.#nextHops.get(id) === null) {
-          scope.resolved[id] = undefined
-          continue
-        }
-        const after = this.#resolve(scope, id, [])
-        if (after.dependsOnBgp && !before.dependsOnBgp) this.#hasNewDependence = true
-        if (sameResolution(before, after)) {
-          if (before.dependsOnBgp !== after.dependsOnBgp) scope.resolved[id] = after
-          continue
-        }
-        scope.resolved[id] = after
-        const ids = changed.get(scope) ?? new Set()
-        changed.set(scope, ids.add(id))
+      for (const carriage of CARRIAGES) {
+        const ids = this.#reexamineIn(scope, carriage, which)
+        if (ids.length > 0) changed.set(scope, new Set([...(changed.get(scope) ?? []), ...ids]))
       }
     }
     return changed
   }
 
-  #resolve(scope: ResolutionScope, id: number, through: readonly IpAddress[]): Resolution {
+  #reexamineIn(scope: ResolutionScope, carriage: Carriage, which: (resolution: Resolution) => boolean): readonly number[] {
+    const resolved = scope.resolved[carriage.index] ?? []
+    const changed: number[] = []
+    for (const [id, before] of resolved.entries()) {
+      if (before === undefined || !which(before)) continue
+      if (this.#nextHops.get(id) === null) {
+        resolved[id] = undefined
+        continue
+      }
+      const after = this.#resolve(scope, id, carriage, [])
+      if (after.dependsOnBgp && !before.dependsOnBgp) this.#hasNewDependence = true
+      if (!sameResolution(before, after)) changed.push(id)
+      else if (before.dependsOnBgp === after.dependsOnBgp) continue
+      resolved[id] = after
+    }
+    return changed
+  }
+
+  #resolve(scope: ResolutionScope, id: number, carriage: Carriage, through: readonly IpAddress[]): Resolution {
     const value = this.#nextHops.get(id)
-    if (this.#resolveAll || id === NONE || value === null) return USABLE
-    if (!isUsableUnicast(value.address)) return unusable(`next hop ${formatIp(value.address)} is not a unicast address`)
-    const host = this.#host
+    const { host, resolveAll } = this.#around
+    if (resolveAll || id === NONE || value === null) return USABLE
+    const { address } = value
+    if (!isUsableUnicast(address)) return unusable(`next hop ${formatIp(address)} is not a unicast address`)
     if (host === null) return unusable('the network of this host is not known yet')
-    if (host.isOwn(value.address)) return unusable(`next hop ${formatIp(value.address)} is our own address`)
-    const onLink = linkLocalOf(value, scope, host)
+    if (host.isOwn(address)) return unusable(`next hop ${formatIp(address)} is our own address`)
+    const onLink = this.#isTunnelled(address, carriage, host) ? null : linkLocalOf(value, scope, host)
     if (onLink !== null) return onLink
-    return this.#resolveGlobal(scope, value.address, host, through)
+    const underlay = this.#resolveGlobal(scope, address, host, through)
+    return underlay.metric >= 0 && this.#isTunnelled(address, carriage, host) ? this.#encapsulate(address, underlay, host) : underlay
+  }
+
+  /** A node that is on-link needs no tunnel, unless there is always to be one. */
+  #isTunnelled(address: IpAddress, { tunnel }: Carriage, host: HostView): boolean {
+    if (tunnel === null || familyOf(address) !== tunnel.family || this.#around.encapsulation?.isNode(address) !== true) return false
+    return tunnel.mode === 'Always' || host.connectedTo(address) === null
+  }
+
+  /** Onlink through the tunnel device to the node itself, which `underlay` says how to reach. */
+  #encapsulate(node: IpAddress, underlay: Resolution, host: HostView): Resolution {
+    const { encapsulation } = this.#around
+    if (encapsulation === null) return underlay
+    if (underlay.encapsulated)
+      return unusable(`next hop ${formatIp(node)} is reached through a tunnel itself, and a tunnel does not go through another`)
+    const { name, kernelModule } = encapsulation.deviceTo(node)
+    const interfaceIndex = host.interfaceNamed(name)
+    const needs = `next hop ${formatIp(node)} needs the tunnel device ${name}`
+    if (interfaceIndex === null) return unusable(`${needs}, which is missing: does the kernel have the module ${kernelModule}?`)
+    if (!host.isUp(interfaceIndex)) return unusable(`${needs}, which is down`)
+    return { ...underlay, nextHops: [{ gateway: node, interfaceIndex, onlink: true }], encapsulated: true }
   }
 
   #resolveGlobal(scope: ResolutionScope, address: IpAddress, host: HostView, through: readonly IpAddress[]): Resolution {
@@ -168,8 +212,9 @@ export class NextHopResolver {
       for (const route of this.#findCovering(address, longerThan)) {
         const next = this.#nextHops.get(route.nextHop)
         if (next === null || next.address === address || through.includes(next.address)) continue // not through itself (RFC 4271 §9.1.2.1)
-        const found = this.#resolve(route.scope, route.nextHop, [...through, address])
-        if (found.metric >= 0) return usable(found.metric, found.nextHops, true)
+        const carriage = this.#around.encapsulation?.carriageOf(route.prefix) ?? PLAIN
+        const found = this.#resolve(route.scope, route.nextHop, carriage, [...through, address])
+        if (found.metric >= 0) return { ...found, dependsOnBgp: true }
       }
     }
     if (match === null) return { ...unusable(`no route to next hop ${formatIp(address)}`), dependsOnBgp: onLinkOf === null }
@@ -200,11 +245,11 @@ function linkLocalOf({ address, linkLocal }: NextHop, { facts }: ResolutionScope
 }
 
 function usable(metric: number, nextHops: readonly FibNextHop[], dependsOnBgp: boolean): Resolution {
-  return { metric, reason: null, nextHops: sortedNextHops(nextHops), dependsOnBgp }
+  return { metric, reason: null, nextHops: sortedNextHops(nextHops), dependsOnBgp, encapsulated: false }
 }
 
 function unusable(reason: string): Resolution {
-  return { metric: -1, reason, nextHops: [], dependsOnBgp: false }
+  return { metric: -1, reason, nextHops: [], dependsOnBgp: false, encapsulated: false }
 }
 
 /** Sorted and distinct, as a FIB batch wants them. */
@@ -225,6 +270,7 @@ function sameResolution(a: Resolution, b: Resolution): boolean {
   return (
     a.metric === b.metric &&
     a.reason === b.reason &&
+    a.encapsulated === b.encapsulated &&
     a.nextHops.length === b.nextHops.length &&
     a.nextHops.every((hop, at) => compareFibNextHop(hop, b.nextHops[at] ?? hop) === 0)
   )

@@ -28,7 +28,7 @@ export class PrefixSet {
     const kept: PrefixWords[] = []
     for (const value of words) {
       const last = kept.at(-1)
-      if (last === undefined || !covers(last, value.w0, value.w1, value.w2, value.w3, value.length)) kept.push(value)
+      if (last === undefined || !coversWords(last, value.w0, value.w1, value.w2, value.w3, value.length)) kept.push(value)
     }
     this.#sorted = kept
   }
@@ -48,7 +48,7 @@ export class PrefixSet {
       else high = middle
     }
     const candidate = this.#sorted[low - 1]
-    return candidate !== undefined && covers(candidate, w0, w1, w2, w3, length)
+    return candidate !== undefined && coversWords(candidate, w0, w1, w2, w3, length)
   }
 
   /** True if some member (taken as an address) lies inside the prefix. */
@@ -64,12 +64,13 @@ export class PrefixSet {
     const candidate = this.#sorted[low]
     return (
       candidate !== undefined &&
-      covers({ w0, w1, w2, w3, length }, candidate.w0, candidate.w1, candidate.w2, candidate.w3, candidate.length)
+      coversWords({ w0, w1, w2, w3, length }, candidate.w0, candidate.w1, candidate.w2, candidate.w3, candidate.length)
     )
   }
 }
 
-function covers(outer: PrefixWords, w0: number, w1: number, w2: number, w3: number, length: number): boolean {
+/** True if the prefix equals `outer` or is more specific. */
+export function coversWords(outer: PrefixWords, w0: number, w1: number, w2: number, w3: number, length: number): boolean {
   const bits = outer.length
   return (
     length >= bits &&

@@ -5,6 +5,7 @@ import type { OriginatedPrefix } from '../config.ts'
 import { FAMILIES, type Family } from '../family.ts'
 import type { UpdateMessage } from '../wire/index.ts'
 import type { PeerId, PrefixCounts, RibConfig, RibPeerConfig, RibSession, RibSink, RoutePage, RouteQuery, TableSizes } from './contract.ts'
+import { poolsConcerned } from './encapsulation.ts'
 import type { FamilyTables } from './family-tables.ts'
 import { HostView } from './host-view.ts'
 import { Imports } from './imports.ts'
@@ -48,7 +49,7 @@ export class Rib {
     this.#membership = new Membership(state, this.#work)
     this.#originated = new Originated(state)
     this.#glass = new LookingGlass(state)
-    state.resolver.setHost(null, config.resolveAll)
+    state.resolver.setSurroundings(state.surroundings)
     state.attributes.onFree.add((id) => {
       this.#imports.forget(id)
       for (const group of state.groups()) group.forget(id)
@@ -63,8 +64,9 @@ export class Rib {
     const state = this.#state
     const decides = (each: RibConfig): string => JSON.stringify([each.maximumPaths, each.multipathAsPathRelax, each.installRoutes])
     if (decides(state.config) !== decides(config)) this.#work.touchAll()
+    this.#work.touchInside(poolsConcerned(state.config.encapsulation, config.encapsulation))
     state.takeConfig(config)
-    this.#work.touchNextHops(state.resolver.setHost(state.host, config.resolveAll))
+    this.#work.touchNextHops(state.resolver.setSurroundings(state.surroundings))
     for (const peer of state.peers()) {
       this.#imports.refresh(peer)
       this.#membership.unsettle(peer)
@@ -82,7 +84,7 @@ export class Rib {
     this.#happened()
     const state = this.#state
     state.host = new HostView(network)
-    this.#work.touchNextHops(state.resolver.setHost(state.host, state.config.resolveAll))
+    this.#work.touchNextHops(state.resolver.setSurroundings(state.surroundings))
     for (const peer of state.peers()) this.#membership.unsettle(peer)
   }
 

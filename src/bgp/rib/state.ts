@@ -5,10 +5,11 @@ import { FAMILIES, type Family } from '../family.ts'
 import { AttributeTable } from './attribute-table.ts'
 import type { RibConfig, RibPeerConfig } from './contract.ts'
 import { coveringRoutes } from './covering-routes.ts'
+import { Encapsulation } from './encapsulation.ts'
 import { FamilyTables } from './family-tables.ts'
 import { NextHopSets } from './fib-writer.ts'
 import type { HostView } from './host-view.ts'
-import { NextHopResolver } from './next-hop-resolver.ts'
+import { NextHopResolver, type Surroundings } from './next-hop-resolver.ts'
 import { NextHopTable } from './next-hop-table.ts'
 import { NOBODY } from './path-table.ts'
 import { PeerColumns } from './peer-columns.ts'
@@ -34,6 +35,7 @@ export class RibState {
   host: HostView | null = null
   /** Stands for `importBounds` and `serviceRanges` in keys. */
   rangesKey = 0
+  #encapsulation: Encapsulation | null = null
 
   constructor(config: RibConfig) {
     const { attributes, columns: peers, nextHopSets, nextHops } = this
@@ -50,11 +52,18 @@ export class RibState {
     this.config = config
     this.#filterKeys = new Map(Object.entries(config.filters).map(([name, filter]) => [name, this.#serials.of(filter)]))
     this.rangesKey = this.#serials.of([config.importBounds, config.serviceRanges])
+    this.#encapsulation = config.encapsulation === null ? null : new Encapsulation(config.encapsulation)
     for (const family of FAMILIES) {
       const tables = this.tables[family]
+      tables.decision.encapsulation = this.#encapsulation
       tables.decision.options = { maximumPaths: config.maximumPaths, asPathRelax: config.multipathAsPathRelax }
       tables.installRoutes = config.installRoutes
     }
+  }
+
+  /** What next hops are resolved against. */
+  get surroundings(): Surroundings {
+    return { host: this.host, resolveAll: this.config.resolveAll, encapsulation: this.#encapsulation }
   }
 
   /** Stand for filters, with their content, in keys. */

@@ -1,11 +1,13 @@
 // Work on whole tables, asked for by what happens to peers and next hops, and done by `ScanJobs` a slice at a time.
+import type { Prefix } from '../../net/index.ts'
 import { WELL_KNOWN_COMMUNITY } from '../attributes.ts'
-import { FAMILIES, type Family } from '../family.ts'
+import { FAMILIES, type Family, ipFamilyOf } from '../family.ts'
 import { withCommunity } from './attribute-edit.ts'
 import { NONE } from './columns.ts'
 import type { FamilyTables } from './family-tables.ts'
 import type { ResolutionScope } from './next-hop-resolver.ts'
 import { EPOCH_MASK, LONG_LIVED, OURSELVES } from './path-table.ts'
+import { PrefixSet } from './prefix-words.ts'
 import type { RibState } from './state.ts'
 
 export class TableWork {
@@ -22,6 +24,19 @@ export class TableWork {
   touchAll(): void {
     const { jobs, tables } = this.#state
     for (const family of FAMILIES) jobs.add(tables[family], 'touchAll', null, (at, row) => at.touch(row))
+  }
+
+  /** Every prefix inside one of these is selected again. */
+  touchInside(ranges: readonly Prefix[]): void {
+    if (ranges.length === 0) return
+    const { jobs, tables } = this.#state
+    for (const family of FAMILIES) {
+      const inside = new PrefixSet(ranges, ipFamilyOf(family))
+      if (inside.isEmpty) continue
+      jobs.add(tables[family], 'touchAll', null, (at, row) => {
+        if (inside.covers(...at.prefixes.wordsAt(row))) at.touch(row)
+      })
+    }
   }
 
   /** Every prefix that a peer told is selected again. */

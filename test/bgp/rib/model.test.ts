@@ -3,6 +3,7 @@
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { type PathAttributes, routerId, WELL_KNOWN_COMMUNITY } from '../../../src/bgp/attributes.ts'
+import type { EncapsulationConfig } from '../../../src/bgp/config.ts'
 import { FAMILIES, type Family } from '../../../src/bgp/family.ts'
 import type { RibConfig, RibPeerConfig, RibSession } from '../../../src/bgp/rib/index.ts'
 import { cidr, ip } from '../../../src/net/index.ts'
@@ -100,7 +101,23 @@ const PEERS: readonly { readonly config: RibPeerConfig; readonly session: Partia
   { config: peerConfig('six', '2001:db8::7', 65_001), session: { families: [V6, V4], extendedNextHop: true } },
 ]
 
+/** A host whose next hops are nodes too, one of them inside a pool, and pools inside pools. */
+const TUNNELS: EncapsulationConfig = {
+  pools: [
+    { prefix: cidr('20.0.0.0/8'), mode: 'CrossSubnet' },
+    { prefix: cidr('20.1.0.0/16'), mode: 'Always' },
+    { prefix: cidr('30.0.0.0/8'), mode: 'CrossSubnet' },
+    { prefix: cidr('2a00::/16'), mode: 'CrossSubnet' },
+    { prefix: cidr('2c00::/6'), mode: 'Always' },
+  ],
+  nodes: ['172.16.0.9', '10.0.0.3', '9.9.9.9', '2001:db8::2', '2001:dead::1'].map(ip),
+  device: { ipv4: 'fibipip', ipv6: 'fib6tnl' },
+}
+
 const CONFIGS: readonly Partial<RibConfig>[] = [
+  { encapsulation: TUNNELS },
+  { encapsulation: { ...TUNNELS, nodes: [...TUNNELS.nodes, ip('10.0.0.1'), ip('20.1.2.3')] }, maximumPaths: 3, multipathAsPathRelax: true },
+  { encapsulation: { ...TUNNELS, pools: TUNNELS.pools.slice(1), device: { ipv4: 'eth9', ipv6: 'fibipip' } } },
   {},
   { maximumPaths: 3 },
   { maximumPaths: 3, multipathAsPathRelax: true },
@@ -109,8 +126,21 @@ const CONFIGS: readonly Partial<RibConfig>[] = [
   { filters: { tag: filter('tag', { export: [rule('Accept', { operations: [{ kind: 'prependAsPath', asns: [CONFIG.asn] }] })] }) } },
 ]
 
+const TUNNEL = { index: 9, name: 'fibipip', up: true }
+const FURTHER = { prefix: cidr('2001:dead::/32'), interfaceIndex: 2, gateway: ip('2001:db8::9'), metric: 7 }
 const HOSTS = [
   HOST,
+  {
+    ...HOST,
+    routes: [...HOST.routes, FURTHER],
+    interfaces: [...HOST.interfaces, TUNNEL, { index: 10, name: 'fib6tnl', up: true }],
+  },
+  { ...HOST, interfaces: [...HOST.interfaces, { ...TUNNEL, up: false }] },
+  {
+    ...HOST,
+    routes: [...HOST.routes, FURTHER, { prefix: cidr('172.16.0.9/32'), interfaceIndex: 2, gateway: null, metric: 1 }],
+    interfaces: [...HOST.interfaces, TUNNEL],
+  },
   {
     ...HOST,
     interfaces: [
@@ -191,7 +221,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constantFrom('configure' as const, 'host' as const, 'filters' as const, 'nextHopMode' as const),
-      value: fc.nat({ max: 7 }),
+      value: fc.nat({ max: 71 }),
       peer,
     }),
   },

@@ -3,6 +3,7 @@
 // does incrementally is done here from scratch.
 import { type PathAttributes, WELL_KNOWN_COMMUNITY } from '../../../src/bgp/attributes.ts'
 import type { Family } from '../../../src/bgp/family.ts'
+import { PLAIN } from '../../../src/bgp/rib/encapsulation.ts'
 import { ExportPolicy, type PathSource } from '../../../src/bgp/rib/export-policy.ts'
 import { HostView } from '../../../src/bgp/rib/host-view.ts'
 import { ImportPolicy } from '../../../src/bgp/rib/import-policy.ts'
@@ -13,7 +14,18 @@ import type { PolicyCase } from '../../../src/bgp/rib/outcome-cache.ts'
 import { exportFacts, importFacts, newPeerEntry, type PeerEntry, scopeFacts } from '../../../src/bgp/rib/peer-entry.ts'
 import { applyOperations, decidingRule } from '../../../src/bgp/rib/policy.ts'
 import { wordsOf } from '../../../src/bgp/rib/prefix-words.ts'
-import { cidr, compareIp, formatIp, type HostNetwork, type IpAddress } from '../../../src/net/index.ts'
+import {
+  cidr,
+  compareIp,
+  containsAddress,
+  covers,
+  familyOf,
+  formatIp,
+  type HostNetwork,
+  type IpAddress,
+  isIpv4,
+  prefixFamily,
+} from '../../../src/net/index.ts'
 
 export type ModelPath = { raw: PathAttributes; stale: boolean; longLived: boolean; seen: boolean }
 
@@ -38,6 +50,7 @@ export type Candidate = {
   readonly pathId: number
   readonly attributes: PathAttributes
   readonly metric: number
+  readonly encapsulated: boolean
   readonly gateways: readonly string[]
 }
 
@@ -74,17 +87,24 @@ export class Model {
   candidates(family: Family, prefix: string): Candidate[] {
     const found: Candidate[] = []
     const own = this.originated.get(prefix)
-    if (own !== undefined) found.push({ peer: null, pathId: 0, attributes: own, metric: 0, gateways: [] })
+    if (own !== undefined) found.push({ peer: null, pathId: 0, attributes: own, metric: 0, encapsulated: false, gateways: [] })
     const host = this.host === null ? null : new HostView(this.host)
     for (const peer of this.peers.values()) {
       for (const [key, path] of peer.told[family]) {
         if (key.slice(0, key.indexOf('#')) !== prefix) continue
         const imported = this.imported(peer, family, prefix, path)
         if (imported === null) continue
-        const { metric, nextHops } = this.#resolve(peer, imported, host)
-        if (metric < 0) continue
-        const gateways = nextHops.map(({ gateway, interfaceIndex }) => `${formatIp(gateway)}%${interfaceIndex}`)
-        found.push({ peer, pathId: Number(key.slice(key.indexOf('#') + 1)), attributes: imported, metric, gateways })
+        const plain = this.#resolve(peer, imported, host)
+        if (plain.metric < 0) continue
+        const { metric } = plain
+        const tunnel = this.#tunnel(prefix, imported, host)
+        if (tunnel !== null && tunnel.interfaceIndex === null) continue
+        const nextHops = tunnel === null ? plain.nextHops : [tunnel]
+        const gateways = nextHops.map(
+          ({ gateway, interfaceIndex, onlink }) => `${formatIp(gateway)}%${interfaceIndex}${onlink ? ' onlink' : ''}`,
+        )
+        const pathId = Number(key.slice(key.indexOf('#') + 1))
+        found.push({ peer, pathId, attributes: imported, metric, encapsulated: tunnel !== null, gateways })
       }
     }
     return found
@@ -140,9 +160,9 @@ export class Model {
 
   #multipath(family: Family, prefix: string, best: Candidate): readonly string[] {
     const { maximumPaths, multipathAsPathRelax } = this.config
-    const equal = survivors(this.candidates(family, prefix), 8)
+    const equal = survivors(this.candidates(family, prefix), 9)
       .filter((each) => multipathAsPathRelax || JSON.stringify(each.attributes.asPath) === JSON.stringify(best.attributes.asPath))
-      .sort((a, b) => compareFrom(8, a, b))
+      .sort((a, b) => compareFrom(9, a, b))
     const others = equal.filter((each) => !isSame(each, best)).slice(0, maximumPaths - 1)
     return [...new Set([best, ...others].flatMap(({ gateways }) => gateways))]
   }
@@ -150,9 +170,26 @@ export class Model {
   #resolve(peer: ModelPeer, attributes: PathAttributes, host: HostView | null) {
     const nextHops = new NextHopTable()
     const resolver = new NextHopResolver(nextHops, () => [])
-    resolver.setHost(host, this.config.resolveAll)
+    resolver.setSurroundings({ host, resolveAll: this.config.resolveAll, encapsulation: null })
     const id = attributes.nextHop === null ? 0 : nextHops.hold(attributes.nextHop)
-    return resolver.resolve(resolver.scope(scopeFacts(this.config, peer.entry, host)), id)
+    return resolver.resolve(resolver.scope(scopeFacts(this.config, peer.entry, host)), id, PLAIN)
+  }
+
+  /** Where the tunnel leads that a path has to take, or null; without an interface: it cannot. */
+  #tunnel(prefix: string, { nextHop }: PathAttributes, host: HostView | null) {
+    const { encapsulation } = this.config
+    if (encapsulation === null || nextHop === null || host === null) return null
+    const to = cidr(prefix)
+    const { address } = nextHop
+    const pool = encapsulation.pools.filter((each) => covers(each.prefix, to)).sort((a, b) => b.prefix.length - a.prefix.length)[0]
+    if (pool === undefined || prefixFamily(to) !== familyOf(address) || !encapsulation.nodes.includes(address)) return null
+    if (encapsulation.nodes.some((node) => containsAddress(to, node))) return null
+    const isOnLink = host.match(address)?.routes.some(({ gateway }) => gateway === null) === true
+    if (pool.mode === 'CrossSubnet' && isOnLink) return null
+    const { ipv4, ipv6 } = encapsulation.device
+    const name = isIpv4(address) ? ipv4 : ipv6
+    const device = this.host?.interfaces.find((each) => each.name === name && each.up)
+    return { gateway: address, interfaceIndex: device?.index ?? null, onlink: true }
   }
 
   #source(id: number): PathSource {
@@ -196,11 +233,12 @@ const neighbour = ({ attributes }: Candidate): number =>
 const isExternal = ({ peer }: Candidate): boolean =>
   peer?.entry.session?.peerType === 'eBGP' || (peer !== null && peer.entry.config.asn !== 65_000)
 
-/** Steps of bgp.md 2.4 in order; negative: the first is better. MED only says something between equal neighbours. */
+/** Steps of bgp.md 2.4 in order, and plain before encapsulated; negative: the first is better. MED only says something between equal neighbours. */
 const STEPS: readonly ((a: Candidate, b: Candidate) => number)[] = [
   (a, b) => Number(isLongLived(a)) - Number(isLongLived(b)),
   (a, b) => Number(a.peer !== null) - Number(b.peer !== null),
   (a, b) => (b.attributes.localPref ?? 100) - (a.attributes.localPref ?? 100),
+  (a, b) => Number(a.encapsulated) - Number(b.encapsulated),
   (a, b) => hops(a) - hops(b),
   (a, b) => ORIGINS.indexOf(a.attributes.origin) - ORIGINS.indexOf(b.attributes.origin),
   (a, b) => (neighbour(a) === neighbour(b) ? (a.attributes.med ?? 0) - (b.attributes.med ?? 0) : 0),

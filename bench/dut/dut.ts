@@ -68,7 +68,7 @@ export class RunningDut implements AsyncDisposable {
 
 /** Starts a program in a namespace, its output in DIRECTORY/NAME.log. */
 export function startIn(
-  setup: DutSetup,
+  setup: Pick<DutSetup, 'namespace' | 'directory'>,
   name: string,
   command: readonly string[],
   env: NodeJS.ProcessEnv = process.env,

@@ -22,7 +22,12 @@ export type PodLink = AttachmentKey & {
 }
 
 /** What there is after a link was made. */
-export type WiredPod = { readonly mac: Mac; readonly hostMac: Mac }
+export type WiredPod = {
+  readonly mac: Mac
+  readonly hostMac: Mac
+  /** Interface index of the host end: where routes to the pod's addresses go. */
+  readonly hostIndex: number
+}
 
 export type WiringFault = {
   /** `namespaceGone`: CNI_NETNS is not there; `interfaceExists`: its name is taken in the namespace; `failed`: the kernel refused. */
@@ -52,7 +57,8 @@ export interface PodAddresses {
 /** What the cluster says about a pod; null: no such object, or nobody to ask. */
 export interface PodSource {
   lookUp(
-    pod: { readonly namespace: string; readonly name: string },
+    /** `uid` tells the pod from its namesake of before, which a watch that lags may still show. */
+    pod: { readonly namespace: string; readonly name: string; readonly uid?: string | null },
     signal?: AbortSignal,
   ): Promise<{ readonly annotations: Labels; readonly namespaceLabels: Labels | null } | null>
 }

@@ -1,0 +1,31 @@
+// rtnetlink for links, addresses, neighbours and a pod's own routes: requests as values, and a synchronous socket to send them.
+export { type AddressView, addAddress, deleteAddress, type InterfaceAddress, listAddresses, readAddress } from './address.ts'
+export {
+  ADDR_GEN_MODE,
+  changeLink,
+  createVeth,
+  deleteLink,
+  deleteLinkGroup,
+  getLink,
+  type Ipv4Devconf,
+  type Ipv6Devconf,
+  type LinkChange,
+  type LinkView,
+  listLinks,
+  readLink,
+  type VethPair,
+} from './link.ts'
+export type { NetlinkRequest } from './message.ts'
+export { addNeighbour, setProxyArpDelay } from './neighbour.ts'
+export {
+  addRoute,
+  type InterfaceRoute,
+  isLocalRoute,
+  listRoutes,
+  lookUpRoute,
+  type RouteView,
+  readRoute,
+  replaceRoute,
+} from './route.ts'
+export { Rtnetlink } from './rtnetlink.ts'
+export { changeTunnel, createTunnel, type Tunnel } from './tunnel.ts'

@@ -6,7 +6,7 @@ import { type PathAttributes, routerId, WELL_KNOWN_COMMUNITY } from '../../../sr
 import type { EncapsulationConfig } from '../../../src/bgp/config.ts'
 import { FAMILIES, type Family } from '../../../src/bgp/family.ts'
 import type { RibConfig, RibPeerConfig, RibSession } from '../../../src/bgp/rib/index.ts'
-import { cidr, ip } from '../../../src/net/index.ts'
+import { cidr, type HostNetwork, ip } from '../../../src/net/index.ts'
 import { Model, ModelPeer } from './model.ts'
 import {
   announcement,
@@ -128,13 +128,14 @@ const CONFIGS: readonly Partial<RibConfig>[] = [
 
 const TUNNEL = { index: 9, name: 'fibipip', up: true }
 const FURTHER = { prefix: cidr('2001:dead::/32'), interfaceIndex: 2, gateway: ip('2001:db8::9'), metric: 7 }
+const TUNNELLED_HOST = {
+  ...HOST,
+  routes: [...HOST.routes, FURTHER],
+  interfaces: [...HOST.interfaces, TUNNEL, { index: 10, name: 'fib6tnl', up: true }],
+}
 const HOSTS = [
   HOST,
-  {
-    ...HOST,
-    routes: [...HOST.routes, FURTHER],
-    interfaces: [...HOST.interfaces, TUNNEL, { index: 10, name: 'fib6tnl', up: true }],
-  },
+  TUNNELLED_HOST,
   { ...HOST, interfaces: [...HOST.interfaces, { ...TUNNEL, up: false }] },
   {
     ...HOST,
@@ -230,13 +231,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** Rib and model side by side. */
 class World {
-  readonly config: RibConfig = { ...CONFIG, clusterId: routerId(500), maximumPaths: 1, filters: FILTERS }
-  readonly bench = new Bench(this.config, HOST)
-  readonly model = new Model(this.config, HOST)
+  readonly config: RibConfig
+  readonly bench: Bench
+  readonly model: Model
   readonly peers: TestPeer[] = []
   readonly refreshing = new Set<string>()
 
-  constructor() {
+  constructor(changes: Partial<RibConfig> = {}, host: HostNetwork = HOST) {
+    this.config = { ...CONFIG, clusterId: routerId(500), maximumPaths: 1, filters: FILTERS, ...changes }
+    this.bench = new Bench(this.config, host)
+    this.model = new Model(this.config, host)
     for (const { config } of PEERS) this.#add(config)
     for (let index = 0; index < PEERS.length; index++) this.perform({ kind: 'up', peer: index })
   }
@@ -491,6 +495,19 @@ test('after any sequence of events every peer and the FIB hold what a naive mode
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
       const world = new World()
+      for (const each of steps) world.perform(each)
+      world.finish()
+      world.expectAgreement()
+    }),
+    { numRuns: RUNS, ...SEED },
+  )
+})
+
+test('so they do where pods of nodes beyond the subnet are reached by IP-in-IP', () => {
+  const tunnelling = { encapsulation: TUNNELS, maximumPaths: 3, multipathAsPathRelax: true }
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+      const world = new World(tunnelling, TUNNELLED_HOST)
       for (const each of steps) world.perform(each)
       world.finish()
       world.expectAgreement()

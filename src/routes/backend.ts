@@ -23,6 +23,8 @@ export type HostLink = {
   readonly isUp: boolean
   /** Up and with a carrier (IFF_RUNNING): packets can pass. */
   readonly isRunning: boolean
+  /** Longest IP packet it takes, in octets. */
+  readonly mtu: number
 }
 
 export type HostAddress = {

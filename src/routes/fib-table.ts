@@ -20,6 +20,8 @@ export class FibTable {
   bgpSet = new Uint32Array(FIRST_CAPACITY)
   /** Shape asked for by this node itself; 0: none. It wins over BGP's. */
   local = new Uint32Array(FIRST_CAPACITY)
+  /** Shape for a pod of this node; 0: none. It wins over both. */
+  pod = new Uint32Array(FIRST_CAPACITY)
   /** Shape the row should have in the kernel; 0: none. */
   desired = new Uint32Array(FIRST_CAPACITY)
   /** Shape our route has in the kernel as far as we know; 0: none. */
@@ -169,6 +171,7 @@ export class FibTable {
     const capacity = this.#lengths.length * 2
     this.bgpSet = grown(this.bgpSet, capacity)
     this.local = grown(this.local, capacity)
+    this.pod = grown(this.pod, capacity)
     this.desired = grown(this.desired, capacity)
     this.installed = grown(this.installed, capacity)
     this.seen = grown(this.seen, capacity)

@@ -1,12 +1,12 @@
 // The forwarding table of one family as we want it and as it is: BGP's best paths and local routes on one side, what the kernel
 // was seen or made to hold on the other, and between them a queue of rows that may differ. Knows no socket, no timer and no log.
-import { type FibBatch, type FibNextHop, type IpAddress, type IpFamily, ipToBytes, type Prefix } from '../net/index.ts'
+import { bitsOf, type FibBatch, type FibNextHop, type IpAddress, type IpFamily, ipToBytes, type Prefix } from '../net/index.ts'
 import { REMOVE, type RouteChangeKind, type RouteView, type RouteWrites, type WriteOutcome } from './backend.ts'
 import { Failures } from './failures.ts'
 import { FibTable, FOREIGN, IN_USE, QUEUED, RowQueue, STALE } from './fib-table.ts'
 import { ForeignRoutes } from './foreign-routes.ts'
 import { type Decision, decide, KEEP, type LocalEntry, type Policy, planNextHops } from './plan.ts'
-import { isConnected, OUR_METRIC, OUR_PROTOCOL } from './route.ts'
+import { isConnected, OUR_METRIC, OUR_PROTOCOL, type RouteBody } from './route.ts'
 import { NO_SHAPE, type Shape, ShapeTable } from './shape.ts'
 import { type PendingWrites, WriteColumns } from './write-columns.ts'
 
@@ -31,6 +31,7 @@ export class Fib {
   #misplaced: Misplaced[] = []
   #localRows = new Set<number>()
   #source: IpAddress | null = null
+  #arePodsKnown = false
   #readBack = 0
 
   constructor(family: IpFamily, random: () => number) {
@@ -70,9 +71,30 @@ export class Fib {
         lastShape = this.#shapeOfSet(set)
       }
       table.bgpSet[row] = set
-      const local = table.local[row] ?? 0
-      this.#want(row, local === 0 ? lastShape : local)
+      const own = table.pod[row] || table.local[row] || NO_SHAPE
+      this.#want(row, own === NO_SHAPE ? lastShape : own)
     }
+  }
+
+  /** The route to a pod of this node, which wins over any other of ours; null: there is no such pod. */
+  setPod(address: IpAddress, body: RouteBody | null): void {
+    const { table, shapes } = this
+    if (shapes.needsSweep) this.#sweepShapes()
+    const bytes = ipToBytes(address)
+    const length = bitsOf(table.family)
+    const row = body === null ? table.find(bytes, 0, length) : table.insert(bytes, 0, length)
+    if (row < 0) return
+    const before = table.pod[row] ?? NO_SHAPE
+    const shape = body === null ? NO_SHAPE : shapes.ofBody(body)
+    table.pod[row] = shape
+    if (before !== NO_SHAPE || shape !== NO_SHAPE) this.#want(row, this.#wantedIn(row))
+  }
+
+  /** Every pod has been named once: routes to others, left by a predecessor, may be swept. */
+  podsAreKnown(): void {
+    if (this.#arePodsKnown) return
+    this.#arePodsKnown = true
+    this.#eachRow((row) => this.#enqueue(row))
   }
 
   /** The whole truth about this node's own routes and its source address; null: let the kernel choose one. */
@@ -85,12 +107,12 @@ export class Fib {
       const id = shape.kind === 'body' ? this.shapes.ofBody(shape.body) : this.shapes.ofImpossible(shape.reason)
       this.#localRows.add(row)
       table.local[row] = id
-      this.#want(row, id)
+      this.#want(row, this.#wantedIn(row))
     }
     for (const row of before) {
       if (this.#localRows.has(row)) continue
       table.local[row] = NO_SHAPE
-      this.#want(row, this.#shapeOfSet(table.bgpSet[row] ?? 0))
+      this.#want(row, this.#wantedIn(row))
     }
     if (source === this.#source) return
     this.#source = source
@@ -156,18 +178,29 @@ export class Fib {
 
   /** True if a route of ours in the kernel has this interface among its next hops. */
   usesInterface(index: number): boolean {
-    const { table } = this
-    const answers = new Map<number, boolean>([[NO_SHAPE, false]])
-    for (let row = 0; row < table.high; row++) {
-      const id = table.installed[row] ?? 0
-      let answer = answers.get(id)
-      if (answer === undefined) {
-        answer = hasInterface(this.shapes.get(id), index)
-        answers.set(id, answer)
-      }
-      if (answer) return true
-    }
+    const affected = this.shapes.pick((shape) => hopsOver(shape, index) !== 'none')
+    if (affected.size === 0) return false
+    const { installed, high } = this.table
+    for (let row = 0; row < high; row++) if (affected.has(installed[row] ?? 0)) return true
     return false
+  }
+
+  /**
+   * The interface is down or gone, and with it, without a word, went every route that had no other; what became of routes with
+   * others beside it only the kernel knows.
+   */
+  interfaceLost(index: number): void {
+    const { table } = this
+    const lost = this.shapes.pick((shape) => hopsOver(shape, index) === 'all')
+    const unsure = this.shapes.pick((shape) => hopsOver(shape, index) === 'some')
+    if (lost.size + unsure.size === 0) return
+    this.#eachRow((row) => {
+      const installed = table.installed[row] ?? 0
+      if (unsure.has(installed)) this.isInDoubt = true
+      if (!lost.has(installed)) return
+      table.installed[row] = NO_SHAPE
+      this.#enqueue(row)
+    })
   }
 
   /** How many rows may differ. */
@@ -291,9 +324,24 @@ export class Fib {
   #reshape(): void {
     const { table } = this
     this.#eachRow((row) => {
-      const set = table.bgpSet[row] ?? 0
-      if (table.local[row] === NO_SHAPE && set !== 0) this.#want(row, this.#shapeOfSet(set))
+      if (table.bgpSet[row] !== 0) this.#want(row, this.#wantedIn(row))
     })
+  }
+
+  /** Pods come before this node's other routes, and those before what BGP found. */
+  #wantedIn(row: number): number {
+    const { pod, local, bgpSet } = this.table
+    return pod[row] || local[row] || this.#shapeOfSet(bgpSet[row] ?? 0)
+  }
+
+  #sweepShapes(): void {
+    const { table } = this
+    const used = new Set<number>()
+    this.#eachRow((row) => {
+      for (const column of [table.pod, table.local, table.desired, table.installed]) used.add(column[row] ?? NO_SHAPE)
+    })
+    for (const { shape } of this.#sets.values()) used.add(shape)
+    this.shapes.sweep(used)
   }
 
   #shapeOfSet(set: number): number {
@@ -313,12 +361,14 @@ export class Fib {
     const flags = table.flags[row] ?? 0
     if (desired === NO_SHAPE && installed === NO_SHAPE) return KEEP
     const was = installed === NO_SHAPE ? null : this.shapes.get(installed)
+    const isStale = (flags & STALE) !== 0
+    if (isStale && !this.#arePodsKnown && this.#policy.installRoutes && was !== null && isToPod(was)) return KEEP
     return decide(
       {
         desired: desired === NO_SHAPE ? null : this.shapes.get(desired),
         installed: was?.kind === 'body' ? was.body : null,
         isSame: desired === installed,
-        isStale: (flags & STALE) !== 0,
+        isStale,
         failing: this.failures.pending(row, nowMs),
         foreign: (flags & FOREIGN) === 0 ? 'none' : this.foreign.claimOn(row),
       },
@@ -359,6 +409,15 @@ function isInPlace({ metric, tos }: RouteView): boolean {
   return metric === OUR_METRIC && tos === 0
 }
 
-function hasInterface(shape: Shape, index: number): boolean {
-  return shape.kind === 'body' && shape.body.kind === 'unicast' && shape.body.nextHops.some((hop) => hop.interfaceIndex === index)
+/** How many of the next hops are over an interface. */
+function hopsOver(shape: Shape, index: number): 'none' | 'some' | 'all' {
+  if (shape.kind !== 'body' || shape.body.kind !== 'unicast') return 'none'
+  const { nextHops } = shape.body
+  const over = nextHops.filter((hop) => hop.interfaceIndex === index).length
+  return over === 0 ? 'none' : over === nextHops.length ? 'all' : 'some'
+}
+
+/** Of ours, only routes to pods lead straight to a link. */
+function isToPod(shape: Shape): boolean {
+  return shape.kind === 'body' && shape.body.kind === 'unicast' && shape.body.nextHops.every((hop) => hop.gateway === null)
 }

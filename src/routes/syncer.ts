@@ -3,12 +3,25 @@
 // routing lock. A turn: hear what others did, read back if in doubt, write the difference, arm the next look.
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
-import { type FibBatch, formatIp, formatPrefix, type HostNetwork, type IpFamily, isIpv4, parsePrefix } from '../net/index.ts'
-import type { HostAddress, HostLink, KernelListener, RouteBackend } from './backend.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import {
+  type FibBatch,
+  familyOf,
+  formatIp,
+  formatPrefix,
+  type HostNetwork,
+  hostPrefix,
+  type IpAddress,
+  type IpFamily,
+  isIpv4,
+  parsePrefix,
+} from '../net/index.ts'
+import type { HostAddress, HostLink, KernelListener, RouteBackend, RouteView } from './backend.ts'
 import { RouteBackendError } from './backend.ts'
 import { Fib } from './fib.ts'
 import { HostLinks, hostNetwork, isLostWith, type PeerOnLink, uplinksOf } from './links.ts'
 import { type LocalRoutes, NO_LOCAL_ROUTES, planLocal, usableSource } from './plan.ts'
+import { type PodRoute, type PodRouteFault, PodRoutes, podBody } from './pods.ts'
 import type { KernelRoute } from './route.ts'
 import { countRoutes, type RouteCounts, type RouteProblem, type RouteStatus, routeProblems, routeStatuses } from './status.ts'
 import type { SysctlNeeds } from './sysctl/index.ts'
@@ -24,6 +37,8 @@ export type RouteSyncerOptions = {
   readonly readBackIntervalMs?: number
   /** Told after links, addresses or routes of others changed; changes that come close together are told once. */
   readonly onHostNetwork?: (network: HostNetwork) => void
+  /** Told at the end of every turn. */
+  readonly onTurn?: () => void
 }
 
 const FAMILIES: readonly IpFamily[] = [4, 6]
@@ -48,6 +63,7 @@ export class RouteSyncer implements Disposable {
   readonly #clock: Clock
   readonly #readBackIntervalMs: number
   readonly #onHostNetwork: (network: HostNetwork) => void
+  readonly #onTurn: () => void
   readonly #fibs: Readonly<Record<IpFamily, Fib>>
   readonly #host = new HostLinks()
   readonly #listener: KernelListener
@@ -56,6 +72,12 @@ export class RouteSyncer implements Disposable {
   #plannedVersion = -1
   #isHostInDoubt = true
   #hasLocal = false
+  readonly #pods = new PodRoutes()
+  /** Preferred source of each family, as last planned. */
+  readonly #sources: Record<IpFamily, IpAddress | null> = { 4: null, 6: null }
+  /** Links have been read once. */
+  #isHostKnown = false
+  #hidden: ReadonlySet<string> = new Set()
   #lastReadBackMs = Number.NEGATIVE_INFINITY
   #lastReadBackTookMs = 0
   #error: string | null = null
@@ -67,12 +89,13 @@ export class RouteSyncer implements Disposable {
 
   /** Does nothing to the kernel until the first call. */
   constructor(options: RouteSyncerOptions) {
-    const { backend, log, clock, random = Math.random, readBackIntervalMs = 60_000, onHostNetwork = () => {} } = options
+    const { backend, log, clock, random = Math.random, readBackIntervalMs = 60_000, onHostNetwork = () => {}, onTurn = () => {} } = options
     this.#backend = backend
     this.#log = log
     this.#clock = clock
     this.#readBackIntervalMs = readBackIntervalMs
     this.#onHostNetwork = onHostNetwork
+    this.#onTurn = onTurn
     this.#fibs = { 4: new Fib(4, random), 6: new Fib(6, random) }
     this.#listener = this.#listen()
   }
@@ -88,6 +111,46 @@ export class RouteSyncer implements Disposable {
     this.#local = local
     this.#hasLocal = true
     this.#plannedVersion = -1
+    this.#turn()
+  }
+
+  /**
+   * The whole truth about the pods of this node. Say it once before `allowSweep`: until then, no route to a pod that a predecessor
+   * left is swept.
+   */
+  setPods(pods: readonly PodRoute[]): void {
+    this.#planPods(this.#pods.replaceAll(pods))
+    for (const family of FAMILIES) this.#fibs[family].podsAreKnown()
+    this.#turn()
+  }
+
+  /**
+   * Adds pods to those known. Their routes are in the kernel when this returns, or it says why not and nothing is changed. It costs
+   * the same however many there are already.
+   */
+  ensurePods(pods: readonly PodRoute[]): Result<void, PodRouteFault> {
+    const before = pods.map(({ address }) => ({ address, interface: this.#pods.interfaceOf(address) }))
+    for (const { address, interface: name } of pods) this.#pods.set(address, name)
+    const isUnread = this.#isHostInDoubt || FAMILIES.some((family) => this.#fibs[family].isBlind)
+    this.#turnFor(pods, isUnread)
+    let fault = this.#podFault(pods)
+    // Something unknown to us may be in the way: look, and try once more.
+    if (fault !== null && pods.some(({ address }) => this.#fibs[familyOf(address)].isInDoubt)) {
+      this.#turnFor(pods, true)
+      fault = this.#podFault(pods)
+    }
+    if (fault === null) return ok(undefined)
+    for (const { address, interface: name } of before) this.#pods.set(address, name)
+    this.#planPods(before.map(({ address }) => address))
+    this.#turn()
+    return err(fault)
+  }
+
+  /** Forgets pods, each only if it is still behind that interface. */
+  dropPods(pods: readonly PodRoute[]): void {
+    const gone = pods.filter(({ address, interface: name }) => this.#pods.interfaceOf(address) === name).map(({ address }) => address)
+    for (const address of gone) this.#pods.set(address, null)
+    this.#planPods(gone)
     this.#turn()
   }
 
@@ -158,12 +221,38 @@ export class RouteSyncer implements Disposable {
 
   /** The host's links, addresses and routes other than ours, as last seen. */
   hostNetwork(): HostNetwork {
-    return hostNetwork(this.#host, this.#foreignRoutes())
+    return hostNetwork(this.#host, this.#foreignRoutes(), this.#hidden)
+  }
+
+  /** Interfaces that are about to be removed: the host's network is shown without them. */
+  setHidden(names: ReadonlySet<string>): void {
+    const isSame = names.size === this.#hidden.size && [...names].every((name) => this.#hidden.has(name))
+    if (isSame) return
+    this.#hidden = names
+    this.#host.version++
+    this.#tellLater()
+  }
+
+  /** True if a route of ours in the kernel leaves by this interface. */
+  usesInterface(index: number): boolean {
+    return FAMILIES.some((family) => this.#fibs[family].usesInterface(index))
+  }
+
+  /** Changes whenever links (but pods'), addresses or routes of others do, MTUs included. */
+  hostVersion(): string {
+    return `${this.#version()} ${this.#host.mtuVersion}`
+  }
+
+  /** The host's links, as last seen. */
+  links(): readonly HostLink[] {
+    return this.#host.links
   }
 
   /** What `applySysctls` needs to know of the host. */
   uplinks(peers: readonly PeerOnLink[]): Pick<SysctlNeeds, 'uplinks' | 'raDefaultInterfaces'> {
-    return uplinksOf(this.#host, [...this.#foreignRoutes()], peers)
+    const { ipv4, ipv6 } = this.#local.preferredSource
+    const own = [ipv4, ipv6].filter((address) => address !== null)
+    return uplinksOf(this.#host, [...this.#foreignRoutes()], peers, own)
   }
 
   /** Leaves the kernel's routes as they are. The backend is the caller's to close. */
@@ -173,10 +262,11 @@ export class RouteSyncer implements Disposable {
     this.#tellTimer?.[Symbol.dispose]()
   }
 
-  #turn(): void {
+  #turn(mustReadBack = false): void {
     if (this.#isDisposed) return
     this.#failuresToLog = FAILURES_LOGGED_A_TURN
     try {
+      if (mustReadBack) this.#readBack()
       this.#sync()
       if (this.#error !== null) this.#log.info('routes.kernel.readAgain')
       this.#error = null
@@ -187,7 +277,44 @@ export class RouteSyncer implements Disposable {
       this.#doubtEverything()
     }
     this.#arm()
+    this.#onTurn()
     this.#tellLater()
+  }
+
+  /** A turn at whose end the kernel holds the routes of these pods, if it takes them. */
+  #turnFor(pods: readonly PodRoute[], mustReadBack: boolean): void {
+    if (this.#isHostKnown) {
+      try {
+        this.#backend.drain(this.#listener) // their interfaces are new
+      } catch (cause) {
+        if (!(cause instanceof RouteBackendError)) throw cause // the turn meets it again, and reports it
+      }
+      this.#planPods(pods.map(({ address }) => address))
+    }
+    this.#turn(mustReadBack)
+  }
+
+  #podFault(pods: readonly PodRoute[]): PodRouteFault | null {
+    for (const { address, interface: name } of pods) {
+      const fail = (message: string): PodRouteFault => ({ address, message })
+      if (this.#error !== null) return fail(`the kernel's routes cannot be read: ${this.#error}`)
+      const link = this.#host.linkNamed(name)
+      if (link === undefined) return fail(`there is no interface ${name}`)
+      if (!link.isUp) return fail(`interface ${name} is down`)
+      const [route] = routeStatuses(this.#fibs[familyOf(address)], (index) => this.#host.nameOf(index), hostPrefix(address))
+      if (route?.status.state !== 'inSync') return fail(route?.status.detail ?? 'the route is not wanted')
+    }
+    return null
+  }
+
+  /** Pods' routes depend on links and on the preferred source. */
+  #planPods(addresses: Iterable<IpAddress>): void {
+    if (!this.#isHostKnown) return
+    for (const address of addresses) {
+      const family = familyOf(address)
+      const name = this.#pods.interfaceOf(address)
+      this.#fibs[family].setPod(address, name === null ? null : podBody(name, this.#host, this.#sources[family]))
+    }
   }
 
   #sync(): void {
@@ -220,12 +347,19 @@ export class RouteSyncer implements Disposable {
       const { links, addresses } = this.#backend.listLinks()
       this.#host.replaceAll(links, addresses)
       this.#isHostInDoubt = false
+      this.#isHostKnown = true
+      for (const family of FAMILIES) this.#planPods(this.#pods.addresses(family))
     }
     for (const family of FAMILIES) {
       const fib = this.#fibs[family]
       if (!fib.isInDoubt) continue
       const wasBlind = fib.isBlind
-      const outcome = this.#backend.listRoutes(family, { restart: () => fib.startReadBack(), route: (view) => fib.readRoute(view) })
+      const outcome = this.#backend.listRoutes(family, {
+        restart: () => fib.startReadBack(),
+        route: (view) => {
+          if (!this.#isOfPodLink(view)) fib.readRoute(view)
+        },
+      })
       const missing = fib.finishReadBack(outcome)
       if (missing > 0 && !wasBlind) this.#log.warn('routes.drift.found', { family, missing })
     }
@@ -239,7 +373,11 @@ export class RouteSyncer implements Disposable {
     this.#plannedVersion = this.#host.version
     const { addresses } = this.#host
     for (const family of FAMILIES) {
-      this.#fibs[family].setLocal(planLocal(family, this.#local, addresses), usableSource(family, this.#local, addresses))
+      const source = usableSource(family, this.#local, addresses)
+      this.#fibs[family].setLocal(planLocal(family, this.#local, addresses), source)
+      if (this.#sources[family] === source) continue
+      this.#sources[family] = source
+      this.#planPods(this.#pods.addresses(family))
     }
   }
 
@@ -269,7 +407,9 @@ export class RouteSyncer implements Disposable {
 
   #listen(): KernelListener {
     return {
-      routeChanged: (view, change) => this.#fibs[view.family].routeChanged(view, change),
+      routeChanged: (view, change) => {
+        if (!this.#isOfPodLink(view)) this.#fibs[view.family].routeChanged(view, change)
+      },
       linkChanged: (link) => this.#linkChanged(link),
       linkRemoved: (index) => this.#linkRemoved(index),
       addressChanged: (address) => {
@@ -284,6 +424,12 @@ export class RouteSyncer implements Disposable {
     }
   }
 
+  /** The link-local prefix of a pod's link is nothing to us: it would be told to everybody whenever a pod comes or goes. */
+  #isOfPodLink({ family, body, address }: RouteView): boolean {
+    const isLinkLocal = family === 6 && address[0] === 0xfe && ((address[1] ?? 0) & 0xc0) === 0x80
+    return isLinkLocal && body.kind === 'unicast' && body.nextHops.every((hop) => this.#host.isPod(hop.interfaceIndex))
+  }
+
   /**
    * IPv4 routes whose last link goes down are dropped by the kernel without a word (fib_sync_down_dev); IPv6 ones are told one
    * by one, unless a sysctl forbids it.
@@ -292,15 +438,20 @@ export class RouteSyncer implements Disposable {
     const before = this.#host.link(link.index)
     this.#host.setLink(link)
     const wasUp = before?.isUp ?? false
+    if (before === undefined || before.name !== link.name || wasUp !== link.isUp) {
+      for (const name of new Set([before?.name ?? link.name, link.name])) this.#planPods(this.#pods.on(name))
+    }
     if (link.isRunning && !(before?.isRunning ?? false)) this.#hope()
     if (!wasUp || link.isUp) return
     this.#fibs[4].foreign.forget((route) => isLostWith(route, link.index, (index) => this.#host.link(index)?.isUp ?? false))
-    this.#doubtRoutesOver(link.index)
+    for (const family of FAMILIES) this.#fibs[family].interfaceLost(link.index)
   }
 
   #linkRemoved(index: number): void {
-    this.#doubtRoutesOver(index)
+    for (const family of FAMILIES) this.#fibs[family].interfaceLost(index)
+    const name = this.#host.nameOf(index)
     this.#host.removeLink(index)
+    this.#planPods(this.#pods.on(name))
     this.#fibs[4].foreign.forget(
       (route) => route.body.kind === 'unicast' && route.body.nextHops.some((hop) => hop.interfaceIndex === index),
     )
@@ -310,10 +461,6 @@ export class RouteSyncer implements Disposable {
   #addressRemoved(own: HostAddress): void {
     this.#host.removeAddress(own)
     if (isIpv4(own.address)) this.#fibs[4].isInDoubt = true
-  }
-
-  #doubtRoutesOver(index: number): void {
-    for (const family of FAMILIES) if (this.#fibs[family].usesInterface(index)) this.#fibs[family].isInDoubt = true
   }
 
   #hope(): void {

@@ -7,7 +7,7 @@ import { via } from '../support/fib-batch.ts'
 function host(): HostLinks {
   const links = new HostLinks()
   links.replaceAll(
-    ['lo', 'eth0', 'eth1', 'eth2'].map((name, index) => ({ index: index + 1, name, isUp: true, isRunning: name !== 'eth2' })),
+    ['lo', 'eth0', 'eth1', 'eth2'].map((name, index) => ({ index: index + 1, name, isUp: true, isRunning: name !== 'eth2', mtu: 1500 })),
     [
       { address: ip('10.0.0.1'), prefixLength: 24, interfaceIndex: 2, isUsable: true },
       { address: ip('fd01::1'), prefixLength: 64, interfaceIndex: 3, isUsable: true },
@@ -54,10 +54,10 @@ describe('the host network', () => {
   test('changes count, repetitions do not', () => {
     const links = host()
     const before = links.version
-    links.setLink({ index: 2, name: 'eth0', isUp: true, isRunning: true })
+    links.setLink({ index: 2, name: 'eth0', isUp: true, isRunning: true, mtu: 1500 })
     links.replaceAll([...links.links].reverse(), [...links.addresses].reverse())
     expect(links.version).toBe(before)
-    links.setLink({ index: 2, name: 'eth0', isUp: true, isRunning: false })
+    links.setLink({ index: 2, name: 'eth0', isUp: true, isRunning: false, mtu: 1500 })
     links.setAddress({ address: ip('10.0.0.1'), prefixLength: 24, interfaceIndex: 2, isUsable: false })
     links.removeLink(3)
     expect(links.version).toBe(before + 3)

@@ -157,7 +157,8 @@ export class FakeKernel implements RouteBackend {
     }
   }
 
-  setLink(link: HostLink): void {
+  setLink({ mtu = 1500, ...rest }: Omit<HostLink, 'mtu'> & { readonly mtu?: number }): void {
+    const link = { ...rest, mtu }
     const before = this.links.get(link.index)
     this.links.set(link.index, link)
     if (before?.isUp === true && !link.isUp) this.#flushLink(link.index)

@@ -28,7 +28,7 @@ export function readLink(view: DataView, from: number, to: number): HostLink | n
     const { data, attrs } = parseLinkMessage(octets(view, from, to))
     if (data.index === undefined || attrs.ifname === undefined) return null
     const isUp = data.flags?.up === true
-    return { index: data.index, name: attrs.ifname, isUp, isRunning: isUp && data.flags?.running === true }
+    return { index: data.index, name: attrs.ifname, isUp, isRunning: isUp && data.flags?.running === true, mtu: attrs.mtu ?? 0 }
   } catch {
     return null // an attribute the package misunderstands; the caller counts what it cannot read
   }

@@ -20,6 +20,7 @@ const CONFIG: RibConfig = {
   encapsulation: null,
   installRoutes: false,
   resolveAll: true,
+  draining: false,
 }
 
 type Sent = { chunks: number; octets: number }

@@ -51,6 +51,8 @@ export interface PeerObserver {
   routeRefreshReceived(message: RouteRefreshMessage): void
   /** Only after `established`, once for each. */
   ended(end: SessionEnd): void
+  /** There is no session, for another reason than before: see `PeerSessionStatus.lastError`. */
+  failing(): void
   /** The outgoing buffer has room again after `send` returned false. */
   writable(): void
 }

@@ -371,8 +371,11 @@ export class Peer implements Disposable, SessionOwner {
 
   /** Logged when it changes; a peer that stays away is not news. */
   #noteError(reason: string): void {
-    if (this.#lastError?.reason !== reason) this.#deps.log.warn('bgp.session.failed', { reason })
+    const isNews = this.#lastError?.reason !== reason
     this.#lastError = { reason, atMs: this.#deps.clock.wallMs() }
+    if (!isNews) return
+    this.#deps.log.warn('bgp.session.failed', { reason })
+    if (!this.#isDisposed && this.#established === null) this.#deps.observer.failing()
   }
 
   #hasNotificationRestart(): boolean {

@@ -15,6 +15,8 @@ export interface PeeringObserver {
   established(peering: Peering, negotiated: Negotiated): void
   endOfRibReceived(peering: Peering, family: Family): void
   ended(peering: Peering, end: SessionEnd): void
+  /** The session has not come up for too long, or for another reason than before. */
+  failing(): void
 }
 
 export type PeeringDeps = {
@@ -29,7 +31,10 @@ export type PeeringDeps = {
 /** A refresh whose EoRR never comes ends by itself (RFC 7313 §4). */
 const REFRESH_WINDOW_SECONDS = 360
 
-type TimerName = 'restart' | 'stale' | `longLived ${Family}` | `refresh ${Family}`
+/** A session that is to come up for the first time is awaited so many pauses between attempts before anybody is told: both ends begin when they begin. */
+const AWAITED_RETRIES = 2
+
+type TimerName = 'awaited' | 'restart' | 'stale' | `longLived ${Family}` | `refresh ${Family}`
 
 const longLivedTimer = (family: Family): TimerName => `longLived ${family}`
 const refreshTimer = (family: Family): TimerName => `refresh ${family}`
@@ -91,12 +96,19 @@ export class Peering implements PeerObserver, Disposable {
     return [...this.#helper.retained.values()].includes('longLived') ? 'long-lived stale' : 'waiting for peer'
   }
 
+  /** Not up yet, but it is too early to worry. */
+  get isAwaited(): boolean {
+    return this.#timers.has('awaited')
+  }
+
   start(): void {
+    this.#await()
     this.session.start()
   }
 
   /** Applies new settings; only what the session itself was built from resets it (and the log says so). */
   configure(settings: PeerSettings): void {
+    if (this.#config.shutdown !== null && settings.shutdown === null) this.#await()
     this.#config = settings
     this.#warnedOfPrefixes.clear()
     this.#deps.rib.configurePeer(this.id, settings)
@@ -129,6 +141,7 @@ export class Peering implements PeerObserver, Disposable {
 
   established(negotiated: Negotiated): void {
     this.#negotiated = negotiated
+    this.#cancel('awaited')
     this.#endOfRibReceived.clear()
     this.#endOfRibSent.clear()
     this.#help({ kind: 'established', negotiated })
@@ -177,6 +190,10 @@ export class Peering implements PeerObserver, Disposable {
     this.#deps.observer.ended(this, end)
   }
 
+  failing(): void {
+    if (!this.isAwaited) this.#deps.observer.failing()
+  }
+
   writable(): void {
     this.#deps.rib.writable(this.id)
   }
@@ -202,6 +219,10 @@ export class Peering implements PeerObserver, Disposable {
     for (const timer of this.#timers.values()) timer[Symbol.dispose]()
     this.#timers.clear()
     this.session[Symbol.dispose]()
+  }
+
+  #await(): void {
+    this.#arm('awaited', AWAITED_RETRIES * this.#config.connectRetrySeconds, () => this.#deps.observer.failing())
   }
 
   #answerRefresh(family: Family): void {

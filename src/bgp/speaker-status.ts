@@ -48,6 +48,7 @@ export function peerStatus(peering: Peering, rib: Rib, config: SpeakerConfig, cl
     prefixes: Object.fromEntries([...families].map((family) => [family, rib.counts(peering.id, family)])),
     messages: session.messages,
     malformedUpdates: session.malformedUpdates,
+    ownAsRejected: rib.ownAsRejected(peering.id),
     gracefulRestart: peering.gracefulRestart,
     endOfRib: peering.endOfRib,
   }
@@ -88,7 +89,7 @@ export function negotiatedText(negotiated: Negotiated): readonly string[] {
   return lines
 }
 
-export function speakerProblems(peerings: readonly Peering[], listenError: string | null): readonly SpeakerProblem[] {
+export function speakerProblems(peerings: readonly Peering[], rib: Rib, listenError: string | null): readonly SpeakerProblem[] {
   const problems: SpeakerProblem[] = []
   if (listenError !== null)
     problems.push({
@@ -100,7 +101,7 @@ export function speakerProblems(peerings: readonly Peering[], listenError: strin
     const { state } = peering.session.status()
     const { text: lastError } = lastErrorOf(peering)
     const subject = `BGPPeer/${peering.key}`
-    if (peering.config.shutdown === null && state !== 'Established') {
+    if (peering.config.shutdown === null && state !== 'Established' && !peering.isAwaited) {
       problems.push({ severity: 'error', subject, message: `session is ${state}${lastError === null ? '' : `: ${lastError}`}` })
     }
     for (const family of peering.familiesNearMaximum) {
@@ -110,9 +111,19 @@ export function speakerProblems(peerings: readonly Peering[], listenError: strin
         message: `${family}: received prefixes near maxPrefixes; raise the limit or look at what the peer sends`,
       })
     }
+    const ownAs = rib.ownAsRejected(peering.id)
+    if (ownAs !== null) problems.push({ severity: 'warning', subject, message: ownAsText(ownAs.example) })
     if (peering.gracefulRestart === 'waiting for peer' || peering.gracefulRestart === 'long-lived stale') {
       problems.push({ severity: 'warning', subject, message: `its routes are kept while it restarts (${peering.gracefulRestart})` })
     }
   }
   return problems
+}
+
+/** Without the count, so that it is news only when there is news. */
+function ownAsText(example: string): string {
+  return (
+    `routes to pods are dropped because our own AS number is in their AS path (${example}), and nothing else carries them without a tunnel; ` +
+    'give nodes AS numbers of their own (annotation fibula.network/asn), set `allowLocalAS: 1` on this BGPPeer, or as-override on the router'
+  )
 }

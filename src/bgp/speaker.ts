@@ -61,6 +61,9 @@ export class Speaker implements Disposable {
   #deferralTimer: Disposable | null = null
   #isReleased = false
   #releaseAnnounced = false
+  #isDraining = false
+  /** Keys of the peers some of whose routes are dropped for our own AS number. */
+  #dropping = ''
 
   constructor(deps: SpeakerDeps, config: SpeakerConfig) {
     const { clock, log, transport } = deps
@@ -68,7 +71,7 @@ export class Speaker implements Disposable {
     this.#config = config
     this.#deferral = startDeferral(deps.peersUpBefore ?? [])
     this.#sweepDeferral = this.#deferral
-    this.#rib = new Rib(ribConfig(config), {
+    this.#rib = new Rib(this.#ribConfig(), {
       deliver: (id, chunks) => this.#byId.get(id)?.deliver(chunks) ?? false,
       tableSent: (id, family) => this.#byId.get(id)?.tableSent(family),
       fib: (batch) => deps.observer.bestPathsChanged(batch),
@@ -83,7 +86,7 @@ export class Speaker implements Disposable {
   /** The whole truth about what this speaker should be and do; callable at any time. */
   configure(config: SpeakerConfig): void {
     this.#config = config
-    this.#rib.configure(ribConfig(config))
+    this.#rib.configure(this.#ribConfig())
     this.#apply()
   }
 
@@ -111,12 +114,24 @@ export class Speaker implements Disposable {
   }
 
   problems(): readonly SpeakerProblem[] {
-    return speakerProblems([...this.#peerings.values()], this.#listening.error)
+    return speakerProblems([...this.#peerings.values()], this.#rib, this.#listening.error)
   }
 
   /** Throws RangeError for a peer that is not configured. */
   reset(key: string, soft: boolean): void {
     this.#named(key).reset(soft)
+  }
+
+  /**
+   * Asks all peers, with sessions and forwarding as they are, to find other ways (RFC 8326 §4): everything is advertised again with
+   * GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 to internal peers; so is what comes later, and sessions that come up. To be followed by
+   * `stop('cease')` when they have had time for it. False: takes it back.
+   */
+  drain(isDraining = true): void {
+    if (this.#isDraining === isDraining) return
+    this.#isDraining = isDraining
+    this.#deps.log.info(isDraining ? 'bgp.drain.begun' : 'bgp.drain.takenBack')
+    this.#rib.configure(this.#ribConfig())
   }
 
   /** Ends every session: without a word, so that helpers keep our routes, or with a Cease (decision 11). */
@@ -171,6 +186,7 @@ export class Speaker implements Disposable {
       endOfRibReceived: ({ key }, family) =>
         this.#defer(deferralOnEndOfRib(this.#deferral, key, family), deferralOnEndOfRib(this.#sweepDeferral, key, family)),
       ended: () => this.#sessionsChanged(),
+      failing: () => this.#deps.observer.problemsChanged(),
     }
     const peering = new Peering({ clock, log, transport, random, rib: this.#rib, observer }, this.#settings(peer))
     this.#peerings.set(peer.key, peering)
@@ -195,6 +211,10 @@ export class Speaker implements Disposable {
       restarting: cameBack && !this.#isReleased,
       forwardingPreserved: cameBack && this.#config.installRoutes ? peer.families : [],
     }
+  }
+
+  #ribConfig(): RibConfig {
+    return { ...this.#config, resolveAll: !this.#config.installRoutes, draining: this.#isDraining }
   }
 
   #onEstablished(peering: Peering, negotiated: Negotiated): void {
@@ -245,9 +265,21 @@ export class Speaker implements Disposable {
   #scheduleFlush(): void {
     this.#flush ??= this.#deps.clock.soon(() => {
       this.#flush = null
-      if (this.#rib.flush(ROWS_PER_TURN)) this.#scheduleFlush()
-      else this.#announceRelease()
+      if (this.#rib.flush(ROWS_PER_TURN)) {
+        this.#scheduleFlush()
+        return
+      }
+      this.#announceRelease()
+      this.#noticeOwnAs()
     })
+  }
+
+  /** Peers whose routes are, or are no longer, dropped for our own AS number. */
+  #noticeOwnAs(): void {
+    const dropping = [...this.#peerings.values()].filter(({ id }) => this.#rib.ownAsRejected(id) !== null).map(({ key }) => key)
+    if (dropping.join(' ') === this.#dropping) return
+    this.#dropping = dropping.join(' ')
+    this.#deps.observer.problemsChanged()
   }
 
   /** Only when every best path of after the restart has been handed out may what was there before be swept. */
@@ -256,10 +288,6 @@ export class Speaker implements Disposable {
     this.#releaseAnnounced = true
     this.#deps.observer.selectionReleased()
   }
-}
-
-function ribConfig(config: SpeakerConfig): RibConfig {
-  return { ...config, resolveAll: !config.installRoutes }
 }
 
 /** RFC 8538 §3.1: with the N bit a plain Cease would be taken for a restart, so a goodbye is a hard reset. */

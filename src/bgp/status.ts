@@ -38,6 +38,11 @@ export type PeerStatus = {
     readonly received: Readonly<Record<MessageKind, number>>
   }
   readonly malformedUpdates: number
+  /**
+   * Routes of an external peer dropped only because our own AS number is in their AS_PATH, where nothing else carries the prefix
+   * plain; the example in words. null: none.
+   */
+  readonly ownAsRejected: { readonly count: number; readonly example: string } | null
   readonly gracefulRestart: 'none' | 'waiting for peer' | 'long-lived stale' | 'waiting for End-of-RIB'
   readonly endOfRib: { readonly received: readonly Family[]; readonly sent: readonly Family[] }
 }

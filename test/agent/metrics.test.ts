@@ -28,6 +28,7 @@ const PEER: PeerStatus = {
   prefixes: { IPv4Unicast: { received: 4, accepted: 3, advertised: 2, stale: 1 } },
   messages: { sent: COUNTS, received: { ...COUNTS, update: 9 } },
   malformedUpdates: 0,
+  ownAsRejected: null,
   gracefulRestart: 'none',
   endOfRib: { received: [], sent: [] },
 }

@@ -31,6 +31,7 @@ export function peerStatus(over: Partial<PeerStatus> = {}): PeerStatus {
     holdTimeSeconds: 9,
     keepaliveTimeSeconds: 3,
     malformedUpdates: 0,
+    ownAsRejected: null,
     gracefulRestart: 'none',
     endOfRib: { received: ['IPv4Unicast'], sent: [] },
     capabilities: {

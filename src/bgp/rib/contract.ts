@@ -27,6 +27,8 @@ export type RibConfig = Pick<
   readonly installRoutes: boolean
   /** Take every next hop as usable at metric 0 without knowing the host's network (a reflector that forwards nothing). */
   readonly resolveAll: boolean
+  /** We are about to go: everything is told with GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 to internal peers (RFC 8326 §4). */
+  readonly draining: boolean
 }
 
 /** What holds for one peer, session or not. A change re-evaluates what it affects and resets nothing. */

@@ -6,7 +6,7 @@ import { type NextHop, type PathAttributes, type RouterId, WELL_KNOWN_COMMUNITY 
 import { type Family, ipFamilyOf } from '../family.ts'
 import type { Filter } from '../filter.ts'
 import { type EncodeContext, encodePathAttributes, maxNlriOctets, type RoleName } from '../wire/index.ts'
-import { prependAsPath, withoutNonTransitive, withPartialUnknown } from './attribute-edit.ts'
+import { prependAsPath, withCommunity, withoutNonTransitive, withPartialUnknown } from './attribute-edit.ts'
 import { DEFAULT_LOCAL_PREF } from './attribute-table.ts'
 import type { Judgement, PolicyCase } from './outcome-cache.ts'
 import { FilterProgram } from './policy.ts'
@@ -26,6 +26,8 @@ export type ExportFacts = {
   readonly link: Prefix | null
   /** They can take long-lived stale routes (RFC 9494 §4.3). */
   readonly longLived: boolean
+  /** See `RibConfig`. */
+  readonly draining: boolean
   readonly filters: readonly Filter[]
   readonly context: EncodeContext
 }
@@ -78,7 +80,7 @@ export class ExportPolicy implements PolicyCase {
     if (typeof nextHop === 'string') return nextHop
     const { peerType, localAsn } = this.#facts
     const passedOn = source.kind === 'local' ? attributes : withPartialUnknown(attributes)
-    const finished =
+    const told =
       peerType === 'iBGP'
         ? { ...passedOn, nextHop, localPref: passedOn.localPref ?? DEFAULT_LOCAL_PREF, ...this.#reflected(passedOn, source) }
         : {
@@ -90,6 +92,7 @@ export class ExportPolicy implements PolicyCase {
             clusterList: [],
             onlyToCustomer: passedOn.onlyToCustomer ?? this.#onlyToCustomer(),
           }
+    const finished = this.#facts.draining ? aboutToGo(told) : told
     return this.#fits(finished) ? finished : 'its attributes do not fit into a message of this session'
   }
 
@@ -179,6 +182,12 @@ export class ExportPolicy implements PolicyCase {
     const rest = limit - 23 - 41 - maxNlriOctets(family, context.addPathSend.has(family))
     return encodePathAttributes(attributes, family, context).length <= rest
   }
+}
+
+/** The community makes external peers prefer any other path (RFC 8326 §4.2); internal ones go by LOCAL_PREF, whatever they make of it. */
+function aboutToGo(attributes: PathAttributes): PathAttributes {
+  const marked = withCommunity(attributes, WELL_KNOWN_COMMUNITY.GRACEFUL_SHUTDOWN)
+  return marked.localPref === null ? marked : { ...marked, localPref: 0 }
 }
 
 /** An upper bound of the encoded size, so that only giants are encoded to be measured. */

@@ -8,11 +8,13 @@ import type { AttributeTable } from './attribute-table.ts'
 import { NONE, RowQueue } from './columns.ts'
 import { Decision } from './decision.ts'
 import { FibWriter, type NextHopSets } from './fib-writer.ts'
+import type { ImportPolicy } from './import-policy.ts'
 import type { NextHopResolver } from './next-hop-resolver.ts'
 import type { OutcomeCache } from './outcome-cache.ts'
-import { LONG_LIVED, OURSELVES, PathTable } from './path-table.ts'
+import { OwnAsRejections } from './own-as.ts'
+import { LONG_LIVED, OURSELVES, OWN_AS, PathTable } from './path-table.ts'
 import type { PeerColumns } from './peer-columns.ts'
-import { DIRTY, PrefixTable } from './prefix-table.ts'
+import { DIRTY, HAS_OWN_AS, PrefixTable } from './prefix-table.ts'
 import type { PrefixSet, PrefixWords } from './prefix-words.ts'
 import type { Deliver, UpdateGroup } from './update-group.ts'
 
@@ -27,7 +29,12 @@ export type SharedTables = {
 }
 
 /** What announcing a path needs to know about its peer. */
-export type Announcer = { readonly peer: number; readonly arrivals: Arrivals; readonly imports: OutcomeCache }
+export type Announcer = {
+  readonly peer: number
+  readonly arrivals: Arrivals
+  readonly imports: OutcomeCache
+  readonly policy: ImportPolicy
+}
 
 export class FamilyTables {
   readonly family: Family
@@ -36,6 +43,7 @@ export class FamilyTables {
   readonly queue = new RowQueue()
   readonly decision: Decision
   readonly fib: FibWriter
+  readonly ownAs: OwnAsRejections
   readonly groups = new Map<string, UpdateGroup>()
   installRoutes = true
   /** Addresses of next hops that BGP routes of this family may carry; a change of such a route raises `touchedWatched`. */
@@ -53,15 +61,17 @@ export class FamilyTables {
     const { attributes, peers, resolver, nextHopSets } = shared
     this.decision = new Decision({ prefixes: this.prefixes, paths: this.paths, attributes, peers, resolver })
     this.fib = new FibWriter(this.prefixes, nextHopSets)
+    this.ownAs = new OwnAsRejections(this.prefixes, this.paths, attributes)
   }
 
   // paths come and go
 
   /** `raw` must be held until this returns. */
-  announce({ peer, arrivals, imports }: Announcer, raw: number, run: NlriRun): void {
+  announce({ peer, arrivals, imports, policy }: Announcer, raw: number, run: NlriRun): void {
     const { prefixes, paths } = this
     const reader = this.#reader
     const outcome = imports.outcome(raw, OURSELVES)
+    const isOwnAs = outcome === NONE && policy.isOwnAsLoop(this.#shared.attributes.get(raw))
     reader.reset(run)
     while (reader.next()) {
       const w0 = reader.word0 | 0
@@ -80,6 +90,7 @@ export class FamilyTables {
         if (paths.raw[path] === raw && (flags & LONG_LIVED) === 0) continue
       }
       this.#setAttributes(path, raw, outcome >= 0 ? outcome : imports.settle(outcome, w0, w1, w2, w3, length), arrivals)
+      if (isOwnAs || ((paths.flags[path] ?? 0) & OWN_AS) !== 0) this.setOwnAs(path, isOwnAs && policy.isOfPool(w0, w1, w2, w3, length))
     }
   }
 
@@ -113,6 +124,11 @@ export class FamilyTables {
     if (this.paths.imported[path] !== imported) this.#setAttributes(path, this.paths.raw[path] ?? NONE, imported, arrivals)
   }
 
+  /** The path is refused because our own AS is in its AS_PATH, or not (any more). */
+  setOwnAs(path: number, isRefused: boolean): void {
+    if (this.ownAs.mark(path, isRefused)) this.touch(this.paths.prefix[path] ?? NONE)
+  }
+
   removePath(path: number, arrivals: Arrivals): void {
     const { paths, prefixes } = this
     const { attributes } = this.#shared
@@ -131,6 +147,7 @@ export class FamilyTables {
       attributes.release(imported)
       arrivals.accepted--
     }
+    this.ownAs.forget(path)
     arrivals.removed(paths.flags[path] ?? 0)
     paths.remove(path)
     this.touch(row)
@@ -153,10 +170,12 @@ export class FamilyTables {
     for (; done < limit; done++) {
       const row = queue.shift()
       if (row === NONE) break
-      prefixes.flags[row] = (prefixes.flags[row] ?? 0) & ~DIRTY
+      const flags = prefixes.flags[row] ?? 0
+      prefixes.flags[row] = flags & ~DIRTY
       const best = decision.select(prefixes.firstPath[row] ?? NONE)
       prefixes.bestPath[row] = best
       this.fib.update(row, this.#fibSet(best))
+      if ((flags & HAS_OWN_AS) !== 0) this.ownAs.selected(row, best === NONE || decision.resolution(best)?.encapsulated === true)
       for (const group of this.groups.values()) group.evaluate(row, best)
       if (this.watched !== null && this.#carriesNextHop(row, this.watched)) this.touchedWatched = true
       if (prefixes.firstPath[row] === NONE) this.#unused.push(row)

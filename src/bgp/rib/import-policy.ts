@@ -33,6 +33,7 @@ export class ImportPolicy implements PolicyCase {
   readonly #program: FilterProgram
   readonly #bounds: PrefixSet | null
   readonly #services: PrefixSet | null
+  readonly #pools: PrefixSet
   readonly looksAtPrefix: boolean
 
   constructor(facts: ImportFacts) {
@@ -44,6 +45,7 @@ export class ImportPolicy implements PolicyCase {
     this.#services = isHost && !services.isEmpty ? services : null
     const isTrusted = facts.clusterNode || facts.peerType === 'iBGP'
     this.#bounds = isHost && !isTrusted ? new PrefixSet(facts.importBounds, family) : null
+    this.#pools = new PrefixSet(facts.importBounds, family)
     this.looksAtPrefix = this.#services !== null || this.#bounds !== null
   }
 
@@ -68,15 +70,34 @@ export class ImportPolicy implements PolicyCase {
     return attributes
   }
 
+  /** From an external peer, originated in our own AS, and refused because that is in the path too often. Where it is only on the way, the loop is real. */
+  isOwnAsLoop({ asPath }: PathAttributes): boolean {
+    const origin = asPath.at(-1)?.asns.at(-1)
+    if (origin === undefined || !this.#facts.ownAsns.includes(origin)) return false
+    return this.#facts.peerType === 'eBGP' && this.#ownAsLoop(asPath) !== null
+  }
+
+  /** Inside the ranges of the cluster, whose loss would be missed. */
+  isOfPool(w0: number, w1: number, w2: number, w3: number, length: number): boolean {
+    return this.#pools.covers(w0, w1, w2, w3, length)
+  }
+
   /** RFC 4271 §9.1.2 (own AS), RFC 4456 §8 (reflection). */
   #loop({ asPath, originatorId, clusterList }: PathAttributes): string | null {
-    const { ownAsns, allowLocalAs, routerId, clusterId } = this.#facts
+    const { routerId, clusterId } = this.#facts
+    const ownAs = this.#ownAsLoop(asPath)
+    if (ownAs !== null) return ownAs
+    if (originatorId === routerId) return 'reflection loop: ORIGINATOR_ID is our own router ID'
+    if (clusterId !== null && clusterList.includes(clusterId)) return 'reflection loop: our own cluster ID is in CLUSTER_LIST'
+    return null
+  }
+
+  #ownAsLoop(asPath: PathAttributes['asPath']): string | null {
+    const { ownAsns, allowLocalAs } = this.#facts
     for (const own of ownAsns) {
       const times = countInAsPath(asPath, own)
       if (times > allowLocalAs) return `AS loop: own AS ${own} is ${times} times in the AS path, ${allowLocalAs} allowed`
     }
-    if (originatorId === routerId) return 'reflection loop: ORIGINATOR_ID is our own router ID'
-    if (clusterId !== null && clusterList.includes(clusterId)) return 'reflection loop: our own cluster ID is in CLUSTER_LIST'
     return null
   }
 

@@ -9,7 +9,7 @@ import { importFacts, type PeerEntry, peerTypeOf } from './peer-entry.ts'
 import type { RibState } from './state.ts'
 import type { TableWork } from './table-work.ts'
 
-type Program = { readonly cache: OutcomeCache; users: number }
+type Program = { readonly cache: OutcomeCache; readonly policy: ImportPolicy; users: number }
 
 export class Imports {
   readonly #state: RibState
@@ -33,12 +33,13 @@ export class Imports {
       if (own.imports?.key === key) continue
       let program = this.#programs.get(key)
       if (program === undefined) {
-        program = { cache: new OutcomeCache(attributes, new ImportPolicy(facts)), users: 0 }
+        const policy = new ImportPolicy(facts)
+        program = { cache: new OutcomeCache(attributes, policy), policy, users: 0 }
         this.#programs.set(key, program)
       }
       program.users++
       this.drop(peer, family)
-      own.imports = { key, cache: program.cache }
+      own.imports = { key, cache: program.cache, policy: program.policy }
       if (!own.arrivals.isEmpty) jobs.add(tables[family], 'reimport', [peer.id], (at, path) => this.#judgeAgain(at, path))
     }
   }
@@ -61,12 +62,16 @@ export class Imports {
 
   #judgeAgain(tables: FamilyTables, path: number): void {
     const { paths, prefixes } = tables
+    const { attributes } = this.#state
     const own = this.#state.findPeer(paths.peer[path] ?? OURSELVES)?.families[tables.family]
     if (own?.imports === null || own?.imports === undefined) return
-    const { cache } = own.imports
-    const outcome = cache.outcome(paths.raw[path] ?? NONE, OURSELVES)
-    const imported = outcome >= 0 ? outcome : cache.settle(outcome, ...prefixes.wordsAt(paths.prefix[path] ?? NONE))
+    const { cache, policy } = own.imports
+    const raw = paths.raw[path] ?? NONE
+    const words = prefixes.wordsAt(paths.prefix[path] ?? NONE)
+    const outcome = cache.outcome(raw, OURSELVES)
+    const imported = outcome >= 0 ? outcome : cache.settle(outcome, ...words)
     const isLongLived = ((paths.flags[path] ?? 0) & LONG_LIVED) !== 0
     tables.setImported(path, isLongLived ? this.#work.longLived(imported) : imported, own.arrivals)
+    tables.setOwnAs(path, outcome === NONE && policy.isOwnAsLoop(attributes.get(raw)) && policy.isOfPool(...words))
   }
 }

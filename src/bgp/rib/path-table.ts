@@ -14,6 +14,9 @@ export const EPOCH_MASK = 0x0f
 export const LONG_LIVED = 0x10
 /** In the multipath set of its prefix. */
 export const MULTIPATH = 0x20
+/** Refused because our own AS is in its AS_PATH, and among those counted for that: see `own-as.ts`. */
+export const OWN_AS = 0x40
+export const COUNTED_OWN_AS = 0x80
 
 export class PathTable {
   prefix = new Int32Array(64)

@@ -9,7 +9,7 @@ import { Arrivals } from './arrivals.ts'
 import type { RibConfig, RibPeerConfig, RibSession } from './contract.ts'
 import type { ExportFacts } from './export-policy.ts'
 import type { HostView } from './host-view.ts'
-import type { ImportFacts } from './import-policy.ts'
+import type { ImportFacts, ImportPolicy } from './import-policy.ts'
 import type { ScopeFacts } from './next-hop-resolver.ts'
 import type { OutcomeCache } from './outcome-cache.ts'
 import type { Member, UpdateGroup } from './update-group.ts'
@@ -17,7 +17,7 @@ import type { Member, UpdateGroup } from './update-group.ts'
 /** What a peer has in one family. */
 export type PeerFamily = {
   readonly arrivals: Arrivals
-  imports: { readonly key: string; readonly cache: OutcomeCache } | null
+  imports: { readonly key: string; readonly cache: OutcomeCache; readonly policy: ImportPolicy } | null
   /** Where it is told from, while a session carries the family. */
   told: { readonly group: UpdateGroup; readonly member: Member } | null
 }
@@ -103,6 +103,7 @@ export function exportFacts(config: RibConfig, peer: PeerEntry, session: RibSess
     self: selfNextHop(peer, session, family, host),
     link: isSingleHop(config, peer) ? sharedSubnet(own.address, family, host) : null,
     longLived: longLived.some((each) => each.family === family),
+    draining: config.draining,
     filters: filtersOf(config, own.filters),
     context,
   }

@@ -6,6 +6,8 @@ import { NONE, nextCapacity, regrown } from './columns.ts'
 
 /** The row waits in the queue of rows to be decided. */
 export const DIRTY = 1
+/** Some path of the row may be marked `OWN_AS`. */
+export const HAS_OWN_AS = 2
 
 const FREE_LENGTH = 255
 /** Mask of the bits of a prefix that do not scatter it. */

@@ -167,7 +167,8 @@ export class Rib {
     for (const run of update.withdrawn) tables[run.family].withdraw(id, families[run.family].arrivals, run)
     for (const { run, attributes: told } of update.announced) {
       const { arrivals, imports } = families[run.family]
-      if (imports !== null) tables[run.family].announce({ peer: id, arrivals, imports: imports.cache }, attributes.intern(told), run)
+      if (imports !== null)
+        tables[run.family].announce({ peer: id, arrivals, imports: imports.cache, policy: imports.policy }, attributes.intern(told), run)
     }
   }
 
@@ -261,6 +262,15 @@ export class Rib {
   /** What the peer was told, or is about to be. */
   adjRibOut(id: PeerId, query: RouteQuery): RoutePage {
     return this.#glass.adjRibOut(this.#state.peer(id), query)
+  }
+
+  /** Routes of the peer refused because our own AS is in their AS_PATH, where nothing else carries their prefix plain; see `PeerStatus`. */
+  ownAsRejected(id: PeerId): { readonly count: number; readonly example: string } | null {
+    const { tables } = this.#state
+    const count = FAMILIES.reduce((sum, family) => sum + tables[family].ownAs.countOf(id), 0)
+    if (count === 0) return null
+    const [example = ''] = FAMILIES.flatMap((family) => tables[family].ownAs.exampleOf(id) ?? [])
+    return { count, example }
   }
 
   sizes(family: Family): TableSizes {

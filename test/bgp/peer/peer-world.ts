@@ -112,6 +112,7 @@ export class TestPeer {
             this.ends.push(end)
             this.onEnded()
           },
+          failing: () => {},
           writable: () => {
             this.writables++
           },

@@ -45,6 +45,7 @@ export const CONFIG: RibConfig = {
   encapsulation: null,
   installRoutes: true,
   resolveAll: false,
+  draining: false,
 }
 
 /** A host on 10.0.0.0/24 and 2001:db8::/64 with a default route, both addresses on eth0 (index 2), a second link eth1. */

@@ -22,6 +22,7 @@ test('[rule 44] a blocked event loop does not expire the hold timer: what waits 
     updateReceived: () => {},
     routeRefreshReceived: () => {},
     ended: ({ reason }: { reason: string }) => void ends.push(reason),
+    failing: () => {},
     writable: () => {},
   }
   using peer = new Peer(

@@ -33,6 +33,7 @@ const peer = new Peer(
       updateReceived: () => {},
       routeRefreshReceived: () => {},
       ended: ({ reason }) => say({ down: reason }),
+      failing: () => {},
       writable: () => {},
     },
   },

@@ -14,4 +14,14 @@ export type {
   WiringFault,
 } from './ports.ts'
 export { type CniHandler, type CniServerOptions, DEFAULT_CNI_SOCKET, serveCni } from './server.ts'
-export type { CniLimits, CniObserver, CniServiceDeps, CniUnreadiness } from './service.ts'
+export { type CniLimits, type CniObserver, CniService, type CniServiceDeps, type CniUnreadiness } from './service.ts'
+export {
+  type DetachedLink,
+  GATEWAY_IPV4,
+  GATEWAY_IPV6,
+  HOST_MAC,
+  isHostInterface,
+  type LinkWiring,
+  PodLinks,
+  type WiredLink,
+} from './wiring/index.ts'

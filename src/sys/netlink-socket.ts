@@ -1,6 +1,7 @@
-// A synchronous rtnetlink socket of our own (decision 4): made by libc, then written and read with plain `fs`. The kernel queues
-// its answers before a write returns, so reading them does not wait; the write itself may, on the kernel's routing lock, which is
-// why the owner lives in a thread of its own. A socket belongs for life to the network namespace it was made in.
+// A synchronous netlink socket of our own (decision 4), for rtnetlink if not told otherwise: made by libc, then written and read
+// with plain `fs`. The kernel queues its answers before a write returns, so reading them does not wait; the write itself may, on
+// the kernel's routing lock, which is why the owner lives in a thread of its own. A socket belongs for life to the network
+// namespace it was made in.
 import fs from 'node:fs'
 import { attachFilter, bind, getSocketName, receiveNow, SysError, setSocketOption, socket } from './libc.ts'
 import {
@@ -17,6 +18,8 @@ const AF_NETLINK = 16
 const SOCK_RAW = 3
 const SOCK_CLOEXEC = 0o2_000_000
 const NETLINK_ROUTE = 0
+/** Netfilter's protocol (linux/netlink.h): conntrack. */
+export const NETLINK_NETFILTER = 12
 const SOL_SOCKET = 1
 const SO_RCVBUF = 8
 const SO_RCVTIMEO = 20
@@ -40,6 +43,8 @@ export class NetlinkError extends SysError {
 }
 
 export type NetlinkSocketOptions = {
+  /** NETLINK_ROUTE when absent. */
+  readonly protocol?: number
   /** RTMGRP_* bits to subscribe to. */
   readonly groups?: number
   /** Asked of the kernel past its limit where we have CAP_NET_ADMIN. */
@@ -59,8 +64,14 @@ export class NetlinkSocket implements Disposable {
   #sequence = 0
   #isClosed = false
 
-  constructor({ groups = 0, receiveBufferBytes = 8 * 1024 * 1024, timeoutMs = 10_000, ignorePort }: NetlinkSocketOptions = {}) {
-    this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+  constructor({
+    protocol = NETLINK_ROUTE,
+    groups = 0,
+    receiveBufferBytes = 8 * 1024 * 1024,
+    timeoutMs = 10_000,
+    ignorePort,
+  }: NetlinkSocketOptions = {}) {
+    this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     try {
       if (ignorePort !== undefined) dropChangesOf(this.fd, ignorePort)
       growReceiveBuffer(this.fd, receiveBufferBytes)

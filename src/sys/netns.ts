@@ -5,6 +5,8 @@ import fs from 'node:fs'
 import { setns } from './libc.ts'
 
 const CLONE_NEWNET = 0x4000_0000
+/** Network namespace of the calling thread. */
+export const OWN_NETNS = '/proc/thread-self/ns/net'
 
 /**
  * Makes the event loop's pool threads start now. They keep the namespace they are born in for ever, so a program that calls
@@ -15,19 +17,16 @@ export async function settleThreadPool(): Promise<void> {
 }
 
 /**
- * Runs `work` with the calling thread in the network namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`) and returns its
- * result. Throws what `work` throws, `SysError` if the namespace cannot be entered, and ends the process if there is no way back,
- * because everything it did from then on would happen in the wrong network.
+ * Runs `work` with the calling thread in the network namespace at a path (`/run/netns/NAME`, `/proc/PID/ns/net`), or of a
+ * descriptor open on one (which stays open), and returns its result. Throws what `work` throws, `SysError` if the namespace cannot
+ * be entered, and ends the process if there is no way back, because everything it did from then on would happen in the wrong
+ * network.
  */
-export function inNetns<T>(path: string, work: () => T extends PromiseLike<unknown> ? never : T): T {
-  const home = fs.openSync('/proc/thread-self/ns/net', 'r')
+export function inNetns<T>(namespace: string | number, work: () => T extends PromiseLike<unknown> ? never : T): T {
+  const home = fs.openSync(OWN_NETNS, 'r')
   try {
-    const target = fs.openSync(path, 'r')
-    try {
-      setns(target, CLONE_NEWNET)
-    } finally {
-      fs.closeSync(target)
-    }
+    if (typeof namespace === 'number') setns(namespace, CLONE_NEWNET)
+    else enter(namespace)
     try {
       return work()
     } finally {
@@ -35,6 +34,15 @@ export function inNetns<T>(path: string, work: () => T extends PromiseLike<unkno
     }
   } finally {
     fs.closeSync(home)
+  }
+}
+
+function enter(path: string): void {
+  const target = fs.openSync(path, 'r')
+  try {
+    setns(target, CLONE_NEWNET)
+  } finally {
+    fs.closeSync(target)
   }
 }
 

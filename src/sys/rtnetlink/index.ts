@@ -23,7 +23,6 @@ export {
   isLocalRoute,
   listRoutes,
   lookUpRoute,
-  type RouteView,
   readRoute,
   replaceRoute,
 } from './route.ts'

@@ -26,6 +26,8 @@ export type InterfaceRoute = {
   readonly interfaceIndex: number
   /** RTAX_MTU; null: that of the link. */
   readonly mtu: number | null
+  /** Which of several routes with this destination is taken: the lowest. 0: the kernel's default, which for IPv6 is 1024. */
+  readonly metric: number
 }
 
 /** Adds a route. EEXIST: one with this destination and metric is there. */
@@ -47,14 +49,16 @@ export function listRoutes(family: IpFamily): NetlinkRequest {
   return new MessageWriter(`list IPv${family} routes`, RTM_GETROUTE, NLM_F_DUMP, fixed).finish()
 }
 
-/** Asks by which route packets to `address` would go; `readRoute` and `isLocalRoute` understand the answer. */
-export function lookUpRoute(address: IpAddress): NetlinkRequest {
+/** Asks by which route packets to `address` would go, out of one interface if told; `isLocalRoute` understands the answer. */
+export function lookUpRoute(address: IpAddress, interfaceIndex: number | null = null): NetlinkRequest {
   const family = familyOf(address)
   const fixed = struct(RTMSG_LENGTH, (view) => {
     view.setUint8(0, family === 4 ? AF_INET : AF_INET6)
     view.setUint8(1, bitsOf(family))
   })
-  return new MessageWriter('look up a route', RTM_GETROUTE, 0, fixed).address(RTA.DST, address).finish()
+  const writer = new MessageWriter('look up a route', RTM_GETROUTE, 0, fixed).address(RTA.DST, address)
+  if (interfaceIndex !== null) writer.u32(RTA.OIF, interfaceIndex)
+  return writer.finish()
 }
 
 /** True if the payload of RTM_NEWROUTE is a route to this host itself (RTN_LOCAL). */
@@ -62,10 +66,8 @@ export function isLocalRoute(view: DataView, from: number, to: number): boolean 
   return to - from >= RTMSG_LENGTH && view.getUint8(from + 7) === RTN_LOCAL
 }
 
-export type RouteView = InterfaceRoute & { readonly metric: number }
-
 /** Reads the payload of RTM_NEWROUTE; null if it is malformed or not a unicast route of table main with one next hop. */
-export function readRoute(view: DataView, from: number, to: number): RouteView | null {
+export function readRoute(view: DataView, from: number, to: number): InterfaceRoute | null {
   if (to - from < RTMSG_LENGTH) return null
   const code = view.getUint8(from)
   const length = view.getUint8(from + 1)
@@ -99,7 +101,7 @@ function addressAt(view: DataView, at: number, family: IpFamily): IpAddress {
   return ipFromBytes(family, new Uint8Array(view.buffer, view.byteOffset + at, bitsOf(family) / 8))
 }
 
-function write(verb: string, flags: number, { family, destination, gateway, interfaceIndex, mtu }: InterfaceRoute): NetlinkRequest {
+function write(verb: string, flags: number, { family, destination, gateway, interfaceIndex, mtu, metric }: InterfaceRoute): NetlinkRequest {
   const fixed = struct(RTMSG_LENGTH, (view) => {
     view.setUint8(0, family === 4 ? AF_INET : AF_INET6)
     view.setUint8(1, destination?.length ?? 0)
@@ -113,6 +115,7 @@ function write(verb: string, flags: number, { family, destination, gateway, inte
   if (destination !== null) writer.address(RTA.DST, destination.address)
   if (gateway !== null) writer.address(RTA.GATEWAY, gateway)
   writer.u32(RTA.OIF, interfaceIndex)
+  if (metric !== 0) writer.u32(RTA.PRIORITY, metric)
   if (mtu !== null) writer.nest(RTA.METRICS, (metrics) => metrics.u32(RTAX_MTU, mtu))
   return writer.finish()
 }

@@ -1,0 +1,94 @@
+// Looking at links by netlink, and waiting until a new one carries packets.
+import type { IpAddress } from '../../net/index.ts'
+import { NetlinkError } from '../../sys/netlink-socket.ts'
+import {
+  type AddressView,
+  getLink,
+  type InterfaceRoute,
+  isLocalRoute,
+  type LinkView,
+  listAddresses,
+  listRoutes,
+  lookUpRoute,
+  type Rtnetlink,
+  readAddress,
+  readLink,
+  readRoute,
+} from '../../sys/rtnetlink/index.ts'
+
+/** One link, or null if there is none. */
+export function findLink(netlink: Rtnetlink, link: number | string): LinkView | null {
+  let found: LinkView | null = null
+  try {
+    netlink.ask(getLink(link), (view, _type, _flags, from, to) => {
+      found = readLink(view, from, to) ?? found
+    })
+  } catch (cause) {
+    if (cause instanceof NetlinkError && cause.code === 'ENODEV') return null
+    throw cause
+  }
+  return found
+}
+
+/** Addresses of one interface. */
+export function addressesOf(netlink: Rtnetlink, interfaceIndex: number): readonly AddressView[] {
+  const found: AddressView[] = []
+  netlink.ask(listAddresses(interfaceIndex), (view, _type, _flags, from, to) => {
+    const address = readAddress(view, from, to)
+    if (address !== null && address.interfaceIndex === interfaceIndex) found.push(address)
+  })
+  return found
+}
+
+/** Unicast routes of table main through one interface, of both families. */
+export function routesThrough(netlink: Rtnetlink, interfaceIndex: number): readonly InterfaceRoute[] {
+  const found: InterfaceRoute[] = []
+  for (const family of [4, 6] as const) {
+    netlink.ask(listRoutes(family), (view, _type, _flags, from, to) => {
+      const route = readRoute(view, from, to)
+      if (route !== null && route.interfaceIndex === interfaceIndex) found.push(route)
+    })
+  }
+  return found
+}
+
+/** One thing to wait for: the link is operational, and the kernel takes packets to the addresses as its own. */
+export type Expected = {
+  readonly netlink: Rtnetlink
+  readonly link: string
+  readonly index: number
+  readonly addresses: readonly IpAddress[]
+}
+
+const PAUSE_MS = 0.2
+const PATIENCE_MS = 5_000
+
+/**
+ * Waits for what the kernel does after it has answered: a link starts to send when its watcher has run (net/core/link_watch.c; newer
+ * kernels run it as soon as somebody looks), and an IPv6 address receives when its work has put in a local route (addrconf_dad_work).
+ * Mostly both are done at the first look. False: it takes longer than anyone should wait.
+ */
+export function waitUntilReady(ends: readonly Expected[]): boolean {
+  const nap = new Int32Array(new SharedArrayBuffer(4))
+  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += PAUSE_MS) {
+    if (ends.every(isReady)) return true
+    Atomics.wait(nap, 0, 0, PAUSE_MS)
+  }
+  return false
+}
+
+function isReady({ netlink, link, index, addresses }: Expected): boolean {
+  return findLink(netlink, link)?.isOperational === true && addresses.every((address) => receives(netlink, index, address))
+}
+
+function receives(netlink: Rtnetlink, index: number, address: IpAddress): boolean {
+  let isOwn = false
+  try {
+    netlink.ask(lookUpRoute(address, index), (view, _type, _flags, from, to) => {
+      isOwn ||= isLocalRoute(view, from, to)
+    })
+  } catch (cause) {
+    if (!(cause instanceof NetlinkError)) throw cause // ENETUNREACH: not yet
+  }
+  return isOwn
+}

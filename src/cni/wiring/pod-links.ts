@@ -1,0 +1,101 @@
+// The links of a node's pods: public face of this folder. Owned by one thread, in the host's network namespace.
+import { err, type Result } from '../../lib/result.ts'
+import { isIpv6 } from '../../net/index.ts'
+import { Rtnetlink } from '../../sys/rtnetlink/index.ts'
+import type { PodLink, WiringFault } from '../ports.ts'
+import { attachLink, configureHostEnd } from './attach.ts'
+import { checkLink, hostFaults } from './check.ts'
+import { Conntrack } from './conntrack.ts'
+import { hostEnds, removeHostEnds } from './detach.ts'
+import { findLink } from './links.ts'
+import { setLinkMtu } from './mtu.ts'
+import { messageOf, openPodNamespace, type PodNamespace } from './pod-namespace.ts'
+import type { DetachedLink, LinkWiring, WiredLink } from './port.ts'
+
+export class PodLinks implements LinkWiring, Disposable {
+  readonly #openNetlink: () => Rtnetlink
+  readonly #host: Rtnetlink
+  readonly #conntrack = new Conntrack()
+
+  /**
+   * Acts in the network namespace of the calling thread from now on. The program has awaited `settleThreadPool` before.
+   * `openNetlink` makes a socket in the namespace the thread is in.
+   */
+  constructor(openNetlink: () => Rtnetlink = () => new Rtnetlink()) {
+    this.#openNetlink = openNetlink
+    this.#host = openNetlink()
+  }
+
+  attach(link: PodLink): Result<WiredLink, WiringFault> {
+    const opened = openPodNamespace(link.netns, this.#openNetlink)
+    if (!opened.ok) return opened
+    using pod = opened.value
+    try {
+      return attachLink(this.#host, pod, link)
+    } catch (cause) {
+      return err({ kind: 'failed', message: messageOf(cause) })
+    }
+  }
+
+  detach(links: readonly DetachedLink[]): readonly string[] {
+    const left = inWords(() =>
+      removeHostEnds(
+        this.#host,
+        links.map(({ hostInterface }) => hostInterface),
+      ),
+    )
+    return [...left, ...this.#conntrack.forget(links.flatMap(({ addresses }) => addresses))]
+  }
+
+  check(link: PodLink): readonly string[] {
+    return this.#inPod(
+      link,
+      (pod) => checkLink(this.#host, pod, link),
+      () => hostFaults(this.#host, link, null),
+    )
+  }
+
+  repair(link: PodLink): readonly string[] {
+    return inWords(() => {
+      const end = findLink(this.#host, link.hostInterface)
+      return end === null
+        ? [`host interface ${link.hostInterface} is missing`]
+        : configureHostEnd(this.#host, end, link.addresses.some(isIpv6))
+    })
+  }
+
+  list(): readonly string[] {
+    return hostEnds(this.#host).map(({ name }) => name)
+  }
+
+  setMtu(link: PodLink, mtu: number): readonly string[] {
+    return this.#inPod(
+      link,
+      (pod) => setLinkMtu(this.#host, pod, link, mtu),
+      () => [],
+    )
+  }
+
+  [Symbol.dispose](): void {
+    this.#host[Symbol.dispose]()
+    this.#conntrack[Symbol.dispose]()
+  }
+
+  /** Runs `work` on the pod's namespace; if that cannot be entered, says so and what `otherwise` says. */
+  #inPod(link: PodLink, work: (pod: PodNamespace) => readonly string[], otherwise: () => readonly string[]): readonly string[] {
+    return inWords(() => {
+      const opened = openPodNamespace(link.netns, this.#openNetlink)
+      if (!opened.ok) return [opened.error.message, ...otherwise()]
+      using pod = opened.value
+      return work(pod)
+    })
+  }
+}
+
+function inWords(work: () => readonly string[]): readonly string[] {
+  try {
+    return work()
+  } catch (cause) {
+    return [messageOf(cause)]
+  }
+}

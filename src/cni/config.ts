@@ -22,7 +22,7 @@ export type AddConfig = {
   readonly prevResult: CniResult | null
 }
 
-/** `name` of the configuration. Throws FieldError (code 7). */
+/** `name` of the configuration. Throws CniError (code 7). */
 export function parseNetworkName(config: JsonObject): string {
   const name = config['name']
   if (typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name))
@@ -30,7 +30,7 @@ export function parseNetworkName(config: JsonObject): string {
   return name
 }
 
-/** Throws FieldError (codes 2 and 7). */
+/** Throws CniError (codes 2 and 7). */
 export function parseAddConfig(config: JsonObject, version: CniVersion): AddConfig {
   const ipamType = optionalObject('ipam', config['ipam'])?.['type']
   if (ipamType !== undefined && ipamType !== '')
@@ -45,13 +45,13 @@ export function parseAddConfig(config: JsonObject, version: CniVersion): AddConf
   }
 }
 
-/** `prevResult`, or null if there is none. Throws FieldError (code 7). */
+/** `prevResult`, or null if there is none. Throws CniError (code 7). */
 export function parsePrevResult(config: JsonObject, version: CniVersion): CniResult | null {
   const value = optionalObject('prevResult', config['prevResult'])
   return value === undefined ? null : parseResult(value, version)
 }
 
-/** The attachments that GC must keep. Throws FieldError (code 7) if the key is missing: that never means "none". */
+/** The attachments that GC must keep. Throws CniError (code 7) if the key is missing: that never means "none". */
 export function parseValidAttachments(config: JsonObject): readonly AttachmentKey[] {
   const key = 'cni.dev/valid-attachments'
   const value = config[key]

@@ -34,6 +34,16 @@ export type CniCode = (typeof CNI_CODE)[keyof typeof CNI_CODE]
 /** An expected failure; `message` names what is wrong and what to do about it. */
 export type CniFault = { readonly code: CniCode; readonly message: string; readonly details?: string }
 
+/** Carries a fault out of nested calls; caught where a request is parsed or answered, never further out. */
+export class CniError extends Error {
+  readonly fault: CniFault
+  constructor(fault: CniFault) {
+    super(fault.message)
+    this.name = 'CniError'
+    this.fault = fault
+  }
+}
+
 /** What a plugin's process answers. */
 export type CniReply = { readonly exitStatus: 0 | 1; readonly stdout: string }
 

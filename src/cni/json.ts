@@ -1,26 +1,17 @@
 // Reading JSON from outside, field by field, with errors that name the field (pure).
 import { quoteText } from '../lib/log.ts'
-import { CNI_CODE, type CniFault } from './error.ts'
+import { CNI_CODE, CniError } from './error.ts'
 
 export type JsonObject = { readonly [key: string]: unknown }
 
-/** Thrown inside the parsers of this module, caught where a request is parsed (`parseRequest`). */
-export class FieldError extends Error {
-  readonly fault: CniFault
-  constructor(fault: CniFault) {
-    super(fault.message)
-    this.fault = fault
-  }
-}
-
 /** The configuration is wrong (code 7). `what` says what the field has to be. */
-export function invalid(field: string, value: unknown, what: string): FieldError {
-  return new FieldError({ code: CNI_CODE.invalidConfig, message: `network configuration: ${field} is ${shown(value)}: it must be ${what}` })
+export function invalid(field: string, value: unknown, what: string): CniError {
+  return new CniError({ code: CNI_CODE.invalidConfig, message: `network configuration: ${field} is ${shown(value)}: it must be ${what}` })
 }
 
 /** The field is known, its value is not supported (code 2): the message has key and value, as the specification asks. */
-export function unsupported(field: string, value: unknown, remedy: string): FieldError {
-  return new FieldError({
+export function unsupported(field: string, value: unknown, remedy: string): CniError {
+  return new CniError({
     code: CNI_CODE.unsupportedField,
     message: `network configuration: unsupported value of ${field}: ${shown(value)}: ${remedy}`,
   })

@@ -3,9 +3,9 @@
 import { quoteText } from '../lib/log.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { type AddConfig, parseAddConfig, parseNetworkName, parsePrevResult, parseValidAttachments } from './config.ts'
-import { CNI_CODE, type CniFault } from './error.ts'
+import { CNI_CODE, CniError, type CniFault } from './error.ts'
 import type { CniInvocation } from './frame.ts'
-import { FieldError, invalid, isObject, type JsonObject } from './json.ts'
+import { invalid, isObject, type JsonObject } from './json.ts'
 import type { Attachment, AttachmentKey } from './ports.ts'
 import type { CniResult } from './result.ts'
 import { type CniVersion, isAtLeast, parseVersion, SUPPORTED_VERSIONS } from './version.ts'
@@ -73,7 +73,7 @@ export function parseInvocation({ variables, stdin }: CniInvocation): ParsedInvo
   try {
     return { requestedVersion, request: ok(parseRequest(variables, stdin, config)) }
   } catch (cause) {
-    if (cause instanceof FieldError) return { requestedVersion, request: err(cause.fault) }
+    if (cause instanceof CniError) return { requestedVersion, request: err(cause.fault) }
     throw cause
   }
 }
@@ -195,12 +195,12 @@ function requirePrevResult(config: JsonObject, version: CniVersion): CniResult {
   return prevResult
 }
 
-function environmentFault(name: string, value: string, what: string): FieldError {
+function environmentFault(name: string, value: string, what: string): CniError {
   return fault(CNI_CODE.invalidEnvironment, `${name} is ${quoteText(value, 80)}: it must be ${what}`)
 }
 
-function fault(code: CniFault['code'], message: string, details?: string): FieldError {
-  return new FieldError(details === undefined ? { code, message } : { code, message, details })
+function fault(code: CniFault['code'], message: string, details?: string): CniError {
+  return new CniError(details === undefined ? { code, message } : { code, message, details })
 }
 
 function isSpace(octet: number): boolean {

@@ -49,7 +49,7 @@ export type CniResult = {
 
 export const EMPTY_RESULT: CniResult = { interfaces: [], ips: [], routes: [], dns: {} }
 
-/** Parses `prevResult`, in whichever supported version it names itself (else `version`). Throws FieldError (code 7). */
+/** Parses `prevResult`, in whichever supported version it names itself (else `version`). Throws CniError (code 7). */
 export function parseResult(value: JsonObject, version: CniVersion): CniResult {
   const named = value['cniVersion'] ?? version
   if (typeof named !== 'string' || parseVersion(named) === null)
@@ -65,7 +65,7 @@ export function parseResult(value: JsonObject, version: CniVersion): CniResult {
   }
 }
 
-/** Parses a `dns` object (CNI 1.1.0 section 1 and 5). Throws FieldError (code 7). */
+/** Parses a `dns` object (CNI 1.1.0 section 1 and 5). Throws CniError (code 7). */
 export function parseDns(field: string, value: unknown): CniDns {
   const dns = optionalObject(field, value) ?? {}
   return {

@@ -62,8 +62,9 @@ export async function serveCni(options: CniServerOptions): Promise<AsyncDisposab
 
 async function serveOne(socket: Socket, { service, log, clock = systemClock, clientTimeoutMs = 10_000 }: CniServerOptions): Promise<void> {
   const gone = new AbortController()
-  socket.on('error', () => gone.abort())
-  socket.on('close', () => gone.abort())
+  const abort = (): void => gone.abort(new Error('the plugin has gone'))
+  socket.on('error', abort)
+  socket.on('close', abort)
   const tooSlow = (): void => void socket.destroy()
   try {
     let invocation: CniInvocation
@@ -76,7 +77,7 @@ async function serveOne(socket: Socket, { service, log, clock = systemClock, cli
       }
       invocation = received
     }
-    socket.on('end', () => gone.abort()).resume() // nothing more is due: an end is the end of the process
+    socket.on('end', abort).resume() // nothing more is due: an end is the end of the process
     const reply = await service.handle(invocation, gone.signal).catch((error: unknown) => {
       log.error('cni.request.crashed', { err: error })
       return faultReply({ code: CNI_CODE.internal, message: 'a bug in the agent; its log says more' }, undefined)

@@ -1,4 +1,5 @@
-// Two projects: `unit` is pure and fast; `netns` needs root and builds throwaway network namespaces (see test/netns/README.md).
+// Three projects: `unit` is pure and fast; `netns` needs root and builds throwaway network namespaces (see test/netns/README.md);
+// `uml` does so inside user-mode-linux, about twenty times slower (test/uml/run.sh).
 const common = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
@@ -20,5 +21,6 @@ export default {
       testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/netns/', '<rootDir>/test/kube/', '<rootDir>/test/uml/'],
     },
     { ...common, displayName: 'netns', testMatch: ['<rootDir>/test/netns/**/*.test.ts'] },
+    { ...common, displayName: 'uml', testMatch: ['<rootDir>/test/uml/**/*.test.ts'] },
   ],
 }

@@ -18,6 +18,14 @@ const tiers = [
     command: [join(root, 'test/netns/run.sh')],
     unavailable: () => (process.getuid?.() === 0 ? null : 'needs root to make network namespaces'),
   },
+  {
+    name: 'uml',
+    command: [join(root, 'test/uml/run.sh')],
+    unavailable: () => {
+      if (process.getuid?.() !== 0) return 'needs root to make network namespaces'
+      return process.arch === 'x64' ? null : 'user-mode-linux is for x86 alone'
+    },
+  },
 ]
 
 function jestArguments() {

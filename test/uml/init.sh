@@ -1,0 +1,24 @@
+#!/bin/sh
+# The first process inside user-mode-linux (see run.sh): mounts, modules, one command, its exit status, power off.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+job=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^umljob=//p')
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /run
+mkdir -p /run/job /run/netns /run/m/lib
+mount -t hostfs hostfs /run/job -o "$job"
+mount -t tmpfs tmpfs /tmp
+grep -q ' /dev devtmpfs ' /proc/mounts || mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/shm /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+export HOME=/run TMPDIR=/tmp
+ln -s /usr/lib/uml/modules /run/m/lib/modules
+{
+  modprobe -d /run/m -a veth bridge ipip ip6_tunnel ip_tables ip6_tables nf_tables ip_set
+  ip link set lo up
+  sh /run/job/command
+} >/run/job/log 2>&1 </dev/null
+echo $? >/run/job/status
+sync
+halt -f -p

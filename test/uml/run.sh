@@ -1,0 +1,53 @@
+#!/bin/sh
+# Runs the uml tier of jest inside user-mode-linux: a kernel with IP-in-IP and other modules that the host's may lack, as a process.
+# It sees the host's files read-only; what it writes goes to memory of its own, and what it reports to a folder that is removed
+# at the end. Whatever happens to this script, SIGKILL included, nothing of it stays behind but at worst that folder below /tmp.
+# Usage (as root): test/uml/run.sh [jest arguments, e.g. test/uml/tunnel.test.ts], or test/uml/run.sh -- PROGRAM [ARGUMENTS]
+set -eu
+cd "$(dirname "$(readlink -f "$0")")/../.."
+if [ "$(id -u)" != 0 ]; then
+  echo 'test/uml/run.sh: needs root: tests make network namespaces' >&2
+  exit 1
+fi
+command -v linux.uml >/dev/null || { echo 'test/uml/run.sh: needs the Debian package user-mode-linux' >&2; exit 1; }
+
+job=$(mktemp -d "${TMPDIR:-/tmp}/fibula-uml-XXXXXX")
+trap 'rm -rf "$job"' EXIT
+trap 'exit 130' INT TERM
+
+# jest writes its report where the guest may write, and it is copied to where it was asked for.
+report=''
+if [ "${1:-}" = -- ]; then
+  shift
+else
+  for argument; do
+    shift
+    case $argument in
+      --outputFile=*) report=${argument#--outputFile=} && set -- "$@" --outputFile=/run/job/report ;;
+      *) set -- "$@" "$argument" ;;
+    esac
+  done
+  set -- scripts/node --experimental-vm-modules --disable-warning=ExperimentalWarning node_modules/jest/bin/jest.js \
+    "$@" --selectProjects uml --runInBand --cacheDirectory=/run/jest
+fi
+quoted=''
+for argument; do quoted="$quoted '$(printf %s "$argument" | sed "s/'/'\\\\''/g")'"; done
+printf 'cd "%s"\nCI=%s\nexport CI\nexec%s\n' "$PWD" "${CI:-}" "$quoted" >"$job/command"
+
+# The kernel is a process with many children: in a process namespace of their own they all end with the first of them.
+HOME=$job TMPDIR=$job unshare --pid --fork --kill-child --mount-proc linux.uml \
+  rootfstype=hostfs rootflags=/ ro mem=1536M init="$PWD/test/uml/init.sh" umljob="$job" uml_dir="$job/" \
+  con=null con0=null,fd:2 quiet loglevel=3 </dev/null >"$job/console" 2>&1 &
+guest=$!
+trap 'kill -9 $guest 2>/dev/null; exit 130' INT TERM
+touch "$job/log"
+tail --pid=$guest -n +1 -f "$job/log" -s 0.2 >&2 || true
+wait $guest || true
+
+[ -z "$report" ] || [ ! -e "$job/report" ] || cp "$job/report" "$report"
+if [ ! -e "$job/status" ]; then
+  echo 'test/uml/run.sh: the guest ended without a word; its console said:' >&2
+  tail -40 "$job/console" >&2
+  exit 1
+fi
+exit "$(cat "$job/status")"

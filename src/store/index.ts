@@ -10,7 +10,7 @@ export { secondsOf } from './kinds/fields.ts'
 export { poolBlockSize, poolPrefix } from './kinds/ip-pool.ts'
 export { BLOCK_NODE_LABEL, BORROWER_LABEL_PREFIX, blockName, borrowerLabel } from './kinds/ipam-block.ts'
 export { IPAM_CONFIGURATION_DEFAULTS } from './kinds/ipam-configuration.ts'
-export { GROUP_VERSION, RULES_KEY } from './kinds/kind.ts'
+export { GROUP_VERSION } from './kinds/kind.ts'
 export type { ObjectMeta } from './kinds/metadata.ts'
 export { NODE_ANNOTATION } from './kinds/node.ts'
 export { type PeerAddress, parsePeerAddress } from './kinds/peer-address.ts'
@@ -34,6 +34,7 @@ export {
   type ResourceOf,
   type Secret,
 } from './kinds/registry.ts'
+export { CEL_KEY, type CelRule, RULES_KEY } from './kinds/rules.ts'
 export { secretValue } from './kinds/secret.ts'
 export { type Manifest, type ManifestPlace, type ManifestText, parseManifests, sourceOf } from './manifest.ts'
 export { MemoryStore } from './memory.ts'

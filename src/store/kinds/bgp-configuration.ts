@@ -2,7 +2,8 @@
 // and override it field by field, so no field has a default in the schema: an absent field must stay absent.
 import { z } from 'zod'
 import { asNumber, cidr, communityText, duration, labelSelector, secondsOf, secretKeyRef } from './fields.ts'
-import { constrained, defineKind } from './kind.ts'
+import { defineKind } from './kind.ts'
+import { constrained } from './rules.ts'
 
 /** The values of fields that neither `default` nor an override sets. */
 export const BGP_CONFIGURATION_DEFAULTS = {
@@ -37,6 +38,7 @@ function unset<S extends z.ZodType>(schema: S, description: string, value: strin
 const serviceRanges = (of: string) =>
   z
     .array(z.strictObject({ cidr: cidr().meta({ description: 'Address range.' }) }))
+    .max(100)
     .exactOptional()
     .meta({ description: `Ranges of ${of}. A Host never accepts a route inside them from anybody. Unset: none.` })
 
@@ -83,6 +85,10 @@ const prefixAdvertisement = z.strictObject({
     .meta({ description: 'Names of entries of `communities`, community values, or well-known names like no-export.' }),
 })
 
+/** `keepaliveFits` in CEL, where both fields are durations already. */
+export const KEEPALIVE_FITS =
+  "!has(self.holdTime) || !has(self.keepaliveTime) || duration(self.holdTime) == duration('0s') || duration(self.keepaliveTime) < duration(self.holdTime)"
+
 const spec = constrained(
   z.strictObject({
     nodeSelector: labelSelector()
@@ -94,7 +100,11 @@ const spec = constrained(
       'Host: originate own prefixes and never pass on what was learned. Router: pass on what is learned (ToRs of the lab, border nodes).',
       D.mode,
     ),
-    networks: z.array(cidr()).exactOptional().meta({ description: 'Prefixes to originate beside blocks and services. Unset: none.' }),
+    networks: z
+      .array(cidr())
+      .max(500)
+      .exactOptional()
+      .meta({ description: 'Prefixes to originate beside blocks and services. Unset: none.' }),
     nodeToNodeMesh: z
       .strictObject({
         enabled: unset(z.boolean(), 'A session between every two nodes that are not route reflectors.', D.nodeToNodeMesh.enabled),
@@ -127,7 +137,7 @@ const spec = constrained(
     serviceClusterIPs: serviceRanges("the cluster's ClusterIPs"),
     serviceLoadBalancerIPs: serviceRanges('load balancer addresses of services'),
     serviceExternalIPs: serviceRanges('external IPs of services'),
-    communities: z.array(namedCommunity).max(500).exactOptional().meta({ description: 'Communities by name.' }),
+    communities: z.array(namedCommunity).max(200).exactOptional().meta({ description: 'Communities by name.' }),
     prefixAdvertisements: z
       .array(prefixAdvertisement)
       .max(500)
@@ -146,11 +156,13 @@ const spec = constrained(
       path: ['keepaliveTime'],
       message: 'keepaliveTime must be shorter than holdTime; leave it out to get a third of it',
       holds: ({ holdTime, keepaliveTime }) => keepaliveFits(holdTime, keepaliveTime),
+      cel: KEEPALIVE_FITS,
     },
     {
       path: ['communities'],
       message: 'two communities have one name; give each its own',
       holds: ({ communities = [] }) => new Set(communities.map(({ name }) => name)).size === communities.length,
+      cel: '!has(self.communities) || self.communities.all(one, self.communities.exists_one(other, other.name == one.name))',
     },
   ],
 )
@@ -181,11 +193,13 @@ export const bgpConfiguration = defineKind({
       path: ['spec', 'nodeSelector'],
       message: 'the object named default is for every node; remove nodeSelector or give the object another name',
       holds: ({ metadata, spec: { nodeSelector } }) => metadata.name !== 'default' || nodeSelector === undefined,
+      cel: "self.metadata.name != 'default' || !has(self.spec.nodeSelector)",
     },
     {
       path: ['spec', 'nodeSelector'],
       message: 'every BGPConfiguration but default needs a nodeSelector: the nodes it overrides default for ({} selects all)',
       holds: ({ metadata, spec: { nodeSelector } }) => metadata.name === 'default' || nodeSelector !== undefined,
+      cel: "self.metadata.name == 'default' || has(self.spec.nodeSelector)",
     },
   ],
 })

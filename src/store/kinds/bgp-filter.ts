@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { type IpFamily, parsePrefix } from '../../net/index.ts'
 import { asNumber, cidr, communityText } from './fields.ts'
-import { constrained, defineKind } from './kind.ts'
+import { defineKind } from './kind.ts'
+import { constrained } from './rules.ts'
 
 const communityOperation = () => z.strictObject({ value: communityText().meta({ description: 'The community.' }) })
 
@@ -35,9 +36,18 @@ const operation = constrained(
       path: [],
       message: 'an operation does exactly one thing; write each as an item of its own: [{ addCommunity: ... }, { setMED: ... }]',
       holds: (operations) => Object.keys(operations).length === 1,
+      cel: `[${['addCommunity', 'removeCommunity', 'prependASPath', 'setLocalPreference', 'setMED', 'removeMED'].map((name) => `has(self.${name})`).join(', ')}].filter(one, one).size() == 1`,
     },
   ],
 )
+
+/** In CEL: min, by default the length of cidr, is at least that and at most max. */
+function prefixLengthFits(bits: number): string {
+  const shortest = '(has(self.cidr) && isCIDR(self.cidr) ? cidr(self.cidr).prefixLength() : 0)'
+  const min = `(has(self.prefixLength.min) ? self.prefixLength.min : ${shortest})`
+  const max = `(has(self.prefixLength.max) ? self.prefixLength.max : ${bits})`
+  return `!has(self.prefixLength) || (${min} >= ${shortest} && ${min} <= ${max})`
+}
 
 function rules(family: IpFamily, direction: string) {
   const bits = family === 4 ? 32 : 128
@@ -80,11 +90,13 @@ function rules(family: IpFamily, direction: string) {
         path: ['matchOperator'],
         message: 'cidr and matchOperator go together; set both or neither',
         holds: (r) => (r.cidr === undefined) === (r.matchOperator === undefined),
+        cel: 'has(self.cidr) == has(self.matchOperator)',
       },
       {
         path: ['prefixLength'],
         message: 'prefixLength needs cidr and matchOperator In or NotIn',
         holds: (r) => r.prefixLength === undefined || r.matchOperator === 'In' || r.matchOperator === 'NotIn',
+        cel: "!has(self.prefixLength) || (has(self.matchOperator) && self.matchOperator in ['In', 'NotIn'])",
       },
       {
         path: ['prefixLength'],
@@ -94,11 +106,13 @@ function rules(family: IpFamily, direction: string) {
           const min = prefixLength?.min ?? shortest
           return prefixLength === undefined || (min >= shortest && min <= (prefixLength.max ?? bits))
         },
+        cel: prefixLengthFits(bits),
       },
       {
         path: ['operations'],
         message: 'operations need action Accept: a rejected path is not changed',
         holds: (r) => r.operations === undefined || r.action === 'Accept',
+        cel: "!has(self.operations) || self.action == 'Accept'",
       },
     ],
   )

@@ -2,14 +2,29 @@
 import { z } from 'zod'
 import { quoteText } from '../../lib/log.ts'
 import { isLinkLocalIpv6, parseIp } from '../../net/index.ts'
-import { gracefulRestart, keepaliveFits } from './bgp-configuration.ts'
+import { gracefulRestart, KEEPALIVE_FITS, keepaliveFits } from './bgp-configuration.ts'
 import { asNumber, condition, duration, ipAddress, labelSelector, secretKeyRef } from './fields.ts'
-import { constrained, defineKind } from './kind.ts'
+import { defineKind } from './kind.ts'
 import { dnsSubdomain } from './names.ts'
 import { parsePeerAddress } from './peer-address.ts'
+import { admitted, constrained } from './rules.ts'
 
 const FAMILY = z.enum(['IPv4Unicast', 'IPv6Unicast'])
 const SOURCE_MODES = ['Auto', 'UseNodeIP', 'None'] as const
+/** In CEL: peerIP, which is a peer address, is an IPv4 address with or without a port. */
+const PEER_IS_IPV4 = "self.peerIP.matches('^[0-9.]+(:[0-9]+)?$')"
+/** `parsePeerAddress` in CEL: address and zone, then what they must be. */
+const PORT = '(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?'
+const IS_UNICAST = (address: string): string =>
+  `(isIP(${address}) && !ip(${address}).isUnspecified() && !ip(${address}).isLoopback() && !ip(${address}).isLinkLocalMulticast() && !${address}.matches('^(0|127|2[2-5][0-9])[.]|^[fF][fF]'))`
+const IS_PEER_ADDRESS = [
+  `(self.matches('^[0-9.]+${PORT}$') && ${IS_UNICAST("self.split(':')[0]")})`,
+  `(self.matches('^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$') && ${IS_UNICAST('self')} && !ip(self).isLinkLocalUnicast())`,
+  `(self.matches('^[[][0-9a-fA-F:.]+[]]${PORT}$') && ${IS_UNICAST("self.substring(1, self.indexOf(']'))")} && !ip(self.substring(1, self.indexOf(']'))).isLinkLocalUnicast())`,
+  `(self.matches('^[0-9a-fA-F:]+%[^\\\\s/:%]{1,15}$') && isIP(self.split('%')[0]) && ip(self.split('%')[0]).isLinkLocalUnicast())`,
+  `(self.matches('^[[][0-9a-fA-F:]+%[^\\\\s/:%]{1,15}[]]${PORT}$') && isIP(self.substring(1, self.indexOf('%'))) && ip(self.substring(1, self.indexOf('%'))).isLinkLocalUnicast())`,
+].join(' || ')
+const PEER_FORMS = '10.0.0.1, 10.0.0.1:1179, fd00::1, [fd00::1]:1179 or fe80::1%eth0'
 
 const spec = constrained(
   z.strictObject({
@@ -18,10 +33,11 @@ const spec = constrained(
     nodeSelector: labelSelector().exactOptional().meta({ description: 'The nodes that peer.' }),
     peerIP: z
       .string()
+      .max(80)
       .refine((text) => parsePeerAddress(text) !== null, {
-        error: ({ input }) =>
-          `${quoteText(String(input), 60)} is not a peer address; write it like 10.0.0.1, 10.0.0.1:1179, fd00::1, [fd00::1]:1179 or fe80::1%eth0`,
+        error: ({ input }) => `${quoteText(String(input), 60)} is not a peer address; write it like ${PEER_FORMS}`,
       })
+      .meta(admitted(IS_PEER_ADDRESS, `not a peer address; write it like ${PEER_FORMS}`))
       .exactOptional()
       .meta({
         description:
@@ -37,9 +53,11 @@ const spec = constrained(
     localASNumber: asNumber().exactOptional().meta({ description: 'AS number we use towards this peer instead of our own.' }),
     sourceAddress: z
       .string()
+      .max(64)
       .refine((text) => SOURCE_MODES.some((mode) => mode === text) || parseIp(text) !== null, {
         error: ({ input }) => `${quoteText(String(input), 60)} is neither Auto, UseNodeIP, None nor an IP address of the node`,
       })
+      .meta(admitted("self in ['Auto', 'UseNodeIP', 'None'] || isIP(self)", 'neither Auto, UseNodeIP, None nor an IP address of the node'))
       .default('Auto')
       .meta({
         description:
@@ -129,6 +147,7 @@ const spec = constrained(
           .refine((text) => Buffer.byteLength(text) <= 255, {
             error: 'longer than the 255 octets that fit into the NOTIFICATION (RFC 9003); shorten it',
           })
+          .meta(admitted('bytes(self).size() <= 255', 'longer than the 255 octets that fit into the NOTIFICATION (RFC 9003); shorten it'))
           .default('')
           .meta({ description: 'Told to the peer (RFC 9003).' }),
       })
@@ -159,31 +178,37 @@ const spec = constrained(
       path: ['nodeSelector'],
       message: 'node and nodeSelector exclude each other; keep one',
       holds: (s) => s.node === undefined || s.nodeSelector === undefined,
+      cel: '!has(self.node) || !has(self.nodeSelector)',
     },
     {
       path: ['peerIP'],
       message: 'exactly one of peerIP (a router) and peerSelector (nodes of the cluster) says who the peer is',
       holds: (s) => (s.peerIP === undefined) !== (s.peerSelector === undefined),
+      cel: 'has(self.peerIP) != has(self.peerSelector)',
     },
     {
       path: ['asNumber'],
       message: 'a peer with peerIP needs its asNumber',
       holds: (s) => s.peerIP === undefined || s.asNumber !== undefined,
+      cel: '!has(self.peerIP) || has(self.asNumber)',
     },
     {
       path: ['asNumber'],
       message: 'asNumber does not go with peerSelector: every node has its own; remove it',
       holds: (s) => s.peerSelector === undefined || s.asNumber === undefined,
+      cel: '!has(self.peerSelector) || !has(self.asNumber)',
     },
     {
       path: ['ebgpMultihop'],
       message: 'ttlSecurity and ebgpMultihop exclude each other; keep one',
       holds: (s) => s.ttlSecurity === undefined || s.ebgpMultihop === undefined,
+      cel: '!has(self.ttlSecurity) || !has(self.ebgpMultihop)',
     },
     {
       path: ['keepaliveTime'],
       message: 'keepaliveTime must be shorter than holdTime; leave it out to get a third of it',
       holds: (s) => keepaliveFits(s.holdTime, s.keepaliveTime),
+      cel: KEEPALIVE_FITS,
     },
     {
       path: ['reachableBy'],
@@ -194,6 +219,7 @@ const spec = constrained(
         const peer = peerIP === undefined ? null : (parsePeerAddress(peerIP)?.address ?? null)
         return gateway !== null && peer !== null && typeof gateway === typeof peer && !isLinkLocalIpv6(peer)
       },
+      cel: `!has(self.reachableBy) || (has(self.peerIP) && !self.peerIP.contains('%') && ${PEER_IS_IPV4} != self.reachableBy.contains(':'))`,
     },
     {
       path: ['sourceAddress'],
@@ -202,11 +228,13 @@ const spec = constrained(
         const source = parseIp(sourceAddress)
         return source === null || (peerIP !== undefined && typeof parsePeerAddress(peerIP)?.address === typeof source)
       },
+      cel: `!isIP(self.sourceAddress) || (has(self.peerIP) && ${PEER_IS_IPV4} != self.sourceAddress.contains(':'))`,
     },
     {
       path: ['addressFamilies'],
       message: 'addressFamilies names a family twice; remove one',
       holds: ({ addressFamilies = [] }) => new Set(addressFamilies).size === addressFamilies.length,
+      cel: '!has(self.addressFamilies) || self.addressFamilies.all(one, self.addressFamilies.exists_one(other, other == one))',
     },
   ],
 )
@@ -227,10 +255,17 @@ const status = z.looseObject({
         since: z.string().meta({ description: 'When the session last came up or went down (ISO 8601).' }),
         lastError: z.string().exactOptional().meta({ description: 'Why it was last down, in words.' }),
         capabilities: z
-          .looseObject({ offered: z.array(z.string()), received: z.array(z.string()), negotiated: z.array(z.string()) })
+          .looseObject({
+            offered: z.array(z.string()).meta({ description: 'What we offered.' }),
+            received: z.array(z.string()).meta({ description: 'What the peer offered.' }),
+            negotiated: z.array(z.string()).meta({ description: 'What is in use.' }),
+          })
           .meta({ description: 'Capabilities offered, received and negotiated.' }),
         prefixes: z
-          .looseObject({ IPv4Unicast: counters.exactOptional(), IPv6Unicast: counters.exactOptional() })
+          .looseObject({
+            IPv4Unicast: counters.exactOptional().meta({ description: 'Paths of IPv4 prefixes.' }),
+            IPv6Unicast: counters.exactOptional().meta({ description: 'Paths of IPv6 prefixes.' }),
+          })
           .meta({ description: 'Counts of paths.' }),
       }),
     )

@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { type Prefix, parsePrefix } from '../../net/index.ts'
 import { cidr, condition, labelSelector } from './fields.ts'
-import { constrained, defineKind } from './kind.ts'
+import { defineKind } from './kind.ts'
+import { constrained } from './rules.ts'
 
 const spec = constrained(
   z.strictObject({
@@ -23,6 +24,7 @@ const spec = constrained(
     allowedUses: z
       .array(z.enum(['Workload', 'Tunnel', 'LoadBalancer']))
       .min(1)
+      .max(3)
       .default(['Workload', 'Tunnel'])
       .meta({ description: 'What addresses are for: pods, tunnel ends, or load balancer services (which exclude the others).' }),
     assignmentMode: z
@@ -35,31 +37,37 @@ const spec = constrained(
       path: ['cidr'],
       message: 'link-local addresses cannot be routed; use another range',
       holds: (s) => !/^(169\.254\.|fe[89ab])/i.test(s.cidr),
+      cel: "!self.cidr.lowerAscii().matches('^(169[.]254[.]|fe[89ab])')",
     },
     {
       path: ['blockSize'],
       message: 'blockSize must be 20 to 32 for an IPv4 pool and 116 to 128 for an IPv6 pool',
       holds: ({ cidr: text, blockSize }) => blockSize === undefined || (text.includes(':') ? blockSize >= 116 : blockSize <= 32),
+      cel: "!has(self.blockSize) || (self.cidr.contains(':') ? self.blockSize >= 116 : self.blockSize <= 32)",
     },
     {
       path: ['blockSize'],
       message: 'the pool is smaller than one block; use a shorter prefix for cidr or a longer blockSize',
       holds: (s) => (parsePrefix(s.cidr)?.length ?? 0) <= poolBlockSize(s),
+      cel: "!isCIDR(self.cidr) || cidr(self.cidr).prefixLength() <= (has(self.blockSize) ? self.blockSize : (self.cidr.contains(':') ? 122 : 26))",
     },
     {
       path: ['allowedUses'],
       message: 'LoadBalancer excludes the other uses; make a pool of its own',
       holds: ({ allowedUses }) => !allowedUses.includes('LoadBalancer') || allowedUses.length === 1,
+      cel: "!('LoadBalancer' in self.allowedUses) || size(self.allowedUses) == 1",
     },
     {
       path: ['allowedUses'],
       message: 'allowedUses names a use twice; remove one',
       holds: ({ allowedUses }) => new Set(allowedUses).size === allowedUses.length,
+      cel: 'self.allowedUses.all(one, self.allowedUses.exists_one(other, other == one))',
     },
     {
       path: ['disableBGPExport'],
       message: 'addresses of load balancers must be advertised; remove disableBGPExport or LoadBalancer',
       holds: (s) => !s.disableBGPExport || !s.allowedUses.includes('LoadBalancer'),
+      cel: "!self.disableBGPExport || !('LoadBalancer' in self.allowedUses)",
     },
   ],
 )

@@ -11,7 +11,7 @@ export const ipReservation = defineKind({
   description: 'Addresses inside pools that are never handed out, such as those of a router or a server. Addresses in use stay.',
   columns: [{ name: 'Reserved', path: '.spec.reservedCIDRs' }],
   spec: z.strictObject({
-    reservedCIDRs: z.array(cidr()).min(1).meta({ description: 'The addresses, as prefixes: 10.244.0.7/32 is one address.' }),
+    reservedCIDRs: z.array(cidr()).min(1).max(500).meta({ description: 'The addresses, as prefixes: 10.244.0.7/32 is one address.' }),
   }),
   status: z.looseObject({}),
 })

@@ -1,7 +1,8 @@
 // IPAMConfiguration: how nodes share the blocks of the pools. There is one object of this kind, named `default`.
 import { z } from 'zod'
 import { duration } from './fields.ts'
-import { constrained, defineKind } from './kind.ts'
+import { defineKind } from './kind.ts'
+import { constrained } from './rules.ts'
 
 const spec = constrained(
   z.strictObject({
@@ -23,6 +24,7 @@ const spec = constrained(
       message:
         'maxBlocksPerHost needs strictAffinity: true, because a node at its limit would borrow from blocks of others; set strictAffinity or remove maxBlocksPerHost',
       holds: ({ maxBlocksPerHost, strictAffinity }) => maxBlocksPerHost === undefined || strictAffinity,
+      cel: '!has(self.maxBlocksPerHost) || self.strictAffinity',
     },
   ],
 )
@@ -48,6 +50,7 @@ export const ipamConfiguration = defineKind({
       path: ['metadata', 'name'],
       message: 'the one IPAMConfiguration is named default; rename it, any other has no effect',
       holds: ({ metadata }) => metadata.name === 'default',
+      cel: "self.metadata.name == 'default'",
     },
   ],
 })

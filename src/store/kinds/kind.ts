@@ -3,25 +3,9 @@
 // express, plus rules and refinements that carry their words with them.
 import { z } from 'zod'
 import { coreMetadata, userMetadata } from './metadata.ts'
+import { constrained, type Rule } from './rules.ts'
 
 export const GROUP_VERSION = 'fibula.network/v1alpha1'
-
-/** Where a rule's words travel in the JSON schema, for the reference and for CEL validation. */
-export const RULES_KEY = 'x-fibula-rules'
-
-/** A condition over several fields. `message` says what must hold and what to do, and is what the user reads. */
-export type Rule<T> = { readonly path: readonly (string | number)[]; readonly message: string; readonly holds: (value: T) => boolean }
-
-/** Adds rules to an object schema; they run once every field by itself is right. */
-export function constrained<S extends z.ZodType>(schema: S, rules: readonly Rule<z.output<S>>[]): S {
-  const checked = schema.check((payload) => {
-    if (payload.issues.length > 0) return
-    for (const { path, message, holds } of rules) {
-      if (!holds(payload.value)) payload.issues.push({ code: 'custom', path: [...path], message, input: payload.value })
-    }
-  })
-  return checked.meta({ [RULES_KEY]: rules.map(({ message }) => message) })
-}
 
 /** A column of `kubectl get` and `fibula get`; `path` is a JSONPath of plain names, like `.spec.peerIP`. */
 export type PrinterColumn = { readonly name: string; readonly path: string }

@@ -1,6 +1,7 @@
 // Names as Kubernetes allows them (RFC 1123 labels and subdomains; label keys and values).
 import { z } from 'zod'
 import { quoteText } from '../../lib/log.ts'
+import { admitted } from './rules.ts'
 
 const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?'
 const DNS_LABEL = new RegExp(`^${LABEL}$`)
@@ -42,14 +43,25 @@ export function dnsLabel() {
 }
 
 export function labelKey() {
-  return z.string().refine(isLabelKey, {
-    error: ({ input }) => `${quoteText(String(input), 60)} is not a label key; write it like rack or example.com/rack`,
-  })
+  return z
+    .string()
+    .max(317)
+    .refine(isLabelKey, {
+      error: ({ input }) => `${quoteText(String(input), 60)} is not a label key; write it like rack or example.com/rack`,
+    })
+    .meta(
+      admitted(
+        `self.matches('^(${LABEL}(\\\\.${LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')`,
+        'not a label key; write it like rack or example.com/rack',
+      ),
+    )
 }
 
 export function labelValue() {
-  return z.string().refine(isLabelValue, {
-    error: ({ input }) =>
-      `${quoteText(String(input), 60)} is not a label value; use at most 63 letters, digits, "-", "_" and ".", beginning and ending with a letter or digit`,
-  })
+  const rule = 'use at most 63 letters, digits, "-", "_" and ".", beginning and ending with a letter or digit'
+  return z
+    .string()
+    .max(63)
+    .refine(isLabelValue, { error: ({ input }) => `${quoteText(String(input), 60)} is not a label value; ${rule}` })
+    .meta(admitted("self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$')", `not a label value; ${rule}`))
 }

@@ -2,7 +2,8 @@
 // could widen access (decision 16).
 import { z } from 'zod'
 import { cidr, labelSelector } from './fields.ts'
-import { constrained, defineCoreKind } from './kind.ts'
+import { defineCoreKind } from './kind.ts'
+import { constrained } from './rules.ts'
 
 const policyPort = z.strictObject({
   protocol: z.enum(['TCP', 'UDP', 'SCTP']).default('TCP'),

@@ -30,7 +30,10 @@ export const nodeNetwork = defineKind({
     routerID: z.string().exactOptional().meta({ description: 'BGP Identifier in use.' }),
     blocks: z.array(z.string()).default([]).meta({ description: 'Blocks the node has claimed.' }),
     sessions: z
-      .looseObject({ configured: z.int(), established: z.int() })
+      .looseObject({
+        configured: z.int().meta({ description: 'Sessions there should be.' }),
+        established: z.int().meta({ description: 'Sessions that are up.' }),
+      })
       .exactOptional()
       .meta({ description: 'Numbers of BGP sessions.' }),
     conditions: z.array(condition).default([]).meta({ description: 'What is wrong on this node.' }),

@@ -1,0 +1,113 @@
+// Our plugin as runtimes on libcni call it (cnitool), alone and first in a chain with Debian's portmap and bandwidth.
+import { expect, test } from '@jest/globals'
+import { until } from '../../support/poll.ts'
+import { describeWith } from '../../support/tier.ts'
+import { CNITOOL, DEBIAN_PLUGINS } from '../../support/tools/index.ts'
+import { address, CLUSTER_PROGRAMS, Cluster, OUTSIDE } from './cluster.ts'
+import { CniTool } from './cnitool.ts'
+import { withNamespaces } from './namespaces.ts'
+import { type CniResult, type Conflist, SHIM } from './node.ts'
+import { dial, Listeners, type Pod, TCP_PORT } from './reachability.ts'
+import { throughput } from './throughput.ts'
+
+const NODE = address(1, 2)
+const HOST_PORT = 18_080
+const RATE = 8_000_000
+const BURST = 800_000
+const PROGRAMS = [...CLUSTER_PROGRAMS, SHIM, CNITOOL, `${DEBIAN_PLUGINS}/portmap`, `${DEBIAN_PLUGINS}/bandwidth`]
+
+describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
+  test('cnitool: status, add, check, del and gc with the conflist that the agent wrote', async () => {
+    await using cluster = await Cluster.start('cnitool', { nodes: 1 })
+    const node = cluster.node(1)
+    const tool = new CniTool(cluster, node)
+    const conflist = node.conflist()
+    const network = conflist.name
+    tool.write(conflist)
+    await withNamespaces(cluster, ['a', 'b'], async ([a, b]) => {
+      await tool.run('status', network, a)
+      const pod = podOf('a', a, await tool.add(network, a))
+      await tool.run('check', network, a)
+      for (const target of [pod.addresses.ipv4, pod.addresses.ipv6])
+        await until(`${target} is known beyond the router`, () => cluster.net.exec('outside', 'ping', ['-n', '-c1', '-W1', target]))
+      // twice the same: refused, and the first is not hurt
+      await expect(tool.run('add', network, a)).rejects.toThrow()
+      await tool.run('check', network, a)
+      // what somebody took away is noticed
+      await cluster.net.exec(node.name, 'ip', ['route', 'del', `${pod.addresses.ipv4}/32`])
+      await expect(tool.run('check', network, a)).rejects.toThrow()
+      await tool.run('del', network, a)
+      await tool.run('del', network, a)
+      expect(await node.podTraces()).toEqual([])
+      // attachments that the runtime has in its cache, but nobody wants any more
+      await tool.add(network, a)
+      await tool.add(network, b)
+      expect(node.journal()).toHaveLength(2)
+      await tool.run('gc', network, a)
+      expect(await node.podTraces()).toEqual([])
+      expect(node.journal()).toEqual([])
+    })
+  }, 60_000)
+
+  test('portmap behind ours: a host port leads to the pod from afar, from the node and from the pod itself, and is gone with the pod', async () => {
+    await using cluster = await Cluster.start('portmap', { nodes: 1 })
+    const tool = new CniTool(cluster, cluster.node(1))
+    tool.write(chained(cluster, { type: 'portmap', snat: true, capabilities: { portMappings: true } }))
+    const capabilities = { portMappings: [{ hostPort: HOST_PORT, containerPort: TCP_PORT, protocol: 'tcp' }] }
+    await withNamespaces(cluster, ['a'], async ([a]) => {
+      const pod = podOf('a', a, await tool.add('chained', a, capabilities))
+      await tool.run('check', 'chained', a, capabilities)
+      await using _listeners = await Listeners.in([pod])
+      const outside = cluster.net.pathOf('outside')
+      const node = cluster.net.pathOf('n1')
+      for (const family of ['ipv4', 'ipv6'] as const) {
+        const heard = await until(`the pod answers by the port of its node (${family})`, () => dial(outside, NODE[family], HOST_PORT))
+        expect(heard).toBe(`a ${OUTSIDE[family]}`)
+        expect(await dial(node, NODE[family], HOST_PORT)).toMatch(/^a /)
+        expect(await dial(a, NODE[family], HOST_PORT)).toMatch(/^a /)
+      }
+      expect(await dial(node, '127.0.0.1', HOST_PORT)).toMatch(/^a /)
+      await tool.run('del', 'chained', a, capabilities)
+      await expect(dial(outside, NODE.ipv4, HOST_PORT)).rejects.toThrow('ECONNREFUSED')
+      await expect(dial(outside, NODE.ipv6, HOST_PORT)).rejects.toThrow('ECONNREFUSED')
+      expect(await cluster.node(1).podTraces()).toEqual([])
+    })
+  }, 60_000)
+
+  test('bandwidth behind ours: both directions keep to the rate, and a pod without it does not', async () => {
+    await using cluster = await Cluster.start('shape', { nodes: 1 })
+    const tool = new CniTool(cluster, cluster.node(1))
+    tool.write(chained(cluster, { type: 'bandwidth', capabilities: { bandwidth: true } }))
+    const capabilities = { bandwidth: { ingressRate: RATE, ingressBurst: BURST, egressRate: RATE, egressBurst: BURST } }
+    await withNamespaces(cluster, ['shaped', 'free'], async ([shaped, free]) => {
+      const slow = podOf('shaped', shaped, await tool.add('chained', shaped, capabilities))
+      const fast = podOf('free', free, await tool.add('chained', free))
+      await tool.run('check', 'chained', shaped, capabilities)
+      const outside = { netns: cluster.net.pathOf('outside'), address: OUTSIDE.ipv4 }
+      const end = (pod: Pod) => ({ netns: pod.netns, address: pod.addresses.ipv4 })
+      await until('the pods are known beyond the router', () =>
+        cluster.net.exec('outside', 'ping', ['-n', '-c1', '-W1', slow.addresses.ipv4]),
+      )
+      for (const megabitsPerSecond of [await throughput(outside.netns, end(slow), 2), await throughput(shaped, outside, 2)]) {
+        expect(megabitsPerSecond).toBeLessThan((RATE / 1_000_000) * 1.5)
+        expect(megabitsPerSecond).toBeGreaterThan((RATE / 1_000_000) * 0.5)
+      }
+      for (const megabitsPerSecond of [await throughput(outside.netns, end(fast), 20), await throughput(free, outside, 20)])
+        expect(megabitsPerSecond).toBeGreaterThan(50)
+      for (const pod of [shaped, free]) await tool.run('del', 'chained', pod)
+      expect(await cluster.node(1).podTraces()).toEqual([])
+    })
+  }, 60_000)
+})
+
+/** Our plugin, then another; in the newest version that Debian's plugins speak. */
+function chained(cluster: Cluster, next: Readonly<Record<string, unknown>>): Conflist {
+  const [ours] = cluster.node(1).conflist().plugins
+  if (ours === undefined) throw new Error('the conflist is empty')
+  return { cniVersion: '1.0.0', name: 'chained', plugins: [ours, next] }
+}
+
+function podOf(name: string, netns: string, { ips }: CniResult): Pod {
+  const [ipv4 = '', ipv6 = ''] = [false, true].map((isV6) => ips.find((each) => each.address.includes(':') === isV6)?.address.split('/')[0])
+  return { name, netns, addresses: { ipv4, ipv6 } }
+}

@@ -1,0 +1,90 @@
+// 200 pods on three nodes, made through the plugin: every address is one pod's, all reach one another over the router by both
+// families with the addresses they have, and when they are gone nothing of them is left.
+import { expect, test } from '@jest/globals'
+import { parsePrefix } from '../../../src/net/index.ts'
+import { until } from '../../support/poll.ts'
+import { describeWith } from '../../support/tier.ts'
+import { allocationsIn } from './blocks.ts'
+import { CLUSTER_PROGRAMS, Cluster, OUTSIDE, POOLS } from './cluster.ts'
+import { withNamespaces } from './namespaces.ts'
+import { type ClusterNode, SHIM } from './node.ts'
+import { dial, Listeners, type Pair, type Pod, pingFailures, tcpFailures } from './reachability.ts'
+
+const PODS = 200
+const ADDS_AT_ONCE = 50
+
+type PlacedPod = Pod & { readonly node: ClusterNode; readonly containerId: string }
+
+describeWith([...CLUSTER_PROGRAMS, SHIM, 'xargs', 'ping'], 'a cluster of three nodes', () => {
+  test('200 pods reach one another, dual stack, and leave nothing behind', async () => {
+    await using cluster = await Cluster.start('pods', { nodes: 3 })
+    const names = Array.from({ length: PODS }, (_, index) => `pod${index}`)
+    await withNamespaces(cluster, names, async (paths) => {
+      const pods = await inTurns(paths, ADDS_AT_ONCE, (netns, index) => addPod(cluster.node((index % 3) + 1), `pod${index}`, netns))
+      expect(new Set(pods.map(({ addresses }) => addresses.ipv4)).size).toBe(PODS)
+      expect(new Set(pods.map(({ addresses }) => addresses.ipv6)).size).toBe(PODS)
+      {
+        await using _listeners = await Listeners.in(pods)
+        await allReachOneAnother(cluster, pods)
+      }
+      await inTurns(pods, ADDS_AT_ONCE, (pod) => pod.node.remove(pod))
+      for (const node of cluster.nodes) {
+        expect(await node.podTraces()).toEqual([])
+        expect(node.journal()).toEqual([])
+      }
+      await until('no address is in use', async () => {
+        const left = await allocationsIn(cluster.store)
+        if (left.length > 0) throw new Error(left.slice(0, 10).join('\n'))
+        return true
+      })
+    })
+  }, 180_000)
+})
+
+async function addPod(node: ClusterNode, name: string, netns: string): Promise<PlacedPod> {
+  const call = { containerId: name, netns }
+  const { ips } = await node.add(call)
+  const addressIn = (pool: string): string => {
+    const range = parsePrefix(pool)
+    const [found, ...more] = ips.map((each) => each.address).filter((each) => each.includes(':') === pool.includes(':'))
+    const prefix = parsePrefix(found ?? '')
+    if (range === null || prefix === null || more.length > 0) throw new Error(`${name} got ${JSON.stringify(ips)}`)
+    expect(prefix.length).toBe(pool.includes(':') ? 128 : 32)
+    return (found ?? '').split('/')[0] ?? ''
+  }
+  return { name, node, ...call, addresses: { ipv4: addressIn(POOLS.ipv4), ipv6: addressIn(POOLS.ipv6) } }
+}
+
+async function allReachOneAnother(cluster: Cluster, pods: readonly PlacedPod[]): Promise<void> {
+  const [first, ...others] = pods
+  if (first === undefined) throw new Error('no pods')
+  const at = (index: number): PlacedPod => pods[index % pods.length] ?? first
+  // from every pod: one on the same node, one on each other node, and the first pod of all
+  const pairs: readonly Pair[] = [
+    ...pods.flatMap((pod, index) => [66, 67, 68].map((step): Pair => [pod, at(index + step)])),
+    ...others.map((pod): Pair => [pod, first]),
+  ]
+  const last: readonly Pair[] = [1, 2, 3].map((step): Pair => [first, at(pods.length - step)])
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    await until(`the last blocks are known everywhere (${family})`, async () => (await tcpFailures(last, family)).length === 0, {
+      deadlineMs: 30_000,
+      explain: () => cluster.nodes.map((node) => node.log()).join('\n'),
+    })
+    expect(await tcpFailures(pairs, family)).toEqual([])
+    expect(await pingFailures(pairs, family)).toEqual([])
+    // and the world beyond the router reaches a pod, and the pod is seen there as itself
+    expect(await dial(cluster.net.pathOf('outside'), first.addresses[family])).toBe(`${first.name} ${OUTSIDE[family]}`)
+  }
+}
+
+/** `Promise.all` of `work` on each item, `atOnce` at a time. */
+async function inTurns<T, U>(items: readonly T[], atOnce: number, work: (item: T, index: number) => Promise<U>): Promise<readonly U[]> {
+  const results: U[] = []
+  const rest = items.entries()
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      for (const [index, item] of rest) results[index] = await work(item, index)
+    }),
+  )
+  return results
+}

@@ -1,0 +1,101 @@
+// Can pods talk to one another? One process holds a TCP listener in each pod's namespace and dials from any of them; pings go out
+// in one batch. What is right is the answer of the right pod, to the sender's own address: nothing in between has rewritten it.
+import net from 'node:net'
+import { exec } from '../../../src/lib/exec.ts'
+import { type IpAddress, type IpFamily, ip } from '../../../src/net/index.ts'
+import { inNetns } from '../../../src/sys/netns.ts'
+import { bindTcp, listenTcp, openTcpSocket, orClose, reuseAddress } from '../../../src/sys/tcp-socket.ts'
+
+export type Pod = {
+  readonly name: string
+  /** Path of its namespace. */
+  readonly netns: string
+  readonly addresses: { readonly ipv4: string; readonly ipv6: string }
+}
+export type Pair = readonly [from: Pod, to: Pod]
+export type Family = 'ipv4' | 'ipv6'
+
+export const TCP_PORT = 8_080
+const ANY: { readonly [F in Family]: IpAddress } = { ipv4: ip('0.0.0.0'), ipv6: ip('::') }
+const VERSION: { readonly [F in Family]: IpFamily } = { ipv4: 4, ipv6: 6 }
+const DIALS_AT_ONCE = 50
+const PINGS_AT_ONCE = 8
+const TIMEOUT_MS = 5_000
+
+/** Listens in every pod, both families, and tells whoever connects the pod's name and the address it was seen from. */
+export class Listeners implements AsyncDisposable {
+  readonly #servers: readonly net.Server[]
+
+  private constructor(servers: readonly net.Server[]) {
+    this.#servers = servers
+  }
+
+  static async in(pods: readonly Pod[]): Promise<Listeners> {
+    const servers = pods.flatMap((pod) => (['ipv4', 'ipv6'] as const).map((family) => ({ pod, family, server: serverOf(pod) })))
+    await Promise.all(
+      servers.map(({ pod, family, server }) => {
+        const fd = inNetns(pod.netns, () => {
+          const opened = openTcpSocket(VERSION[family])
+          return orClose(opened, () => {
+            reuseAddress(opened)
+            bindTcp(opened, ANY[family], TCP_PORT, null)
+            listenTcp(opened, 128)
+          })
+        })
+        return new Promise<void>((resolve, reject) => server.once('error', reject).listen({ fd }, resolve))
+      }),
+    )
+    return new Listeners(servers.map(({ server }) => server))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  }
+}
+
+function serverOf(pod: Pod): net.Server {
+  return net.createServer((socket) => {
+    socket.on('error', () => {}) // the other side says what went wrong
+    socket.end(`${pod.name} ${socket.remoteAddress}`)
+  })
+}
+
+/** Dials each pair by TCP; what went wrong, in words. */
+export async function tcpFailures(pairs: readonly Pair[], family: Family): Promise<readonly string[]> {
+  const failures: string[] = []
+  const rest = pairs.values()
+  const dialOnAndOn = async (): Promise<void> => {
+    for (const [from, to] of rest) {
+      const wanted = `${to.name} ${from.addresses[family]}`
+      const heard = await dial(from.netns, to.addresses[family]).catch((cause: Error) => cause.message)
+      if (heard !== wanted) failures.push(`${from.name} -> ${to.name} (${to.addresses[family]}): wanted '${wanted}', got '${heard}'`)
+    }
+  }
+  await Promise.all(Array.from({ length: DIALS_AT_ONCE }, dialOnAndOn))
+  return failures
+}
+
+/** Connects from within a namespace and resolves to all that the other side says. */
+export function dial(netns: string, address: string, port = TCP_PORT): Promise<string> {
+  const fd = inNetns(netns, () => openTcpSocket(address.includes(':') ? 6 : 4))
+  const adopted = { fd, manualStart: true } // missing in the types: see src/bgp/tcp-transport.ts
+  const socket = new net.Socket(adopted)
+  return new Promise((resolve, reject) => {
+    let text = ''
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)))
+    socket.setEncoding('utf8').on('data', (part: string) => {
+      text += part
+    })
+    socket.once('error', reject).once('end', () => resolve(text))
+    socket.connect({ host: address, port })
+  })
+}
+
+/** Pings the second of each pair from the first, one echo each; the pairs that got no answer. */
+export async function pingFailures(pairs: readonly Pair[], family: Family): Promise<readonly string[]> {
+  const lines = pairs.map(([from, to]) => `${from.netns} ${to.addresses[family]}`)
+  const one = 'nsenter --net="$1" ping -n -q -c 1 -W 5 "$2" >/dev/null || echo "$1 $2"'
+  const args = ['-P', String(PINGS_AT_ONCE), '-n', '2', 'sh', '-c', one, 'ping']
+  const { stdout } = await exec('xargs', args, { input: `${lines.join('\n')}\n`, timeoutMs: 120_000 })
+  return stdout.split('\n').filter((line) => line !== '')
+}

@@ -6,7 +6,7 @@ import { Failures } from './failures.ts'
 import { FibTable, FOREIGN, IN_USE, QUEUED, RowQueue, STALE } from './fib-table.ts'
 import { ForeignRoutes } from './foreign-routes.ts'
 import { type Decision, decide, KEEP, type LocalEntry, type Policy, planNextHops } from './plan.ts'
-import { isConnected, OUR_METRIC, OUR_PROTOCOL, type RouteBody } from './route.ts'
+import { farEnd, isConnected, OUR_METRIC, OUR_PROTOCOL, type RouteBody } from './route.ts'
 import { NO_SHAPE, type Shape, ShapeTable } from './shape.ts'
 import { type PendingWrites, WriteColumns } from './write-columns.ts'
 
@@ -31,6 +31,7 @@ export class Fib {
   #misplaced: Misplaced[] = []
   #localRows = new Set<number>()
   #source: IpAddress | null = null
+  #outerInterface: number | null = null
   #arePodsKnown = false
   #readBack = 0
 
@@ -97,8 +98,11 @@ export class Fib {
     this.#eachRow((row) => this.#enqueue(row))
   }
 
-  /** The whole truth about this node's own routes and its source address; null: let the kernel choose one. */
-  setLocal(entries: readonly LocalEntry[], source: IpAddress | null): void {
+  /**
+   * The whole truth about this node's own routes and its source address (null: let the kernel choose one). `outerInterface`: see
+   * `planNextHops`.
+   */
+  setLocal(entries: readonly LocalEntry[], source: IpAddress | null, outerInterface: number | null = null): void {
     const { table } = this
     const before = this.#localRows
     this.#localRows = new Set()
@@ -114,8 +118,9 @@ export class Fib {
       table.local[row] = NO_SHAPE
       this.#want(row, this.#wantedIn(row))
     }
-    if (source === this.#source) return
+    if (source === this.#source && outerInterface === this.#outerInterface) return
     this.#source = source
+    this.#outerInterface = outerInterface
     for (const set of this.#sets.values()) set.shape = this.#shapeOfHops(set.nextHops)
     this.#reshape()
   }
@@ -350,7 +355,7 @@ export class Fib {
   }
 
   #shapeOfHops(nextHops: readonly FibNextHop[] | undefined): number {
-    const shape = planNextHops(this.table.family, nextHops, this.#source)
+    const shape = planNextHops(this.table.family, nextHops, this.#source, this.#outerInterface)
     return shape.kind === 'body' ? this.shapes.ofBody(shape.body) : this.shapes.ofImpossible(shape.reason)
   }
 
@@ -419,5 +424,5 @@ function hopsOver(shape: Shape, index: number): 'none' | 'some' | 'all' {
 
 /** Of ours, only routes to pods lead straight to a link. */
 function isToPod(shape: Shape): boolean {
-  return shape.kind === 'body' && shape.body.kind === 'unicast' && shape.body.nextHops.every((hop) => hop.gateway === null)
+  return shape.kind === 'body' && shape.body.kind === 'unicast' && shape.body.nextHops.every((hop) => farEnd(hop) === null)
 }

@@ -13,7 +13,7 @@ import {
   prefixFamily,
 } from '../net/index.ts'
 import { CREATE, type HostAddress, REMOVE, REPLACE } from './backend.ts'
-import { BLACKHOLE, fitsFamily, type RouteBody, shareNextHop, unicast } from './route.ts'
+import { BLACKHOLE, fitsFamily, type NextHop, type RouteBody, shareNextHop, unicast } from './route.ts'
 import type { Shape } from './shape.ts'
 
 /** Routes this node needs whatever BGP says. Replaces what was asked before. */
@@ -63,13 +63,29 @@ function staticShape(gateway: IpAddress, source: IpAddress | null, addresses: re
 /** More would make one route longer than the messages we build. */
 const MAX_NEXT_HOPS = 256
 
-/** What a next hop set of BGP comes to in the kernel. */
-export function planNextHops(family: IpFamily, nextHops: readonly FibNextHop[] | undefined, source: IpAddress | null): Shape {
+/**
+ * What a next hop set of BGP comes to in the kernel. What leaves by `outerInterface`, the IPv6 tunnel, names the far node as the
+ * destination of an outer header and not as a gateway: of an IPv6 gateway the kernel demands that no route but the default one
+ * leads to it by another interface (ip6_route_check_nh_onlink), and one to the far node's subnet usually does.
+ */
+export function planNextHops(
+  family: IpFamily,
+  nextHops: readonly FibNextHop[] | undefined,
+  source: IpAddress | null,
+  outerInterface: number | null = null,
+): Shape {
   if (nextHops === undefined || nextHops.length === 0) return { kind: 'impossible', reason: 'the speaker named no next hop' }
   if (nextHops.length > MAX_NEXT_HOPS) return { kind: 'impossible', reason: `more than ${MAX_NEXT_HOPS} next hops` }
   if (nextHops.some((hop) => hop.interfaceIndex === 0)) return { kind: 'impossible', reason: 'a next hop names no interface' }
-  const body = unicast(nextHops, source)
+  const body = unicast(
+    nextHops.map((hop) => (family === 6 && hop.interfaceIndex === outerInterface ? throughTunnel(hop, source) : hop)),
+    source,
+  )
   return fitsFamily(body, family) ? { kind: 'body', body } : { kind: 'impossible', reason: 'an IPv6 route cannot have an IPv4 gateway' }
+}
+
+function throughTunnel({ gateway, interfaceIndex }: FibNextHop, source: IpAddress | null): NextHop {
+  return { gateway: null, interfaceIndex, onlink: false, outer: { destination: gateway, source } }
 }
 
 /** Nothing to write for a row. */

@@ -6,8 +6,21 @@ export const OUR_PROTOCOL = 179
 /** Metric of every route we make; reserved for us, because a replace takes over whatever has the same prefix, TOS and metric. */
 export const OUR_METRIC = 179
 
-/** `gateway` null: the destination is on the link itself. `onlink`: no connected prefix need cover the gateway. */
-export type NextHop = { readonly gateway: IpAddress | null; readonly interfaceIndex: number; readonly onlink: boolean }
+/**
+ * `gateway` null: the destination is on the link itself. `onlink`: no connected prefix need cover the gateway. `outer`: packets get
+ * an outer IPv6 header with these addresses and leave by the tunnel device (source null: the kernel's choice); `gateway` is null then.
+ */
+export type NextHop = {
+  readonly gateway: IpAddress | null
+  readonly interfaceIndex: number
+  readonly onlink: boolean
+  readonly outer?: { readonly destination: IpAddress; readonly source: IpAddress | null }
+}
+
+/** Where a next hop leads: its gateway, or the far end of the tunnel; null: nowhere but to the link. */
+export function farEnd({ gateway, outer }: NextHop): IpAddress | null {
+  return outer?.destination ?? gateway
+}
 
 /**
  * What a route does with a packet. `other` is anything we never make: its text says what it is, and names it apart from others.
@@ -35,8 +48,9 @@ export function unicast(nextHops: readonly NextHop[], source: IpAddress | null):
 }
 
 function compareNextHops(a: NextHop, b: NextHop): number {
-  if (a.gateway === null || b.gateway === null) return Number(b.gateway === null) - Number(a.gateway === null)
-  return compareIp(a.gateway, b.gateway) || a.interfaceIndex - b.interfaceIndex
+  const [farA, farB] = [farEnd(a), farEnd(b)]
+  if (farA === null || farB === null) return Number(farB === null) - Number(farA === null)
+  return compareIp(farA, farB) || a.interfaceIndex - b.interfaceIndex
 }
 
 /** Text that two bodies share exactly if they mean the same. */
@@ -47,7 +61,10 @@ export function bodyKey(body: RouteBody): string {
   return `${body.nextHops.map(nextHopKey).join(' ')} src ${source}`
 }
 
-function nextHopKey({ gateway, interfaceIndex, onlink }: NextHop): string {
+function nextHopKey({ gateway, interfaceIndex, onlink, outer }: NextHop): string {
+  if (outer !== undefined) {
+    return `${formatIp(outer.destination)} in IPv6 from ${outer.source === null ? 'any' : formatIp(outer.source)}%${interfaceIndex}`
+  }
   return `${gateway === null ? 'link' : formatIp(gateway)}%${interfaceIndex}${onlink ? '!' : ''}`
 }
 
@@ -92,8 +109,10 @@ export function describeRoute({ protocol, body, metric }: KernelRoute, nameOf: (
 
 export function describeBody(body: RouteBody, nameOf: (interfaceIndex: number) => string): string {
   if (body.kind !== 'unicast') return body.kind === 'other' ? body.text : 'blackhole'
-  const via = (hop: NextHop): string =>
-    `${hop.gateway === null ? '' : `via ${formatIp(hop.gateway)} `}on ${nameOf(hop.interfaceIndex)}${hop.onlink ? ' onlink' : ''}`
+  const via = (hop: NextHop): string => {
+    const far = farEnd(hop)
+    return `${far === null ? '' : `via ${formatIp(far)} `}on ${nameOf(hop.interfaceIndex)}${hop.onlink ? ' onlink' : ''}`
+  }
   return body.nextHops.map(via).join(' and ')
 }
 

@@ -3,7 +3,7 @@
 import { comparePrefix, formatIp, formatPrefix, type Prefix } from '../net/index.ts'
 import type { Fib } from './fib.ts'
 import { FOREIGN, STALE } from './fib-table.ts'
-import { describeBody, describeRoute, isConnected, type RouteBody } from './route.ts'
+import { describeBody, describeRoute, farEnd, isConnected, type RouteBody } from './route.ts'
 import { NO_SHAPE } from './shape.ts'
 
 export type RouteState = 'inSync' | 'missing' | 'stale' | 'failed' | 'shadowed'
@@ -118,11 +118,11 @@ function statusOf(fib: Fib, row: number, nameOf: NameOf): RouteStatus {
 
 function hopsOf(body: RouteBody | null, nameOf: NameOf): RouteStatus['nextHops'] {
   if (body?.kind !== 'unicast') return []
-  return body.nextHops.map(({ gateway, interfaceIndex, onlink }) => ({
-    gateway: gateway === null ? null : formatIp(gateway),
-    interface: nameOf(interfaceIndex),
-    onlink,
-  }))
+  return body.nextHops.map((hop) => {
+    const far = farEnd(hop)
+    const gateway = far === null ? null : formatIp(far)
+    return { gateway, interface: nameOf(hop.interfaceIndex), onlink: hop.onlink || hop.outer !== undefined }
+  })
 }
 
 function detailOf(fib: Fib, row: number, nameOf: NameOf): string | null {

@@ -25,6 +25,7 @@ import { type PodRoute, type PodRouteFault, PodRoutes, podBody } from './pods.ts
 import type { KernelRoute } from './route.ts'
 import { countRoutes, type RouteCounts, type RouteProblem, type RouteStatus, routeProblems, routeStatuses } from './status.ts'
 import type { SysctlNeeds } from './sysctl/index.ts'
+import { TUNNELS } from './tunnel/plan.ts'
 import type { PendingWrites } from './write-columns.ts'
 
 export type RouteSyncerOptions = {
@@ -374,7 +375,8 @@ export class RouteSyncer implements Disposable {
     const { addresses } = this.#host
     for (const family of FAMILIES) {
       const source = usableSource(family, this.#local, addresses)
-      this.#fibs[family].setLocal(planLocal(family, this.#local, addresses), source)
+      const outerInterface = family === 6 ? (this.#host.linkNamed(TUNNELS[6].name)?.index ?? null) : null
+      this.#fibs[family].setLocal(planLocal(family, this.#local, addresses), source, outerInterface)
       if (this.#sources[family] === source) continue
       this.#sources[family] = source
       this.#planPods(this.#pods.addresses(family))

@@ -147,7 +147,7 @@ test('a nexthop object, an encapsulation and an unknown type are named apart', (
   }
   const retype = (to: number) => (message: DataView) => message.setUint16(message.byteLength - 6, to, true) // the last attribute, RTA_OIF 10
   expect(textOf(retype(30))).toEqual({ kind: 'other', text: 'nexthop object 10' })
-  expect(textOf(retype(21))).toEqual({ kind: 'other', text: 'encapsulation 0a000000' })
+  expect(textOf(retype(21))).toEqual({ kind: 'other', text: 'encapsulation type 10' })
   expect(textOf((message) => message.setUint8(7, 11))).toEqual({ kind: 'other', text: 'type 11' })
 })
 

@@ -1,6 +1,6 @@
 // rtnetlink route messages (linux/rtnetlink.h, rtnetlink(7)): ours as templates, so that a hundred thousand routes cost one copy
 // each, and the kernel's as RouteView with bodies decoded once for each distinct run of octets. Pure.
-import { bitsOf, familyOf, type IpAddress, type IpFamily, ipFromBytes, ipToBytes } from '../../net/index.ts'
+import { bitsOf, familyOf, type IpAddress, type IpFamily, ip, ipFromBytes, ipToBytes } from '../../net/index.ts'
 import {
   align4,
   eachAttribute,
@@ -41,6 +41,13 @@ const RTA = {
   ENCAP: 22,
   NH_ID: 30,
 } as const
+/** linux/lwtunnel.h: an outer IPv6 header, made by the tunnel device of the route. */
+const LWTUNNEL_ENCAP_IP6 = 4
+const LWTUNNEL_IP6 = { DST: 2, SRC: 3, HOPLIMIT: 4 } as const
+const OUTER_HOP_LIMIT = 64
+/** Several next hops need a gateway to be one route (rt6_qualify_for_ecmp), which a tunnel by outer header has no use for. */
+const ANY_GATEWAY = ip('fe80::1')
+const ANY_ADDRESS = ip('::')
 const RTMSG_LENGTH = 12
 const RTNEXTHOP_LENGTH = 8
 const TYPE_NAMES: Readonly<Record<number, string>> = {
@@ -78,6 +85,7 @@ export function routeTemplate(family: IpFamily, body: RouteBody, key: Key): Uint
   else {
     if (first.onlink) out.view.setUint32(NLMSG_HEADER_LENGTH + 8, RTNH_F_ONLINK, true)
     putGateway(out, family, first)
+    putOuter(out, first)
     putU32(out, RTA.OIF, first.interfaceIndex)
   }
   return finish(out)
@@ -161,13 +169,29 @@ function putGateway(out: Output, family: IpFamily, { gateway }: NextHop): void {
   putBytes(out, RTA.VIA, via)
 }
 
+/** RTA_ENCAP_TYPE and RTA_ENCAP. The kernel lists ID, TC and FLAGS too: all zero. */
+function putOuter(out: Output, { outer }: NextHop): void {
+  if (outer === undefined) return
+  const attribute = out.at
+  out.at += 4
+  putAddress(out, LWTUNNEL_IP6.DST, outer.destination)
+  if (outer.source !== null) putAddress(out, LWTUNNEL_IP6.SRC, outer.source)
+  putBytes(out, LWTUNNEL_IP6.HOPLIMIT, Uint8Array.of(OUTER_HOP_LIMIT))
+  out.view.setUint16(attribute, out.at - attribute, true)
+  out.view.setUint16(attribute + 2, RTA.ENCAP | NLA_F_NESTED, true)
+  putBytes(out, RTA.ENCAP_TYPE, Uint8Array.of(LWTUNNEL_ENCAP_IP6, 0))
+}
+
+const NLA_F_NESTED = 0x8000
+
 function putMultipath(out: Output, family: IpFamily, nextHops: readonly NextHop[]): void {
   const attribute = out.at
   out.at += 4
   for (const hop of nextHops) {
     const at = out.at
     out.at += RTNEXTHOP_LENGTH
-    putGateway(out, family, hop)
+    putGateway(out, family, hop.outer === undefined ? hop : { ...hop, gateway: ANY_GATEWAY })
+    putOuter(out, hop)
     out.view.setUint16(at, out.at - at, true)
     out.bytes[at + 2] = hop.onlink ? RTNH_F_ONLINK : 0
     out.view.setInt32(at + 4, hop.interfaceIndex, true)
@@ -260,12 +284,14 @@ function readBody(message: DataView, from: number, to: number): RouteBody {
   eachAttribute(message, from + RTMSG_LENGTH, to, (attribute, start, end) => {
     if (attribute === RTA.PREFSRC) source = readAddress(message, start, end)
     else if (attribute === RTA.NH_ID) strange = `nexthop object ${u32(message, start, end)}`
-    else if (attribute === RTA.ENCAP_TYPE) strange = `encapsulation ${hexOf(message, start, end)}`
     else if (attribute === RTA.MULTIPATH) strange = readMultipath(message, start, end, nextHops) ?? strange
     else hop.read(message, attribute, start, end)
   })
+  if (nextHops.length === 0) {
+    nextHops.push(hop.value())
+    strange ??= hop.strangeness()
+  }
   if (strange !== null) return { kind: 'other', text: strange }
-  if (nextHops.length === 0) nextHops.push(hop.value())
   return unicast(nextHops, source)
 }
 
@@ -279,11 +305,9 @@ function readMultipath(message: DataView, from: number, to: number, into: NextHo
     const hop = new HopReader((message.getUint8(at + 2) & RTNH_F_ONLINK) !== 0)
     hop.interfaceIndex = message.getInt32(at + 4, true)
     if (message.getUint8(at + 3) !== 0) strange = `multipath with weight ${message.getUint8(at + 3) + 1}`
-    eachAttribute(message, at + RTNEXTHOP_LENGTH, at + size, (attribute, start, end) => {
-      if (attribute === RTA.ENCAP_TYPE) strange = `encapsulation ${hexOf(message, start, end)}`
-      else hop.read(message, attribute, start, end)
-    })
+    eachAttribute(message, at + RTNEXTHOP_LENGTH, at + size, (attribute, start, end) => hop.read(message, attribute, start, end))
     into.push(hop.value())
+    strange ??= hop.strangeness()
     at += align4(size)
   }
   return strange
@@ -292,6 +316,9 @@ function readMultipath(message: DataView, from: number, to: number, into: NextHo
 class HopReader {
   interfaceIndex = 0
   #gateway: IpAddress | null = null
+  #encapsulationType = 0
+  /** What the outer header is said to be; null: it has something that we never ask for. */
+  #outer: { destination: IpAddress | null; source: IpAddress | null } | null = { destination: null, source: null }
   readonly #onlink: boolean
 
   constructor(onlink: boolean) {
@@ -302,10 +329,38 @@ class HopReader {
     if (attribute === RTA.OIF) this.interfaceIndex = u32(message, from, to)
     else if (attribute === RTA.GATEWAY) this.#gateway = readAddress(message, from, to)
     else if (attribute === RTA.VIA) this.#gateway = readAddress(message, from + 2, to)
+    else if (attribute === RTA.ENCAP_TYPE) this.#encapsulationType = to - from >= 2 ? message.getUint16(from, true) : -1
+    else if (attribute === RTA.ENCAP) this.#readOuter(message, from, to)
   }
 
   value(): NextHop {
-    return { gateway: this.#gateway, interfaceIndex: this.interfaceIndex, onlink: this.#onlink }
+    const { interfaceIndex } = this
+    const outer = this.#ourOuter()
+    if (outer !== null) return { gateway: null, interfaceIndex, onlink: false, outer }
+    return { gateway: this.#gateway, interfaceIndex, onlink: this.#onlink }
+  }
+
+  /** What there is about it that we never make; null: nothing. */
+  strangeness(): string | null {
+    return this.#encapsulationType === 0 || this.#ourOuter() !== null ? null : `encapsulation type ${this.#encapsulationType}`
+  }
+
+  #ourOuter(): NonNullable<NextHop['outer']> | null {
+    if (this.#encapsulationType !== LWTUNNEL_ENCAP_IP6 || (this.#gateway !== null && this.#gateway !== ANY_GATEWAY)) return null
+    const { destination = null, source = null } = this.#outer ?? {}
+    return destination === null ? null : { destination, source: source === ANY_ADDRESS ? null : source }
+  }
+
+  #readOuter(message: DataView, from: number, to: number): void {
+    const outer = this.#outer
+    eachAttribute(message, from, to, (type, start, end) => {
+      if (outer === null) return
+      if (type === LWTUNNEL_IP6.DST) outer.destination = readAddress(message, start, end)
+      else if (type === LWTUNNEL_IP6.SRC) outer.source = readAddress(message, start, end)
+      else if (!isZero(message, start, end) && !(type === LWTUNNEL_IP6.HOPLIMIT && message.getUint8(start) === OUTER_HOP_LIMIT)) {
+        this.#outer = null
+      }
+    })
   }
 }
 
@@ -320,6 +375,7 @@ function u32(message: DataView, from: number, to: number): number {
   return to - from >= 4 ? message.getUint32(from, true) : 0
 }
 
-function hexOf(message: DataView, from: number, to: number): string {
-  return Buffer.from(message.buffer, message.byteOffset + from, to - from).toString('hex')
+function isZero(message: DataView, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (message.getUint8(at) !== 0) return false
+  return true
 }

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { err, ok, type Result } from '../../lib/result.ts'
 import { type IpAddress, type IpFamily, ip, ipFromBytes, isIpv4 } from '../../net/index.ts'
 import { SysError } from '../../sys/libc.ts'
-import { eachAttribute, readText } from '../../sys/netlink-message.ts'
+import { eachAttribute, NLM_F_CREATE, NLM_F_EXCL, readText } from '../../sys/netlink-message.ts'
 import { NetlinkError } from '../../sys/netlink-socket.ts'
 import {
   ADDR_GEN_MODE,
@@ -17,12 +17,16 @@ import {
   readLink,
   type Tunnel,
 } from '../../sys/rtnetlink/index.ts'
+import { ifinfomsg, RTM_NEWLINK } from '../../sys/rtnetlink/link.ts'
+import { MessageWriter } from '../../sys/rtnetlink/message.ts'
 import type { TunnelBackend, TunnelRefusal } from './backend.ts'
 import { TUNNELS, type TunnelState, type TunnelStep, type WantedTunnel } from './plan.ts'
 
 /** Where struct ifinfomsg, behind the message header, has the index: not zero, it asks for that number. */
 const AT_INDEX = 20
 const IFINFOMSG_LENGTH = 16
+const IFLA_IFNAME = 3
+const IFLA_MTU = 4
 const IFLA_LINKINFO = 18
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
@@ -54,7 +58,7 @@ export class NetlinkTunnelBackend implements TunnelBackend {
       case 'create':
         return this.#create(family, step.tunnel, step.index)
       case 'relocate':
-        return this.#request(changeTunnel(step.index, requestOf(step.tunnel)))
+        return this.#request(changeTunnel(step.index, ipv4Tunnel(step.tunnel)))
       case 'setMtu':
         return this.#request(changeLink(step.index, { mtu: step.mtu }))
       case 'setUp':
@@ -72,7 +76,7 @@ export class NetlinkTunnelBackend implements TunnelBackend {
 
   #create(family: IpFamily, tunnel: WantedTunnel, index: number | null): Result<void, TunnelRefusal> {
     const { name } = TUNNELS[family]
-    const request = createTunnel(requestOf(tunnel))
+    const request = family === 4 ? createTunnel(ipv4Tunnel(tunnel)) : createIpv6Tunnel(tunnel)
     if (index !== null) new DataView(request.bytes.buffer, request.bytes.byteOffset).setInt32(AT_INDEX, index, true)
     const made = this.#request(request)
     if (!made.ok) return made
@@ -98,13 +102,23 @@ export class NetlinkTunnelBackend implements TunnelBackend {
   }
 }
 
-function requestOf({ family, local, mtu }: WantedTunnel): Tunnel {
-  if (isIpv4(local)) {
-    if (family !== 4) throw new RangeError('an IPv6 tunnel has an IPv6 end')
-    return { kind: 'ipip', name: TUNNELS[4].name, local, mtu, ttl: OUTER_TTL, isPathMtuDiscovered: true }
-  }
-  if (family !== 6) throw new RangeError('an IPv4 tunnel has an IPv4 end')
-  return { kind: 'ip6tnl', name: TUNNELS[6].name, local, mtu, ttl: OUTER_TTL }
+function ipv4Tunnel({ local, mtu }: WantedTunnel): Tunnel {
+  if (!isIpv4(local)) throw new RangeError('an IPv4 tunnel has an IPv4 end')
+  return { kind: 'ipip', name: TUNNELS[4].name, local, mtu, ttl: OUTER_TTL, isPathMtuDiscovered: true }
+}
+
+/** In external mode (IFLA_IPTUN_COLLECT_METADATA), for IPv6 in IPv6 alone. */
+function createIpv6Tunnel({ mtu }: WantedTunnel): NetlinkRequest {
+  const { name, kind } = TUNNELS[6]
+  return new MessageWriter(`create ${name}`, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg(0))
+    .text(IFLA_IFNAME, name)
+    .u32(IFLA_MTU, mtu)
+    .nest(IFLA_LINKINFO, (info) =>
+      info
+        .text(IFLA_INFO_KIND, kind)
+        .nest(IFLA_INFO_DATA, (data) => data.u8(IFLA_IPTUN_PROTO, PROTOCOLS[6]).octets(IFLA_IPTUN_COLLECT_METADATA, new Uint8Array(0))),
+    )
+    .finish()
 }
 
 function isStrictForAll(): boolean {
@@ -147,6 +161,10 @@ export function readTunnel(family: IpFamily, view: DataView, from: number, to: n
     mtu: link.mtu,
     isUp: link.isUp,
     local: data.local === any ? null : data.local,
-    isOurs: data.kind === TUNNELS[family].kind && data.remote === any && data.protocol === PROTOCOLS[family] && !data.isExternal,
+    isOurs:
+      data.kind === TUNNELS[family].kind &&
+      data.remote === any &&
+      data.protocol === PROTOCOLS[family] &&
+      data.isExternal === (family === 6),
   }
 }

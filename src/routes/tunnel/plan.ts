@@ -13,6 +13,10 @@ export type TunnelNeeds = {
   readonly ipv6: { readonly local: IpAddress } | null
 }
 
+/**
+ * The IPv6 device is in "external" mode: outer addresses are each route's own (see planNextHops), so its `local` matters to nobody
+ * but them.
+ */
 export type WantedTunnel = { readonly family: IpFamily; readonly local: IpAddress; readonly mtu: number }
 
 /** A link that has the name of one of our tunnels. */
@@ -20,7 +24,7 @@ export type TunnelState = {
   readonly index: number
   readonly mtu: number
   readonly isUp: boolean
-  /** This node's end; null: any address, or not a tunnel at all. */
+  /** This node's end of an IPv4 tunnel; null: any address, or not a tunnel at all, or IPv6. */
   readonly local: IpAddress | null
   /** Of our kind, to any peer, with nothing set that we never set: it can be changed into what is wanted as it is. */
   readonly isOurs: boolean
@@ -54,7 +58,7 @@ export function planTunnel(
       { kind: 'create', tunnel: wanted, index },
     ]
   const steps: TunnelStep[] = []
-  if (actual.local !== wanted.local) steps.push({ kind: 'relocate', tunnel: wanted, index })
+  if (wanted.family === 4 && actual.local !== wanted.local) steps.push({ kind: 'relocate', tunnel: wanted, index })
   if (actual.mtu !== wanted.mtu) steps.push({ kind: 'setMtu', index, mtu: wanted.mtu })
   if (!actual.isUp) steps.push({ kind: 'setUp', index })
   return steps
@@ -73,7 +77,8 @@ export function tunnelFault(step: TunnelStep, family: IpFamily, code: string, te
         )
       }
       if (code === 'EEXIST') {
-        return `${name} cannot be made: another ${kind} device has the local address ${formatIp(step.tunnel.local)} and any remote one; remove that device`
+        const rival = family === 4 ? `the local address ${formatIp(step.tunnel.local)} and any remote one` : 'mode "external"'
+        return `${name} cannot be made: another ${kind} device has ${rival}; remove that device`
       }
       if (code === 'EPERM') return `${name} cannot be made: not allowed; the agent needs CAP_NET_ADMIN in the host's network namespace`
       return `${name} cannot be made: ${words}`

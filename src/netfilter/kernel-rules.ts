@@ -1,0 +1,355 @@
+// What the kernel holds, as far as we know, and the transactions that change it: sets up, chains, sets down. Knows the state from
+// its own writes and reads back only when told to, because a read of all rules costs as much as many writes.
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import type { IpFamily } from '../net/index.ts'
+import type { Wanted, WantedFamily } from './compose.ts'
+import type { NetfilterProblem } from './contract.ts'
+import { ToolError } from './failure.ts'
+import { emptyPrinted, type FamilyPlan, learnPrinted, type Printed, planFamily } from './plan.ts'
+import type { Variant } from './port.ts'
+import { KernelReader, type Reading } from './reader.ts'
+import { emptyFamily, type FamilyState } from './save.ts'
+import { planSets, type SetPlan } from './set-plan.ts'
+import { withStandIns } from './stand-ins.ts'
+import type { NetfilterTools } from './tools.ts'
+import { chooseVariant, otherVariant } from './variant.ts'
+
+/** A transaction that was not carried out. `owners`: whose rules or sets the tools refused; empty if nobody's in particular. */
+export class WriteFailure extends Error {
+  readonly code: ToolError['code']
+  readonly owners: readonly string[]
+  constructor(code: ToolError['code'], message: string, owners: readonly string[]) {
+    super(message)
+    this.name = 'WriteFailure'
+    this.code = code
+    this.owners = owners
+  }
+}
+
+export type Written = {
+  readonly changed: boolean
+  /** The kernel still holds on to sets that nobody wants: to be tried again soon. */
+  readonly hasBusySets: boolean
+}
+
+export type KernelRulesOptions = {
+  readonly tools: NetfilterTools
+  readonly log: Log
+  readonly clock: Clock
+  /** `auto`: as the host's rules show. */
+  readonly variant: Variant | 'auto'
+}
+
+/** A set of another type takes two steps: to its stand-in and back. */
+const STEPS = 3
+const SHOWN = 5
+/** Read-backs in a row that find our jumps changed: somebody insists. */
+const QUARREL_AFTER = 3
+const NOTHING_WANTED: WantedFamily = { chains: new Map(), hooks: new Map() }
+const NOTHING_READ: Reading = { families: [], variants: { nft: null, legacy: null }, sets: new Map(), setsFault: null }
+
+export class KernelRules {
+  readonly #tools: NetfilterTools
+  readonly #reader: KernelReader
+  readonly #log: Log
+  readonly #choice: Variant | 'auto'
+  readonly #printed: { readonly [F in IpFamily]: Printed } = { 4: emptyPrinted(), 6: emptyPrinted() }
+  /** Family and key of what was written and not read back since: how iptables-save prints it is not known yet. */
+  readonly #unverified = new Set<string>()
+  /** Printed otherwise than written: read back at once after the next write. */
+  readonly #toLearn = new Set<string>()
+  /** By family and built-in chain: read-backs in a row that found our jumps changed. */
+  #quarrels: ReadonlyMap<string, number> = new Map()
+  #reading: Reading = NOTHING_READ
+  #variant: Variant | null = null
+  #held: Wanted | null = null
+  #setProblems: readonly NetfilterProblem[] = []
+  #sweepProblem: NetfilterProblem | null = null
+  #isInDoubt = true
+  transactions = 0
+  drifts = 0
+
+  constructor({ tools, log, clock, variant }: KernelRulesOptions) {
+    this.#tools = tools
+    this.#reader = new KernelReader(tools, clock)
+    this.#log = log
+    this.#choice = variant
+  }
+
+  get variant(): Variant | null {
+    return this.#variant
+  }
+
+  /** What is known may not be true: a write needs a read-back first. */
+  get isInDoubt(): boolean {
+    return this.#isInDoubt
+  }
+
+  /** What was written last. */
+  get held(): Wanted | null {
+    return this.#held
+  }
+
+  problems(): readonly NetfilterProblem[] {
+    const quarrels = [...this.#quarrels].filter(([, times]) => times >= QUARREL_AFTER)
+    return [
+      ...this.#setProblems,
+      ...(this.#sweepProblem === null ? [] : [this.#sweepProblem]),
+      ...quarrels.map(([chain]): NetfilterProblem => {
+        const message = `another program keeps removing our jumps in ${chain}, or puts rules before them that let packets through: find and stop it`
+        return { severity: 'warning', subject: 'netfilter', message }
+      }),
+    ]
+  }
+
+  /** Reads everything, counts what others changed of ours, and settles on a variant. Rejects with WriteFailure. */
+  async readBack(): Promise<void> {
+    this.#isInDoubt = true
+    try {
+      this.#reading = await this.#reader.readAll(this.#variant)
+    } catch (cause) {
+      throw toWriteFailure(cause, [])
+    }
+    const variant = this.#choose()
+    if (variant !== this.#variant) {
+      this.#log.info('netfilter.variant.chosen', { from: this.#variant, to: variant })
+      for (const family of [4, 6] as const) for (const map of Object.values(this.#printed[family])) map.clear()
+    } else if (this.#held !== null) this.#countDrift(this.#held, variant)
+    this.#unverified.clear()
+    this.#variant = variant
+    this.#isInDoubt = false
+  }
+
+  /**
+   * Makes the kernel hold this and, with `maySweep`, nothing else of ours. Rejects with WriteFailure; a family that fails does not
+   * keep the other from being written.
+   */
+  async write(wanted: Wanted, maySweep: boolean): Promise<Written> {
+    const before = this.transactions
+    let hasBusySets = false
+    for (let step = 0; step < STEPS; step++) {
+      const sets = await this.#raiseSets(wanted, maySweep)
+      const effective = sets.standIns.size === 0 ? wanted : withStandIns(wanted, sets.standIns)
+      await this.#writeFamilies(effective, maySweep)
+      if (maySweep) await this.#sweepOther()
+      hasBusySets = await this.#dropSets(sets.down)
+      if (sets.standIns.size === 0 || hasBusySets) break
+    }
+    this.#held = wanted
+    return { changed: this.transactions > before, hasBusySets }
+  }
+
+  #choose(): Variant {
+    const { variants } = this.#reading
+    const preferred = this.#choice === 'auto' ? chooseVariant(variants) : this.#choice
+    if (preferred !== null && variants[preferred] !== null) return preferred
+    if (variants.nft !== null) return 'nft'
+    if (variants.legacy !== null) return 'legacy'
+    const remedy = 'install the package iptables and load the module nf_tables, or ip_tables for the legacy variant'
+    throw new WriteFailure('MISSING', `iptables is not installed, or the kernel has no support for it: ${remedy}`, [])
+  }
+
+  #countDrift(held: Wanted, variant: Variant): void {
+    const found: string[] = []
+    const quarrels = new Map<string, number>()
+    for (const family of this.#reading.families) {
+      const state = this.#stateOf(variant, family)
+      const { chains, hooks } = planFamily(held.families[family], state, this.#printed[family], { maySweep: false, rewrite: false })
+      for (const key of [...chains, ...hooks]) {
+        const name = `IPv${family} ${key}`
+        if (this.#unverified.has(name)) this.#toLearn.add(name)
+        else found.push(name)
+      }
+      for (const key of hooks) {
+        const name = `IPv${family} ${key}`
+        if (!this.#unverified.has(name)) quarrels.set(name, (this.#quarrels.get(name) ?? 0) + 1)
+      }
+    }
+    this.#quarrels = quarrels
+    if (this.#reading.setsFault === null) found.push(...planSets(held.sets, this.#reading.sets, false).changed)
+    if (found.length === 0) return
+    this.drifts += found.length
+    this.#log.warn('netfilter.drift.found', { variant, count: found.length, first: found.slice(0, SHOWN) })
+  }
+
+  // Sets
+
+  async #raiseSets(wanted: Wanted, maySweep: boolean): Promise<SetPlan> {
+    const { setsFault } = this.#reading
+    if (setsFault !== null && wanted.sets.size > 0) {
+      throw this.#failed(setsFault, [...new Set([...wanted.sets.values()].map(({ owner }) => owner))])
+    }
+    const plan = planSets(wanted.sets, this.#reading.sets, maySweep)
+    try {
+      await this.#restoreSets(plan)
+      return plan
+    } catch (cause) {
+      if (!(cause instanceof ToolError) || cause.code !== 'REFUSED') throw this.#failed(cause, [])
+      this.#log.warn('netfilter.sets.refused', { err: cause, line: plan.up[(cause.line ?? 0) - 1] })
+    }
+    return await this.#raiseSetsAnew(wanted, maySweep)
+  }
+
+  /** Others may have changed sets since we looked: looks, and tries once more. */
+  async #raiseSetsAnew(wanted: Wanted, maySweep: boolean): Promise<SetPlan> {
+    let plan: SetPlan | null = null
+    try {
+      this.#reading = { ...this.#reading, sets: await this.#reader.readSets() }
+      plan = planSets(wanted.sets, this.#reading.sets, maySweep)
+      await this.#restoreSets(plan)
+      return plan
+    } catch (cause) {
+      const at = cause instanceof ToolError && cause.line !== null ? cause.line - 1 : -1
+      const owner = wanted.sets.get(plan?.subjects[at] ?? '')?.owner
+      throw this.#failed(cause, owner === undefined ? [] : [owner], plan?.up[at])
+    }
+  }
+
+  async #restoreSets(plan: SetPlan): Promise<void> {
+    this.#setProblems = plan.problems
+    if (plan.up.length > 0) {
+      await this.#tools.restoreSets(`${plan.up.join('\n')}\n`)
+      this.transactions++
+    }
+    this.#reading = { ...this.#reading, sets: plan.after }
+  }
+
+  /** True if some are still held: a rule that is gone lets go of its sets a little later. */
+  async #dropSets(names: readonly string[]): Promise<boolean> {
+    const left = names.filter((name) => this.#reading.sets.has(name))
+    let hasBusy = false
+    while (left.length > 0) {
+      let gone = left.length
+      let isStuck = false
+      try {
+        await this.#tools.restoreSets(left.map((name) => `destroy ${name}\n`).join(''))
+        this.transactions++
+      } catch (cause) {
+        if (!(cause instanceof ToolError)) throw cause
+        if (cause.line === null) return true
+        gone = cause.line - 1
+        isStuck = !cause.message.includes('does not exist')
+        hasBusy ||= isStuck
+      }
+      for (const name of left.splice(0, gone)) this.#reading.sets.delete(name)
+      const stuck = left.shift()
+      if (stuck !== undefined && !isStuck) this.#reading.sets.delete(stuck)
+    }
+    return hasBusy
+  }
+
+  // Chains and jumps
+
+  async #writeFamilies(wanted: Wanted, maySweep: boolean): Promise<void> {
+    const failures: WriteFailure[] = []
+    for (const family of this.#reading.families) {
+      try {
+        await this.#writeFamily(family, wanted.families[family], maySweep)
+      } catch (cause) {
+        if (!(cause instanceof WriteFailure)) throw cause
+        failures.push(cause)
+      }
+    }
+    const [first, ...others] = failures
+    if (first === undefined) return
+    const isKnown = failures.every(({ owners }) => owners.length > 0)
+    const owners = isKnown ? [...new Set(failures.flatMap((each) => each.owners))] : []
+    throw new WriteFailure(first.code, [first, ...others].map(({ message }) => message).join('; '), owners)
+  }
+
+  async #writeFamily(family: IpFamily, wanted: WantedFamily, maySweep: boolean): Promise<void> {
+    const variant = this.#inUse()
+    const printed = this.#printed[family]
+    const plan = planFamily(wanted, this.#stateOf(variant, family), printed, { maySweep, rewrite: false })
+    try {
+      await this.#restore(variant, family, plan)
+      await this.#learn(variant, family, plan, wanted)
+      return
+    } catch (cause) {
+      if (!(cause instanceof ToolError) || cause.code !== 'REFUSED') throw this.#failed(cause, [])
+      this.#log.warn('netfilter.rules.refused', { family, variant, err: cause, line: plan.lines[(cause.line ?? 0) - 1] })
+    }
+    await this.#rewriteFamily(variant, family, wanted, maySweep)
+  }
+
+  /** The last resort: looks at what is there, and writes all of ours. */
+  async #rewriteFamily(variant: Variant, family: IpFamily, wanted: WantedFamily, maySweep: boolean): Promise<void> {
+    let plan: FamilyPlan | null = null
+    try {
+      this.#setState(variant, family, await this.#reader.readFamily(variant, family))
+      plan = planFamily(wanted, this.#stateOf(variant, family), this.#printed[family], { maySweep, rewrite: true })
+      await this.#restore(variant, family, plan)
+      this.#log.info('netfilter.rules.rewritten', { family, variant, lines: plan.lines.length })
+    } catch (cause) {
+      const at = cause instanceof ToolError && cause.line !== null ? cause.line - 1 : -1
+      const subject = plan?.subjects[at] ?? null
+      const where = subject === null ? '' : ` (chain ${subject.chain})`
+      throw this.#failed(cause, subject === null || subject.owner === null ? [] : [subject.owner], plan?.lines[at], where)
+    }
+  }
+
+  async #restore(variant: Variant, family: IpFamily, plan: FamilyPlan): Promise<void> {
+    if (plan.lines.length > 0) {
+      await this.#tools.restoreRules(variant, family, `${plan.lines.join('\n')}\n`)
+      this.transactions++
+      for (const key of [...plan.chains, ...plan.hooks]) this.#unverified.add(`IPv${family} ${key}`)
+      for (const key of plan.removed) this.#printed[family].chains.delete(key)
+    }
+    this.#setState(variant, family, plan.after)
+  }
+
+  async #learn(variant: Variant, family: IpFamily, plan: FamilyPlan, wanted: WantedFamily): Promise<void> {
+    const isNew = (key: string): boolean => this.#toLearn.delete(`IPv${family} ${key}`)
+    const learnt = { chains: plan.chains.filter(isNew), hooks: plan.hooks.filter(isNew) }
+    if (learnt.chains.length + learnt.hooks.length === 0) return
+    const state = await this.#reader.readFamily(variant, family)
+    learnPrinted(learnt, wanted, state, this.#printed[family])
+    this.#setState(variant, family, state)
+    for (const key of [...learnt.chains, ...learnt.hooks]) this.#unverified.delete(`IPv${family} ${key}`)
+  }
+
+  /** Takes away what we left in the variant that is not in use. */
+  async #sweepOther(): Promise<void> {
+    const other = otherVariant(this.#inUse())
+    this.#sweepProblem = null
+    for (const family of this.#reading.families) {
+      const plan = planFamily(NOTHING_WANTED, this.#stateOf(other, family), emptyPrinted(), { maySweep: true, rewrite: false })
+      if (plan.lines.length === 0) continue
+      try {
+        await this.#restore(other, family, { ...plan, chains: [], hooks: [], removed: [] })
+        this.#log.info('netfilter.leftovers.removed', { family, variant: other, chains: plan.removed.length })
+      } catch (cause) {
+        if (!(cause instanceof ToolError)) throw cause
+        const message = `rules of ours are left in the ${other} variant of iptables and cannot be removed: ${cause.message}`
+        this.#sweepProblem = { severity: 'warning', subject: 'netfilter', message }
+      }
+    }
+  }
+
+  #inUse(): Variant {
+    if (this.#variant === null) throw new Error('a write before the first read-back')
+    return this.#variant
+  }
+
+  #stateOf(variant: Variant, family: IpFamily): FamilyState {
+    return this.#reading.variants[variant]?.[family] ?? emptyFamily()
+  }
+
+  #setState(variant: Variant, family: IpFamily, state: FamilyState): void {
+    const { variants } = this.#reading
+    const states = { 4: this.#stateOf(variant, 4), 6: this.#stateOf(variant, 6), [family]: state }
+    this.#reading = { ...this.#reading, variants: { ...variants, [variant]: states } }
+  }
+
+  #failed(cause: unknown, owners: readonly string[], line?: string, where = ''): WriteFailure {
+    this.#isInDoubt = true
+    return toWriteFailure(cause, owners, line, where)
+  }
+}
+
+function toWriteFailure(cause: unknown, owners: readonly string[], line?: string, where = ''): WriteFailure {
+  if (!(cause instanceof ToolError)) throw cause
+  const shown = line === undefined ? '' : `; the line was ${JSON.stringify(line.slice(0, 200))}${where}`
+  return new WriteFailure(cause.code, `${cause.message}${shown}`, owners)
+}

@@ -6,24 +6,24 @@ import { CNITOOL, DEBIAN_PLUGINS } from '../../support/tools/index.ts'
 import { address, CLUSTER_PROGRAMS, Cluster, OUTSIDE } from './cluster.ts'
 import { CniTool } from './cnitool.ts'
 import { withNamespaces } from './namespaces.ts'
-import { type CniResult, type Conflist, SHIM } from './node.ts'
+import { type CniResult, SHIM } from './node.ts'
 import { dial, Listeners, type Pod, TCP_PORT } from './reachability.ts'
 import { throughput } from './throughput.ts'
 
 const NODE = address(1, 2)
+const DEBIAN_VERSION = '1.0.0' // the newest that Debian's plugins speak
 const HOST_PORT = 18_080
 const RATE = 8_000_000
 const BURST = 800_000
 const PROGRAMS = [...CLUSTER_PROGRAMS, SHIM, CNITOOL, `${DEBIAN_PLUGINS}/portmap`, `${DEBIAN_PLUGINS}/bandwidth`]
 
 describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
-  test('cnitool: status, add, check, del and gc with the conflist that the agent wrote', async () => {
+  test('cnitool: status, add, check, del and gc with our plugin alone', async () => {
     await using cluster = await Cluster.start('cnitool', { nodes: 1 })
     const node = cluster.node(1)
     const tool = new CniTool(cluster, node)
-    const conflist = node.conflist()
-    const network = conflist.name
-    tool.write(conflist)
+    const network = 'alone'
+    tool.write(node.chain(network, '1.1.0')) // status and gc came with that version
     await withNamespaces(cluster, ['a', 'b'], async ([a, b]) => {
       await tool.run('status', network, a)
       const pod = podOf('a', a, await tool.add(network, a))
@@ -52,7 +52,7 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
   test('portmap behind ours: a host port leads to the pod from afar, from the node and from the pod itself, and is gone with the pod', async () => {
     await using cluster = await Cluster.start('portmap', { nodes: 1 })
     const tool = new CniTool(cluster, cluster.node(1))
-    tool.write(chained(cluster, { type: 'portmap', snat: true, capabilities: { portMappings: true } }))
+    tool.write(cluster.node(1).chain('chained', DEBIAN_VERSION, { type: 'portmap', snat: true, capabilities: { portMappings: true } }))
     const capabilities = { portMappings: [{ hostPort: HOST_PORT, containerPort: TCP_PORT, protocol: 'tcp' }] }
     await withNamespaces(cluster, ['a'], async ([a]) => {
       const pod = podOf('a', a, await tool.add('chained', a, capabilities))
@@ -77,7 +77,7 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
   test('bandwidth behind ours: both directions keep to the rate, and a pod without it does not', async () => {
     await using cluster = await Cluster.start('shape', { nodes: 1 })
     const tool = new CniTool(cluster, cluster.node(1))
-    tool.write(chained(cluster, { type: 'bandwidth', capabilities: { bandwidth: true } }))
+    tool.write(cluster.node(1).chain('chained', DEBIAN_VERSION, { type: 'bandwidth', capabilities: { bandwidth: true } }))
     const capabilities = { bandwidth: { ingressRate: RATE, ingressBurst: BURST, egressRate: RATE, egressBurst: BURST } }
     await withNamespaces(cluster, ['shaped', 'free'], async ([shaped, free]) => {
       const slow = podOf('shaped', shaped, await tool.add('chained', shaped, capabilities))
@@ -99,13 +99,6 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
     })
   }, 60_000)
 })
-
-/** Our plugin, then another; in the newest version that Debian's plugins speak. */
-function chained(cluster: Cluster, next: Readonly<Record<string, unknown>>): Conflist {
-  const [ours] = cluster.node(1).conflist().plugins
-  if (ours === undefined) throw new Error('the conflist is empty')
-  return { cniVersion: '1.0.0', name: 'chained', plugins: [ours, next] }
-}
 
 function podOf(name: string, netns: string, { ips }: CniResult): Pod {
   const [ipv4 = '', ipv6 = ''] = [false, true].map((isV6) => ips.find((each) => each.address.includes(':') === isV6)?.address.split('/')[0])

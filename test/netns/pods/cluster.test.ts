@@ -6,6 +6,7 @@ import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { allocationsIn } from './blocks.ts'
 import { CLUSTER_PROGRAMS, Cluster, OUTSIDE, POOLS } from './cluster.ts'
+import { inTurns } from './in-turns.ts'
 import { withNamespaces } from './namespaces.ts'
 import { type ClusterNode, SHIM } from './node.ts'
 import { dial, Listeners, type Pair, type Pod, pingFailures, tcpFailures } from './reachability.ts'
@@ -75,16 +76,4 @@ async function allReachOneAnother(cluster: Cluster, pods: readonly PlacedPod[]):
     // and the world beyond the router reaches a pod, and the pod is seen there as itself
     expect(await dial(cluster.net.pathOf('outside'), first.addresses[family])).toBe(`${first.name} ${OUTSIDE[family]}`)
   }
-}
-
-/** `Promise.all` of `work` on each item, `atOnce` at a time. */
-async function inTurns<T, U>(items: readonly T[], atOnce: number, work: (item: T, index: number) => Promise<U>): Promise<readonly U[]> {
-  const results: U[] = []
-  const rest = items.entries()
-  await Promise.all(
-    Array.from({ length: atOnce }, async () => {
-      for (const [index, item] of rest) results[index] = await work(item, index)
-    }),
-  )
-  return results
 }

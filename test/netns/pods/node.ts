@@ -11,6 +11,7 @@ const ROOT = path.resolve(import.meta.dirname, '../../..')
 /** The plugin as `make build` leaves it. */
 export const SHIM = path.join(ROOT, 'dist/cni/fibula')
 const [FIBULA = ''] = fibula.programs
+const CNI_VERSION = '1.1.0' // Debian's chained plugins, and so the conflist, are behind
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'STATUS' | 'GC' | 'VERSION'
 export type PluginCall = { readonly containerId: string; readonly netns: string; readonly ifName?: string }
@@ -113,9 +114,16 @@ export class ClusterNode {
     return JSON.parse(fs.readFileSync(path.join(this.confFolder, file), 'utf8')) as Conflist
   }
 
+  /** A list of our plugin, as in `conflist`, and of others behind it. */
+  chain(name: string, cniVersion: string, ...next: Conflist['plugins']): Conflist {
+    const [ours] = this.conflist().plugins
+    if (ours === undefined) throw new Error('the conflist is empty')
+    return { cniVersion, name, plugins: [ours, ...next] }
+  }
+
   /** Runs the plugin in the node's namespace; its standard output. Rejects with its error object in the message. */
   async call(command: CniCommand, call: PluginCall | null): Promise<string> {
-    const { cniVersion, name, plugins } = this.conflist()
+    const { name, plugins } = this.conflist()
     const env = {
       PATH: process.env['PATH'],
       CNI_COMMAND: command,
@@ -125,7 +133,7 @@ export class ClusterNode {
         : { CNI_CONTAINERID: call.containerId, CNI_NETNS: call.netns, CNI_IFNAME: call.ifName ?? 'eth0', CNI_ARGS: 'IgnoreUnknown=1' }),
     }
     try {
-      const input = JSON.stringify({ ...plugins[0], cniVersion, name })
+      const input = JSON.stringify({ ...plugins[0], cniVersion: CNI_VERSION, name })
       return (await this.#net.exec(this.name, SHIM, [], { env, input })).stdout
     } catch (cause) {
       if (!(cause instanceof ExecError)) throw cause

@@ -109,6 +109,13 @@ export function describeRouteBackend(name: string, open: () => Promise<KernelHar
       interfaceIndex,
       onlink,
     })
+    /** By an outer header: the backend does not ask what kind of device the interface is. */
+    const through = (destination: string, source: string | null = 'fd00::1'): NextHop => ({
+      gateway: null,
+      interfaceIndex: host.eth1,
+      onlink: false,
+      outer: { destination: ip(destination), source: source === null ? null : ip(source) },
+    })
     const write = (family: IpFamily, ...writes: readonly Write[]): WriteOutcome => host.backend.write(columns(family, writes))
     const bodies = (family: IpFamily) => ({
       blackhole: BLACKHOLE,
@@ -135,7 +142,12 @@ export function describeRouteBackend(name: string, open: () => Promise<KernelHar
             ecmpViaIpv6: unicast([hop('fd00::2'), hop('fd01::2', host.eth1)], null),
             ecmpMixed: unicast([hop('10.0.0.2'), hop('fd01::2', host.eth1)], null),
           }
-        : {}),
+        : {
+            tunnel: unicast([through('2001:db8:9::9')], ip('fd00::1')),
+            tunnelOfAnySource: unicast([through('2001:db8:9::9', null)], null),
+            ecmpTunnel: unicast([through('2001:db8:9::9'), through('2001:db8:9::a')], ip('fd00::1')),
+            ecmpTunnelAndPlain: unicast([through('2001:db8:9::9'), hop('fd00::2')], ip('fd00::1')),
+          }),
     })
     const PREFIX = { 4: '203.0.113.0/24', 6: '2001:db8:1::/48' } as const
     const expectOnly = (family: IpFamily, prefix: string, body: RouteBody): void =>

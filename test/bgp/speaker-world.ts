@@ -59,16 +59,20 @@ export class TestSpeaker {
   readonly speaker: Speaker
   /** The FIB as the speaker told it: prefix -> gateways. */
   readonly fib = new Map<string, readonly string[]>()
-  readonly #sets = new Map<number, readonly string[]>()
+  /** The same with all the kernel is told: `address%interface`, ` onlink`. */
+  readonly hops = new Map<string, readonly string[]>()
+  readonly #sets = new Map<number, FibBatch['newSets'][number]['nextHops']>()
   releases = 0
+  /** How often we were told that problems may have changed. */
+  problemChanges = 0
 
-  constructor(world: World, address: string, initial: SpeakerConfig, peersUpBefore: readonly string[] | null) {
+  constructor(world: World, addresses: readonly string[], initial: SpeakerConfig, peersUpBefore: readonly string[] | null) {
     this.speaker = new Speaker(
       {
         clock: world.clock,
         log: silentLog,
         random: () => 0.5,
-        transport: world.network.host(address),
+        transport: world.network.host(...addresses),
         peersUpBefore,
         observer: {
           bestPathsChanged: (batch) => this.#applyBatch(batch),
@@ -76,12 +80,14 @@ export class TestSpeaker {
             this.releases++
           },
           sessionsChanged: () => {},
-          problemsChanged: () => {},
+          problemsChanged: () => {
+            this.problemChanges++
+          },
         },
       },
       initial,
     )
-    this.speaker.setHostNetwork(onLink(address))
+    this.speaker.setHostNetwork(onLink(addresses[0] ?? ''))
   }
 
   states(): Readonly<Record<string, string>> {
@@ -121,17 +127,23 @@ export class TestSpeaker {
   }
 
   #applyBatch(batch: FibBatch): void {
-    for (const { id, nextHops } of batch.newSets)
-      this.#sets.set(
-        id,
-        nextHops.map(({ gateway }) => formatIp(gateway)),
-      )
+    for (const { id, nextHops } of batch.newSets) this.#sets.set(id, nextHops)
     const octets = batch.family === 4 ? 4 : 16
     for (let at = 0; at < batch.count; at++) {
       const key = formatPrefix(prefix(ipFromBytes(batch.family, batch.addresses, at * octets), batch.lengths[at] ?? 0))
       const set = batch.nextHopSets[at] ?? 0
-      if (set === 0) this.fib.delete(key)
-      else this.fib.set(key, this.#sets.get(set) ?? [])
+      this.fib.delete(key)
+      this.hops.delete(key)
+      if (set === 0) continue
+      const nextHops = this.#sets.get(set) ?? []
+      this.fib.set(
+        key,
+        nextHops.map(({ gateway }) => formatIp(gateway)),
+      )
+      this.hops.set(
+        key,
+        nextHops.map(({ gateway, interfaceIndex, onlink }) => `${formatIp(gateway)}%${interfaceIndex}${onlink ? ' onlink' : ''}`),
+      )
     }
   }
 }
@@ -140,8 +152,9 @@ export class World {
   readonly clock = new FakeClock()
   readonly network = new MemoryNetwork({ clock: this.clock })
 
-  start(address: string, initial: SpeakerConfig, peersUpBefore: readonly string[] | null = null): TestSpeaker {
-    return new TestSpeaker(this, address, initial, peersUpBefore)
+  /** `at`: its address, or several. */
+  start(at: string | readonly string[], initial: SpeakerConfig, peersUpBefore: readonly string[] | null = null): TestSpeaker {
+    return new TestSpeaker(this, typeof at === 'string' ? [at] : at, initial, peersUpBefore)
   }
 
   run(seconds: number): void {

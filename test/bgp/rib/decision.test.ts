@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { type PathAttributes, routerId, WELL_KNOWN_COMMUNITY } from '../../../src/bgp/attributes.ts'
+import type { EncapsulationConfig } from '../../../src/bgp/config.ts'
 import type { RibPeerConfig } from '../../../src/bgp/rib/index.ts'
 import { cidr, ip } from '../../../src/net/index.ts'
 import { announcement, Bench, CONFIG, communities, HOST, path, type TestPeer, V4, withdrawal } from './support.ts'
@@ -175,8 +176,14 @@ test('the answer does not depend on the order of arrival', () => {
     localPref: fc.constantFrom(100, 100, 200),
     origin: fc.constantFrom('igp' as const, 'igp' as const, 'egp' as const),
   })
-  const bestAfter = (paths: readonly { readonly peer: number; readonly attributes: PathAttributes }[], noise: boolean): string | null => {
-    const bench = new Bench()
+  const tunnels: EncapsulationConfig = {
+    pools: [{ prefix: cidr(P), mode: 'Always' }],
+    nodes: ['10.0.0.1', '10.0.0.3', '10.0.0.4'].map(ip),
+    device: { ipv4: 'eth1', ipv6: 'eth1' },
+  }
+  type Told = { readonly peer: number; readonly attributes: PathAttributes }
+  const bestAfter = (paths: readonly Told[], noise: boolean, encapsulation: EncapsulationConfig | null): string | null => {
+    const bench = new Bench({ encapsulation })
     const peers = Array.from({ length: 6 }, (_, index) => bench.peer(`p${index}`, `10.0.0.${index + 1}`, 65_000))
     for (const { peer, attributes } of paths) {
       const own = peers[peer]
@@ -197,10 +204,11 @@ test('the answer does not depend on the order of arrival', () => {
       fc.array(told, { minLength: 2, maxLength: 6 }),
       fc.array(fc.nat(), { minLength: 6, maxLength: 6 }),
       fc.boolean(),
-      (values, keys, noise) => {
+      fc.constantFrom(null, tunnels),
+      (values, keys, noise, encapsulation) => {
         const paths = values.map(({ asns: list, ...more }, peer) => ({ peer, attributes: path(`10.0.0.${peer + 1}`, list, more) }))
         const shuffled = [...paths].sort((x, y) => (keys[x.peer] ?? 0) - (keys[y.peer] ?? 0))
-        expect(bestAfter(shuffled, noise)).toBe(bestAfter(paths, false))
+        expect(bestAfter(shuffled, noise, encapsulation)).toBe(bestAfter(paths, false, encapsulation))
       },
     ),
     { numRuns: 200 },

@@ -1,60 +1,74 @@
 // Messages of conntrack's netlink interface (linux/netfilter/nfnetlink_conntrack.h): finding connections by an address and deleting
 // them. Numbers are in network order here, unlike rtnetlink's. Pure.
-import { familyOf, type IpAddress, ipToBytes } from '../net/index.ts'
+import { familyOf, type IpAddress, ipFromBytes, ipToBytes } from '../net/index.ts'
 import { eachAttribute, NLM_F_DUMP, NLMSG_HEADER_LENGTH } from './netlink-message.ts'
-import { AF_INET, AF_INET6, MessageWriter, type NetlinkRequest } from './rtnetlink/message.ts'
+import { AF_INET, AF_INET6, AF_UNSPEC, MessageWriter, type NetlinkRequest } from './rtnetlink/message.ts'
 
 const NFNL_SUBSYS_CTNETLINK = 1 << 8
-export const IPCTNL_MSG_CT_NEW = NFNL_SUBSYS_CTNETLINK | 0
 const IPCTNL_MSG_CT_GET = NFNL_SUBSYS_CTNETLINK | 1
 const IPCTNL_MSG_CT_DELETE = NFNL_SUBSYS_CTNETLINK | 2
+const IPCTNL_MSG_CT_GET_STATS = NFNL_SUBSYS_CTNETLINK | 5
 const NFGENMSG_LENGTH = 4
 const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const
 const CTA_TUPLE_IP = 1
-const CTA_IP = { 4: { source: 1, destination: 2 }, 6: { source: 3, destination: 4 } } as const
+const CTA_IP_SOURCE = { 4: 1, 6: 3 } as const
 const CTA_FILTER_ORIG_FLAGS = 1
 const CTA_FILTER_REPLY_FLAGS = 2
-/** CTA_FILTER_FLAG() of net/netfilter/nf_conntrack_netlink.c. */
-const FILTER_FLAG = { source: 1 << 0, destination: 1 << 1 } as const
+/** Of net/netfilter/nf_internals.h. */
+const CTA_FILTER_FLAG_IP_SRC = 1
+const CTA_STATS_GLOBAL_ENTRIES = 1
 
-/** Which address of a connection: as its first packet had it, or as its answers have it (they differ by NAT). */
-export type TuplePlace = { readonly direction: 'original' | 'reply'; readonly end: 'source' | 'destination' }
-
-export const TUPLE_PLACES: readonly TuplePlace[] = [
-  { direction: 'original', end: 'source' },
-  { direction: 'original', end: 'destination' },
-  { direction: 'reply', end: 'source' },
-  { direction: 'reply', end: 'destination' },
-]
-
-/** Asks for connections with the address in one place. Kernels before 5.8 answer with all of the family: look at what comes. */
-export function listConnections(address: IpAddress, { direction, end }: TuplePlace): NetlinkRequest {
+/**
+ * Asks for connections whose original packets, or whose answers, come from the address. Kernels before 5.8 do not filter and answer
+ * with all of the family: look at what comes.
+ */
+export function listConnectionsFrom(address: IpAddress, direction: 'original' | 'reply'): NetlinkRequest {
   const family = familyOf(address)
   const tuple = direction === 'original' ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY
   return new MessageWriter('list connections', IPCTNL_MSG_CT_GET, NLM_F_DUMP, nfgenmsg(family === 4 ? AF_INET : AF_INET6))
-    .nest(tuple, (inside) => inside.nest(CTA_TUPLE_IP, (ip) => ip.octets(CTA_IP[family][end], ipToBytes(address))))
+    .nest(tuple, (inside) => inside.nest(CTA_TUPLE_IP, (ip) => ip.octets(CTA_IP_SOURCE[family], ipToBytes(address))))
     .nest(CTA.FILTER, (filter) =>
       filter
-        .u32(CTA_FILTER_ORIG_FLAGS, direction === 'original' ? FILTER_FLAG[end] : 0)
-        .u32(CTA_FILTER_REPLY_FLAGS, direction === 'reply' ? FILTER_FLAG[end] : 0),
+        .u32(CTA_FILTER_ORIG_FLAGS, direction === 'original' ? CTA_FILTER_FLAG_IP_SRC : 0)
+        .u32(CTA_FILTER_REPLY_FLAGS, direction === 'reply' ? CTA_FILTER_FLAG_IP_SRC : 0),
     )
     .finish()
 }
 
-/** True if a connection (payload of IPCTNL_MSG_CT_NEW) has the address in any of the four places. */
-export function hasAddress(view: DataView, from: number, to: number, address: IpAddress): boolean {
-  const wanted = ipToBytes(address)
-  let isFound = false
+/** Asks for the connections of both families. */
+export function listConnections(): NetlinkRequest {
+  return new MessageWriter('list connections', IPCTNL_MSG_CT_GET, NLM_F_DUMP, nfgenmsg(AF_UNSPEC)).finish()
+}
+
+/** Asks how many connections there are; `readConnectionCount` understands the answer. */
+export function countConnections(): NetlinkRequest {
+  return new MessageWriter('count connections', IPCTNL_MSG_CT_GET_STATS, 0, nfgenmsg(AF_UNSPEC)).finish()
+}
+
+/** The answer to `countConnections`; null if it is none. */
+export function readConnectionCount(view: DataView, from: number, to: number): number | null {
+  let count: number | null = null
+  eachAttribute(view, from + NFGENMSG_LENGTH, to, (type, start, end) => {
+    if (type === CTA_STATS_GLOBAL_ENTRIES && end - start >= 4) count = view.getUint32(start)
+  })
+  return count
+}
+
+/** Addresses of a connection (an answer to one of the lists): the four ends, as they were and as they are answered (NAT). */
+export function addressesOfConnection(view: DataView, from: number, to: number): readonly IpAddress[] {
+  const found: IpAddress[] = []
   eachAttribute(view, from + NFGENMSG_LENGTH, to, (type, start, stop) => {
     if (type !== CTA.TUPLE_ORIG && type !== CTA.TUPLE_REPLY) return
     eachAttribute(view, start, stop, (part, at, end) => {
       if (part !== CTA_TUPLE_IP) return
       eachAttribute(view, at, end, (_place, octets, last) => {
-        isFound ||= last - octets === wanted.length && wanted.every((octet, index) => view.getUint8(octets + index) === octet)
+        const length = last - octets
+        if (length !== 4 && length !== 16) return
+        found.push(ipFromBytes(length === 4 ? 4 : 6, octetsOf(view, octets, last)))
       })
     })
   })
-  return isFound
+  return found
 }
 
 /** The request that deletes a connection as it was listed, and no later one with the same addresses and ports. */

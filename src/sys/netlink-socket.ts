@@ -29,7 +29,7 @@ const NETLINK_CAP_ACK = 10
 const NETLINK_EXT_ACK = 11
 const NETLINK_GET_STRICT_CHK = 12
 /** Longer than any datagram the kernel builds: dumps come in pieces of at most 32 KiB. */
-const DATAGRAM_BYTES = 128 * 1024
+export const DATAGRAM_BYTES = 128 * 1024
 
 /** The kernel refused a request: errno's name as `code`, and the kernel's own words where it gave some. */
 export class NetlinkError extends SysError {
@@ -53,14 +53,16 @@ export type NetlinkSocketOptions = {
   readonly timeoutMs?: number
   /** Notifications of changes made through this socket's port are dropped in the kernel. */
   readonly ignorePort?: number
+  /** Room for one datagram of 128 KiB, to share among sockets of one thread that come and go; never used by two at once. */
+  readonly scratch?: Uint8Array<ArrayBuffer>
 }
 
 export class NetlinkSocket implements Disposable {
   readonly fd: number
   /** Our address: the kernel names it in notifications of changes we made. */
   readonly port: number
-  readonly #bytes = new Uint8Array(DATAGRAM_BYTES)
-  readonly #view = new DataView(this.#bytes.buffer)
+  readonly #bytes: Uint8Array<ArrayBuffer>
+  readonly #view: DataView
   #sequence = 0
   #isClosed = false
 
@@ -70,7 +72,10 @@ export class NetlinkSocket implements Disposable {
     receiveBufferBytes = 8 * 1024 * 1024,
     timeoutMs = 10_000,
     ignorePort,
+    scratch = new Uint8Array(DATAGRAM_BYTES),
   }: NetlinkSocketOptions = {}) {
+    this.#bytes = scratch
+    this.#view = new DataView(scratch.buffer, scratch.byteOffset, scratch.byteLength)
     this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     try {
       if (ignorePort !== undefined) dropChangesOf(this.fd, ignorePort)

@@ -11,7 +11,6 @@ import {
   changeLink,
   createVeth,
   deleteLink,
-  type InterfaceAddress,
   type LinkView,
   type Rtnetlink,
   setProxyArpDelay,
@@ -49,12 +48,19 @@ export function attachLink(host: Rtnetlink, pod: PodNamespace, link: PodLink): R
 /** Brings the settings of a host end to what they should be; the link may be up. Returns warnings, throws what is vital. */
 export function configureHostEnd(host: Rtnetlink, end: LinkView, hasIpv6: boolean): readonly string[] {
   const warnings = writeSysctls(hostSysctls(end, hasIpv6))
-  const requests = [changeLink(end.index, hostChange(hasIpv6)), setProxyArpDelay(end.index, 0)]
-  if (end.mac !== HOST_MAC) requests.push(changeLink(end.index, { mac: HOST_MAC }))
-  host.requestAll(requests)
-  // Added while the link is down, and before the kernel makes the same: usable without duplicate address detection.
-  if (hasIpv6) addIfMissing(host, { interfaceIndex: end.index, address: GATEWAY_IPV6, prefixLength: 64 })
-  host.request(changeLink(end.index, { isUp: true }))
+  // The address is added while the link is down, and before the kernel makes the same: usable with no duplicate address detection.
+  const address = hasIpv6 ? [addAddress({ interfaceIndex: end.index, address: GATEWAY_IPV6, prefixLength: 64 })] : []
+  const requests = [
+    ...(end.mac === HOST_MAC ? [] : [changeLink(end.index, { mac: HOST_MAC })]),
+    changeLink(end.index, hostChange(hasIpv6)),
+    setProxyArpDelay(end.index, 0),
+    ...address,
+    changeLink(end.index, { isUp: true }),
+  ]
+  for (const [at, refusal] of host.batch(requests).entries()) {
+    const isThere = refusal?.code === 'EEXIST' && requests[at] === address[0]
+    if (refusal !== null && !isThere) throw refusal
+  }
   return [...warnings, ...sourceCheckWarnings()]
 }
 
@@ -124,16 +130,11 @@ function addRoutes(netlink: Rtnetlink, interfaceIndex: number, addresses: readon
   const taken = routes.filter((_, at) => refusals[at]?.code === 'EEXIST')
   const failed = refusals.find((refusal) => refusal !== null && refusal.code !== 'EEXIST')
   if (failed !== undefined && failed !== null) throw failed
-  netlink.requestAll(taken.map((route) => addRoute({ ...route, metric: BEHIND + interfaceIndex })))
+  if (taken.length > 0) netlink.requestAll(taken.map((route) => addRoute({ ...route, metric: BEHIND + interfaceIndex })))
 }
 
 /** More than the metric of any route that the kernel or another plugin makes by default (IPv6: 1024). */
 const BEHIND = 2048
-
-function addIfMissing(netlink: Rtnetlink, address: InterfaceAddress): void {
-  const [refusal] = netlink.batch([addAddress(address)])
-  if (refusal !== undefined && refusal !== null && refusal.code !== 'EEXIST') throw refusal
-}
 
 function present(link: LinkView | null, name: string): LinkView {
   if (link === null) throw new Error(`${name} is gone just after it was made`)

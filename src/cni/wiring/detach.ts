@@ -9,7 +9,7 @@ const CONDEMNED = 0x6669_6201
 
 /** Host ends of pods, by what the kernel says. */
 export function hostEnds(host: Rtnetlink): readonly LinkView[] {
-  return allLinks(host).filter(({ name, kind }) => isHostInterface(name) && kind === 'veth')
+  return host.list(listLinks(), readLink).filter(({ name, kind }) => isHostInterface(name) && kind === 'veth')
 }
 
 /** Removes host ends by name, and their pods' ends with them. Returns in words what could not be removed. */
@@ -31,16 +31,7 @@ function removeAsGroup(host: Rtnetlink, names: readonly string[]): boolean {
   if (refusals.some((refusal) => refusal !== null && refusal.code !== 'ENODEV')) return false
   if (refusals.every((refusal) => refusal !== null)) return true // all gone already
   const wanted = new Set(names)
-  if (allLinks(host).some(({ name, group }) => group === CONDEMNED && !wanted.has(name))) return false
+  if (host.list(listLinks(), readLink).some(({ name, group }) => group === CONDEMNED && !wanted.has(name))) return false
   const [refusal] = host.batch([deleteLinkGroup(CONDEMNED)])
   return refusal === null
-}
-
-function allLinks(host: Rtnetlink): readonly LinkView[] {
-  const links: LinkView[] = []
-  host.ask(listLinks(), (view, _type, _flags, from, to) => {
-    const link = readLink(view, from, to)
-    if (link !== null) links.push(link)
-  })
-  return links
 }

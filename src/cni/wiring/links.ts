@@ -32,24 +32,13 @@ export function findLink(netlink: Rtnetlink, link: number | string): LinkView | 
 
 /** Addresses of one interface. */
 export function addressesOf(netlink: Rtnetlink, interfaceIndex: number): readonly AddressView[] {
-  const found: AddressView[] = []
-  netlink.ask(listAddresses(interfaceIndex), (view, _type, _flags, from, to) => {
-    const address = readAddress(view, from, to)
-    if (address !== null && address.interfaceIndex === interfaceIndex) found.push(address)
-  })
-  return found
+  return netlink.list(listAddresses(interfaceIndex), readAddress).filter((address) => address.interfaceIndex === interfaceIndex)
 }
 
 /** Unicast routes of table main through one interface, of both families. */
 export function routesThrough(netlink: Rtnetlink, interfaceIndex: number): readonly InterfaceRoute[] {
-  const found: InterfaceRoute[] = []
-  for (const family of [4, 6] as const) {
-    netlink.ask(listRoutes(family), (view, _type, _flags, from, to) => {
-      const route = readRoute(view, from, to)
-      if (route !== null && route.interfaceIndex === interfaceIndex) found.push(route)
-    })
-  }
-  return found
+  const all = ([4, 6] as const).flatMap((family) => netlink.list(listRoutes(family), readRoute))
+  return all.filter((route) => route.interfaceIndex === interfaceIndex)
 }
 
 /** One thing to wait for: the link is operational, and the kernel takes packets to the addresses as its own. */
@@ -60,7 +49,8 @@ export type Expected = {
   readonly addresses: readonly IpAddress[]
 }
 
-const PAUSE_MS = 0.2
+const FIRST_PAUSE_MS = 0.05
+const LONGEST_PAUSE_MS = 5
 const PATIENCE_MS = 5_000
 
 /**
@@ -70,9 +60,11 @@ const PATIENCE_MS = 5_000
  */
 export function waitUntilReady(ends: readonly Expected[]): boolean {
   const nap = new Int32Array(new SharedArrayBuffer(4))
-  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += PAUSE_MS) {
+  let pauseMs = FIRST_PAUSE_MS
+  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += pauseMs) {
     if (ends.every(isReady)) return true
-    Atomics.wait(nap, 0, 0, PAUSE_MS)
+    Atomics.wait(nap, 0, 0, pauseMs)
+    pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)
   }
   return false
 }

@@ -1,6 +1,7 @@
 // The links of a node's pods: public face of this folder. Owned by one thread, in the host's network namespace.
 import { err, type Result } from '../../lib/result.ts'
 import { isIpv6 } from '../../net/index.ts'
+import { DATAGRAM_BYTES, NetlinkSocket } from '../../sys/netlink-socket.ts'
 import { Rtnetlink } from '../../sys/rtnetlink/index.ts'
 import type { PodLink, WiringFault } from '../ports.ts'
 import { attachLink, configureHostEnd } from './attach.ts'
@@ -21,7 +22,7 @@ export class PodLinks implements LinkWiring, Disposable {
    * Acts in the network namespace of the calling thread from now on. The program has awaited `settleThreadPool` before.
    * `openNetlink` makes a socket in the namespace the thread is in.
    */
-  constructor(openNetlink: () => Rtnetlink = () => new Rtnetlink()) {
+  constructor(openNetlink: () => Rtnetlink = sharingScratch()) {
     this.#openNetlink = openNetlink
     this.#host = openNetlink()
   }
@@ -90,6 +91,12 @@ export class PodLinks implements LinkWiring, Disposable {
       return work(pod)
     })
   }
+}
+
+/** A pod's socket lives for a millisecond: its buffer need not be made each time. */
+function sharingScratch(): () => Rtnetlink {
+  const scratch = new Uint8Array(DATAGRAM_BYTES)
+  return () => new Rtnetlink(new NetlinkSocket({ receiveBufferBytes: 1024 * 1024, scratch }))
 }
 
 function inWords(work: () => readonly string[]): readonly string[] {

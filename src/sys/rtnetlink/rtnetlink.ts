@@ -1,4 +1,4 @@
-// Requests over one rtnetlink socket, one at a time or many in one write. Synchronous: see netlink-socket.ts.
+// Requests over one netlink socket, one at a time or many in one write. Synchronous: see netlink-socket.ts.
 
 import { SysError } from '../libc.ts'
 import { type MessageVisitor, type NetlinkAnswer, NLM_F_ACK, NLM_F_DUMP } from '../netlink-message.ts'
@@ -10,6 +10,8 @@ const AT_SEQUENCE = 8
 /** A datagram stays well under the default send buffer of a socket (net.core.wmem_default, 208 KiB). */
 const DATAGRAM_BYTES = 32 * 1024
 const ENOBUFS = 105
+/** After that many, an answer that may lack what came or went while it was made is good enough. */
+const LIST_ATTEMPTS = 5
 
 /** Belongs to the network namespace in which it was made. */
 export class Rtnetlink implements Disposable {
@@ -40,14 +42,29 @@ export class Rtnetlink implements Disposable {
     for (const refusal of this.batch(messages)) if (refusal !== null) throw refusal
   }
 
-  /** Sends a GET request, of one thing or (NLM_F_DUMP) of all, and hands every message of the answer to `visit`. Throws NetlinkError. */
-  ask({ name, bytes }: NetlinkRequest, visit: MessageVisitor): void {
+  /**
+   * Sends a GET request, of one thing or (NLM_F_DUMP) of all, and hands every message of the answer to `visit`, which sends nothing
+   * itself. `interrupted`: what was listed changed meanwhile. Throws NetlinkError.
+   */
+  ask({ name, bytes }: NetlinkRequest, visit: MessageVisitor): 'consistent' | 'interrupted' {
     const view = new DataView(bytes.buffer, bytes.byteOffset)
     const flags = view.getUint16(AT_FLAGS, true)
     const sequence = this.#socket.reserveSequences(1)
     if ((flags & NLM_F_DUMP) !== NLM_F_DUMP) view.setUint16(AT_FLAGS, flags | NLM_F_ACK, true) // what ends the answer
     view.setUint32(AT_SEQUENCE, sequence, true)
-    this.#socket.dump(name, bytes, sequence, visit)
+    return this.#socket.dump(name, bytes, sequence, visit)
+  }
+
+  /** Everything `read` makes of the answer to a dump request, which is asked again while what it lists changes under it. */
+  list<T>(message: NetlinkRequest, read: (view: DataView, from: number, to: number) => T | null): readonly T[] {
+    for (let attempt = 1; ; attempt++) {
+      const found: T[] = []
+      const outcome = this.ask(message, (view, _type, _flags, from, to) => {
+        const value = read(view, from, to)
+        if (value !== null) found.push(value)
+      })
+      if (outcome === 'consistent' || attempt === LIST_ATTEMPTS) return found
+    }
   }
 
   [Symbol.dispose](): void {

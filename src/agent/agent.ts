@@ -4,12 +4,15 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
 import type { Log, LogLevel } from '../lib/log.ts'
-import { formatIp, formatPrefix, type HostNetwork, ipv4 } from '../net/index.ts'
-import { SnapshotBuilder, type Store, type WatchObserver } from '../store/index.ts'
+import { containsAddress, formatIp, formatPrefix, type HostNetwork, type IpAddress, ipv4 } from '../net/index.ts'
+import { type Change, type Selection, SnapshotBuilder, type Store, type WatchObserver } from '../store/index.ts'
 import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
-import { DERIVED_KINDS, type Derived, derive } from './derive/index.ts'
+import { type Derived, derive, derivedSelections } from './derive/index.ts'
+import type { CniOptions } from './options.ts'
+import type { Pods } from './pods/index.ts'
+import type { RemoteWiring } from './pods/remote-wiring.ts'
 import type { Readiness } from './readiness.ts'
 import { writeRestartState } from './restart-state.ts'
 import type {
@@ -19,6 +22,7 @@ import type {
   DataplaneThreadData,
   FromBgp,
   FromDataplane,
+  LocalSettings,
   ToBgp,
   ToDataplane,
 } from './threads.ts'
@@ -34,15 +38,23 @@ export type AgentDeps = {
   readonly beats: Beats
   readonly readiness: Readiness
   readonly peersUpBefore: readonly string[] | null
+  /** null: no pods. */
+  readonly cni: CniOptions | null
   /** A thread ended by itself: the process must end and be started again. */
   readonly onFatal: (thread: string, error: Error) => void
   readonly onTurn: (seconds: number, outcome: 'applied' | 'failed') => void
 }
 
-type ProblemSource = 'store' | 'configuration' | 'bgp' | 'dataplane'
+type ProblemSource = 'store' | 'configuration' | 'bgp' | 'dataplane' | 'pods'
 
 /** Manifests are often saved in a burst: one turn when it is over. */
 const SETTLE_MS = 20
+/** BGP waits no longer than this for rules and routes: a kernel that refuses them must not silence the node. */
+const APPLY_WITHIN_MS = 5_000
+/** Until the state directory or the CNI socket are looked at again. */
+const PODS_RETRY_MS = 5_000
+/** A stop waits no longer than this for answers that CNI still owes. */
+const PODS_END_WITHIN_MS = 5_000
 
 export class Agent {
   readonly #deps: AgentDeps
@@ -64,6 +76,19 @@ export class Agent {
   #sessions: Extract<FromBgp, { kind: 'sessionsChanged' }> | null = null
   #settle: Disposable | null = null
   #isStopping = false
+  #isDraining = false
+  #isApplied = false
+  /** What the dataplane was told last. */
+  #applied: LocalSettings | null = null
+  #pods: Pods | null = null
+  #podsStarting: Promise<void> = Promise.resolve()
+  /** The state directory has been read, or could not be: with or without pods, the first turn may come. */
+  #arePodsSettled = false
+  #wiring: RemoteWiring | null = null
+  #podMtu: number | null = null
+  /** Addresses of pods that no own block covered when that was last looked at. */
+  #uncovered = ''
+  #podsLook: Disposable | null = null
   #drained: (() => void) | null = null
 
   constructor(deps: AgentDeps) {
@@ -73,17 +98,15 @@ export class Agent {
     this.#turns = new Coalescer(() => this.#turn())
     const { port1, port2 } = new MessageChannel()
     const bgpData: BgpThreadData & { dataplanePort: typeof port1 } = { logLevel, node, peersUpBefore, dataplanePort: port1 }
-    const dataplaneData: DataplaneThreadData & { bgpPort: typeof port2 } = { logLevel, node, bgpPort: port2 }
+    const servesPods = deps.cni !== null
+    const dataplaneData: DataplaneThreadData & { bgpPort: typeof port2 } = { logLevel, node, servesPods, bgpPort: port2 }
     this.#bgpWorker = this.#spawn('bgp', bgpData, [port1])
     this.#dataplaneWorker = this.#spawn('dataplane', dataplaneData, [port2])
     this.bgp = new Channel(this.#bgpWorker, { notice: (message) => this.#onBgp(message) })
     this.dataplane = new Channel(this.#dataplaneWorker, { notice: (message) => this.#onDataplane(message) })
     this.#beat = startBeat((beat) => deps.beats.record('main', beat))
     const observer: WatchObserver = {
-      changed: (changes) => {
-        this.#objects.apply(changes)
-        this.#turnSoon()
-      },
+      changed: (changes) => this.#onChanges(changes),
       synced: () => {
         log.info('agent.store.listed')
         this.#isListed = true
@@ -92,10 +115,16 @@ export class Agent {
       },
       problems: (problems) => this.#setProblems('store', problems),
     }
-    this.#watch = deps.store.watch(
-      DERIVED_KINDS.map((kind) => ({ kind })),
-      observer,
-    )
+    const ofPods: readonly Selection[] = [{ kind: 'Namespace' }, { kind: 'Pod', nodeName: node }]
+    this.#watch = deps.store.watch([...derivedSelections(node), ...(servesPods ? ofPods : [])], observer)
+    if (deps.cni === null) this.#arePodsSettled = true
+    else this.#podsStarting = this.#startPods(deps.cni)
+  }
+
+  /** null: no CNI is served here; throws while it is about to be. */
+  get pods(): Pods | null {
+    if (this.#deps.cni !== null && this.#pods === null) throw new Error('the pods of this node are not known yet')
+    return this.#pods
   }
 
   problems(): readonly Problem[] {
@@ -123,8 +152,16 @@ export class Agent {
       sessions: { configured: this.#sessions?.configured.length ?? 0, established: this.#sessions?.established.length ?? 0 },
       originated: derived?.speaker.originated.map(({ prefix }) => formatPrefix(prefix)) ?? [],
       routes: { ...counts, installRoutes: derived?.speaker.installRoutes ?? true },
+      pods: this.#deps.cni === null ? null : this.#podCounts(),
+      draining: this.#isDraining,
       problems: this.problems(),
     }
+  }
+
+  /** Asks all peers to find other ways, or takes that back (RFC 8326; decision 11). Sessions and forwarding stay as they are. */
+  async drain(isDraining: boolean): Promise<void> {
+    this.#isDraining = isDraining
+    await this.bgp.ask('drain', { isDraining })
   }
 
   /**
@@ -137,6 +174,7 @@ export class Agent {
     this.#watch[Symbol.dispose]()
     this.#settle?.[Symbol.dispose]()
     this.#beat[Symbol.dispose]()
+    await this.#endPods()
     if (how === 'cease') writeRestartState(this.#deps.runDir, [])
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve
@@ -195,11 +233,22 @@ export class Agent {
         return
       case 'synced':
         this.#deps.readiness.dataplaneSynced()
+        this.#podsChanged()
         return
       case 'problemsChanged':
         this.#setProblems('dataplane', message.problems)
         return
+      case 'podMtu':
+        this.#podMtu = message.mtu
+        this.#wiring?.setMtu(message.mtu)
+        return
     }
+  }
+
+  #onChanges(changes: readonly Change[]): void {
+    this.#objects.apply(changes)
+    if (changes.some(({ object }) => object.kind === 'IPAMBlock')) this.#pods?.blocksChanged()
+    if (changes.some(({ object }) => object.kind !== 'Pod' && object.kind !== 'Namespace')) this.#turnSoon()
   }
 
   #setProblems(source: ProblemSource, problems: readonly Problem[]): void {
@@ -220,19 +269,22 @@ export class Agent {
     })
   }
 
-  /** One turn: all objects and the host's network in, the whole configuration out. Nothing happens before both are known. */
+  /** One turn: all objects and the host's network in, the whole configuration out. Nothing happens before all is known. */
   async #turn(): Promise<void> {
     const network = this.#network
-    if (!this.#isListed || network === null || this.#isStopping) return
+    if (!this.#isListed || network === null || !this.#arePodsSettled || this.#isStopping) return
     const { node, namespace, log, onTurn } = this.#deps
     const startedMs = this.#clock.nowMs()
     try {
-      const derived = derive({ snapshot: this.#objects.snapshot, node, namespace, network })
+      const podAddresses = this.#deps.cni === null ? null : (this.#pods?.addresses() ?? [])
+      const derived = derive({ snapshot: this.#objects.snapshot, node, namespace, network, podAddresses })
       this.#derived = derived
       this.#setProblems('configuration', derived.problems)
       this.#applyLogLevel(derived.logLevel)
-      this.dataplane.send({ kind: 'local', local: derived.local })
-      this.bgp.send({ kind: 'configure', config: derived.speaker })
+      this.#pods?.configure(derived.ipam)
+      await this.#apply(derived)
+      this.#isApplied = true
+      this.#podsChanged()
       onTurn((this.#clock.nowMs() - startedMs) / 1000, 'applied')
     } catch (error) {
       onTurn((this.#clock.nowMs() - startedMs) / 1000, 'failed')
@@ -242,6 +294,121 @@ export class Agent {
         { severity: 'error', subject: 'configuration', message: `could not be derived, the last one stays: ${message}` },
       ])
     }
+  }
+
+  /** Rules and routes before they are advertised; what is no longer ours is withdrawn before its blackhole goes. */
+  async #apply({ local, speaker }: Derived): Promise<void> {
+    const now = new Set(local.routes.blackholes.map(formatPrefix))
+    const leaving = (this.#applied?.routes.blackholes ?? []).filter((block) => !now.has(formatPrefix(block)))
+    const blackholes = [...local.routes.blackholes, ...leaving]
+    await this.#toDataplane(leaving.length === 0 ? local : { ...local, routes: { ...local.routes, blackholes } })
+    this.bgp.send({ kind: 'configure', config: speaker })
+    if (leaving.length > 0) await this.#toDataplane(local)
+    this.#applied = local
+  }
+
+  async #toDataplane(local: LocalSettings): Promise<void> {
+    const deadline = Promise.withResolvers<void>()
+    using _timer = this.#clock.after(APPLY_WITHIN_MS, deadline.resolve)
+    await Promise.race([this.dataplane.ask('apply', local), deadline.promise]).catch((error: unknown) => {
+      this.#deps.log.error('agent.dataplane.failed', { err: error }) // BGP goes on: routes that are there stay
+    })
+  }
+
+  // pods
+
+  async #startPods(cni: CniOptions): Promise<void> {
+    const { log, node, store } = this.#deps
+    const [{ servePods }, { RemoteWiring }, { StorePodSource }, { ObjectBlockStore }] = await Promise.all([
+      import('./pods/serve.ts'),
+      import('./pods/remote-wiring.ts'),
+      import('./pods/pod-source.ts'),
+      import('./ipam/block-store.ts'),
+    ])
+    const wiring = new RemoteWiring(this.dataplane)
+    if (this.#podMtu !== null) wiring.setMtu(this.#podMtu)
+    this.#wiring = wiring
+    while (!this.#isStopping) {
+      try {
+        this.#pods = await servePods({
+          node,
+          log,
+          clock: this.#clock,
+          random: Math.random,
+          cni,
+          blocks: new ObjectBlockStore(store),
+          podSource: new StorePodSource(store, this.#objects.snapshot, log),
+          wiring,
+          adopt: (links) => this.dataplane.ask('adoptPods', links),
+          unreadiness: () => this.#unreadiness(),
+          changed: () => this.#podsChanged(),
+        })
+        this.#setProblems('pods', [])
+      } catch (error) {
+        const message = `pods cannot be served: ${error instanceof Error ? error.message : String(error)}`
+        this.#setProblems('pods', [{ severity: 'error', subject: 'CNI', message }])
+      }
+      this.#arePodsSettled = true
+      this.#turnSoon()
+      if (this.#pods !== null) return
+      await new Promise<void>((resolve) => {
+        this.#clock.after(PODS_RETRY_MS, resolve)
+      })
+    }
+  }
+
+  async #endPods(): Promise<void> {
+    const deadline = Promise.withResolvers<void>()
+    using _timer = this.#clock.after(PODS_END_WITHIN_MS, deadline.resolve)
+    const ended = (async (): Promise<void> => {
+      if (this.#arePodsSettled) await this.#pods?.[Symbol.asyncDispose]()
+      else await this.#podsStarting.then(() => this.#pods?.[Symbol.asyncDispose]())
+    })()
+    await Promise.race([ended, deadline.promise]).catch((error: unknown) => this.#deps.log.error('agent.pods.endFailed', { err: error }))
+  }
+
+  /** Why nothing that a pod needs beside an address could be done; null: it can. */
+  #unreadiness(): string | null {
+    if (!this.#isListed) return 'the agent has not listed the store yet'
+    if (!this.#isApplied) return "the agent has not brought this node's routes and rules into the kernel yet"
+    return null
+  }
+
+  #podCounts(): NonNullable<AgentStatus['pods']> {
+    const reason = this.#pods === null ? 'the pods of this node are not known yet' : this.#pods.notReadyBecause()
+    return {
+      attached: this.#pods?.pods().filter(({ state }) => state === 'attached').length ?? 0,
+      ready: reason === null,
+      notReadyBecause: reason,
+    }
+  }
+
+  /** Pods came or went, or what IPAM can give; changes that come together are looked at once. */
+  #podsChanged(): void {
+    if (this.#pods === null || this.#isStopping || this.#podsLook !== null) return
+    this.#podsLook = this.#clock.soon(() => {
+      this.#podsLook = null
+      if (this.#pods !== null && !this.#isStopping) this.#lookAtPods(this.#pods)
+    })
+  }
+
+  /** Only an address that no block of ours covers makes a difference to routes. */
+  #lookAtPods(pods: Pods): void {
+    this.#setProblems('pods', pods.problems())
+    const blocks = this.#derived?.local.routes.blackholes ?? []
+    const isCovered = (address: IpAddress): boolean => blocks.some((block) => containsAddress(block, address))
+    const uncovered = pods
+      .addresses()
+      .filter((address) => !isCovered(address))
+      .map(formatIp)
+      .sort()
+      .join()
+    if (uncovered !== this.#uncovered) {
+      this.#uncovered = uncovered
+      this.#turnSoon()
+    }
+    pods.lookAgain()
+    if (pods.notReadyBecause() === null) this.#deps.readiness.podsReady()
   }
 
   #applyLogLevel(level: LogLevel): void {

@@ -3,20 +3,53 @@ import { FAMILIES, type RouteLookup, type RoutePage, type RouteStatus } from '..
 import { formatPrefix, hostPrefix, type Prefix, parseIp, parsePrefix } from '../net/index.ts'
 import type { Agent } from './agent.ts'
 import { type Handler, RequestError, type Routes } from './control.ts'
+import type { StopRequest } from './control-api.ts'
+import type { Pods } from './pods/index.ts'
 
 /** Prefixes a thread looks up in one go, so that it is never away for long. */
 const PAGE = 2_000
 
 type Table = { readonly table: 'locRib' } | { readonly table: 'adjRibIn' | 'adjRibOut'; readonly peer: string }
 
-export function controlRoutes(agent: Agent): Routes {
+/** `onStop` is asked to end the process; it returns at once. */
+export function controlRoutes(agent: Agent, onStop: (request: StopRequest) => void): Routes {
   return {
     'GET /v1/status': () => agent.status(),
     'GET /v1/bgp/peers': () => agent.bgp.ask('peers', null),
     'GET /v1/bgp/routes': ({ query }) => bgpRoutes(agent, query),
     'GET /v1/routes': async ({ query }) => agent.dataplane.ask('routes', { prefix: prefixText(query.get('prefix')) }),
+    'GET /v1/ipam': () => podsOf(agent).ipam(),
+    'GET /v1/pods': () => podsOf(agent).pods(),
     'POST /v1/bgp/reset': resetPeer(agent),
+    'POST /v1/drain': async ({ body }) => {
+      const { draining } = (body ?? {}) as { readonly draining?: unknown }
+      if (typeof draining !== 'boolean') throw new RequestError(400, 'a drain needs { "draining": true or false }')
+      await agent.drain(draining)
+      return {}
+    },
+    'POST /v1/stop': ({ body }) => {
+      onStop(stopRequest(body))
+      return {}
+    },
   }
+}
+
+function podsOf(agent: Agent): Pods {
+  const { pods } = agent
+  if (pods === null) throw new RequestError(404, 'this agent serves no pods: it was started without --cni-socket')
+  return pods
+}
+
+/** Longer than any peer needs; a slip of the keyboard must not keep a node half drained for days. */
+const MAX_DRAIN_SECONDS = 3_600
+const DEFAULT_DRAIN_SECONDS = 10
+
+function stopRequest(body: unknown): StopRequest {
+  const { how, drainSeconds = DEFAULT_DRAIN_SECONDS } = (body ?? {}) as { readonly how?: unknown; readonly drainSeconds?: unknown }
+  if (how !== 'silent' && how !== 'cease') throw new RequestError(400, 'a stop needs { "how": "silent" or "cease" }')
+  if (typeof drainSeconds !== 'number' || !(drainSeconds >= 0 && drainSeconds <= MAX_DRAIN_SECONDS))
+    throw new RequestError(400, `drainSeconds must be a number from 0 to ${MAX_DRAIN_SECONDS}`)
+  return { how, drainSeconds }
 }
 
 async function bgpRoutes(agent: Agent, query: URLSearchParams): Promise<readonly RouteStatus[]> {

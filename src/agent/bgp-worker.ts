@@ -17,6 +17,7 @@ const log = createLog({ level: logLevel, fields: { node, thread: 'bgp' } })
 let speaker: Speaker | null = null
 let network: HostNetwork | null = null
 let isReportDue = false
+let isDraining = false
 
 const dataplane = new Channel<HostFacts, BestPaths>(dataplanePort, {
   notice(message) {
@@ -42,6 +43,11 @@ const main = new Channel<ToBgp, FromBgp, BgpRequests>(parentPort, {
     routes: (lookup) => speaker?.routes(lookup) ?? { routes: [], next: null },
     reset({ peer, soft }) {
       speaker?.reset(peer, soft)
+      return null
+    },
+    drain(request) {
+      isDraining = request.isDraining
+      speaker?.drain(isDraining)
       return null
     },
     stop({ how }) {
@@ -75,6 +81,7 @@ function begin(config: SpeakerConfig): Speaker {
     },
     config,
   )
+  if (isDraining) begun.drain()
   if (network !== null) begun.setHostNetwork(network)
   return begun
 }

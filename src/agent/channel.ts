@@ -40,13 +40,11 @@ export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask
           return
         case 'request': {
           const { kind, body } = envelope.body as { kind: keyof Asked; body: Asked[keyof Asked]['request'] }
-          const answer = handlers.answers?.[kind]
-          try {
+          this.#answer(envelope.id, () => {
+            const answer = handlers.answers?.[kind]
             if (answer === undefined) throw new Error(`this thread answers no ${String(kind)}`)
-            this.#post({ kind: 'answer', id: envelope.id, body: answer(body) })
-          } catch (error) {
-            this.#post({ kind: 'failure', id: envelope.id, message: error instanceof Error ? error.message : String(error) })
-          }
+            return answer(body)
+          })
           return
         }
         case 'answer':
@@ -76,6 +74,18 @@ export class Channel<In, Out, Asked extends Requests = Record<never, never>, Ask
     })
   }
 
+  #answer(id: number, work: () => unknown): void {
+    const failed = (error: unknown): void =>
+      this.#post({ kind: 'failure', id, message: error instanceof Error ? error.message : String(error) })
+    try {
+      const answer = work()
+      if (answer instanceof Promise) answer.then((body: unknown) => this.#post({ kind: 'answer', id, body }), failed)
+      else this.#post({ kind: 'answer', id, body: answer })
+    } catch (error) {
+      failed(error)
+    }
+  }
+
   #settle(id: number) {
     const waiting = this.#waiting.get(id)
     if (waiting !== undefined) clearTimeout(waiting.timer)
@@ -96,6 +106,6 @@ export type Requests = Readonly<Record<string, { readonly request: unknown; read
 
 export type Handlers<In, Asked extends Requests> = {
   readonly notice: (body: In) => void
-  /** One function a request; what it throws reaches the asker as `ChannelError`. */
-  readonly answers?: { readonly [K in keyof Asked]: (request: Asked[K]['request']) => Asked[K]['answer'] }
+  /** One function a request, at once or later; what it throws or rejects with reaches the asker as `ChannelError`. */
+  readonly answers?: { readonly [K in keyof Asked]: (request: Asked[K]['request']) => Asked[K]['answer'] | Promise<Asked[K]['answer']> }
 }

@@ -5,7 +5,13 @@
 //   GET  /v1/bgp/peers                                         PeerStatus[]
 //   GET  /v1/bgp/routes?family=&prefix=&in=PEER|out=PEER|best=1   RouteStatus[]
 //   GET  /v1/routes?prefix=                                    KernelRouteStatus[]
+//   GET  /v1/ipam                                              IpamStatus
+//   GET  /v1/pods                                              PodStatus[]
 //   POST /v1/bgp/reset    { peer, kind }                       {} (kind: soft | hard)
+//   POST /v1/drain        { draining }                         {} every route is advertised with GRACEFUL_SHUTDOWN from now on, or no more
+//   POST /v1/stop         StopRequest                          {} at once; then the agent ends
+//
+// Paths about pods answer 404 where the agent serves no CNI.
 //
 // Errors are { "error": "what was wrong and what to do" } with status 400, 404 or 503.
 
@@ -35,6 +41,10 @@ export type AgentStatus = {
   readonly sessions: { readonly configured: number; readonly established: number }
   readonly originated: readonly string[]
   readonly routes: { readonly desired: number; readonly inKernel: number; readonly failed: number; readonly installRoutes: boolean }
+  /** null: no CNI is served. */
+  readonly pods: { readonly attached: number; readonly ready: boolean; readonly notReadyBecause: string | null } | null
+  /** Peers are asked to find other ways (`POST /v1/drain`). */
+  readonly draining: boolean
   readonly problems: readonly Problem[]
 }
 
@@ -45,4 +55,77 @@ export type KernelRouteStatus = {
   readonly kind: 'unicast' | 'blackhole'
   readonly nextHops: readonly { readonly gateway: string | null; readonly interface: string | null; readonly onlink: boolean }[]
   readonly detail: string | null
+}
+
+export type StopRequest = {
+  /** `silent`: as SIGTERM does, for a restart. `cease`: drains, then says goodbye to the peers (decision 11). */
+  readonly how: 'silent' | 'cease'
+  /** For how long peers are asked to find other ways before the goodbye; default 10. */
+  readonly drainSeconds: number
+}
+
+/** One interface of one container, as ADD made it. */
+export type PodStatus = {
+  /** null: the runtime did not say. */
+  readonly namespace: string | null
+  readonly name: string | null
+  readonly uid: string | null
+  /** Name of the CNI network. */
+  readonly network: string
+  readonly containerId: string
+  /** Its name in the container. */
+  readonly interface: string
+  readonly hostInterface: string
+  readonly netns: string
+  readonly addresses: readonly { readonly address: string; readonly pool: string; readonly block: string; readonly borrowed: boolean }[]
+  /** assigned: an ADD is at work; attached; released: DEL has answered, the store does not know yet. */
+  readonly state: 'assigned' | 'attached' | 'released'
+}
+
+/** Counts are of addresses. */
+export type IpamStatus = {
+  readonly ready: boolean
+  readonly notReadyBecause: string | null
+  /** The blocks have been read since the start. */
+  readonly hasSynced: boolean
+  readonly pools: readonly {
+    readonly name: string
+    readonly cidr: string
+    readonly blockSize: number
+    /** Its nodeSelector matches this node. */
+    readonly selectsNode: boolean
+    /** By itself, or because it overlaps an older pool. */
+    readonly disabled: boolean
+    readonly assignmentMode: 'Automatic' | 'Manual'
+    readonly forWorkloads: boolean
+    /** What pods can have at once. */
+    readonly reserve: number
+  }[]
+  /** Of this node. */
+  readonly blocks: readonly {
+    readonly cidr: string
+    /** null: no pool has this range any more. */
+    readonly pool: string | null
+    readonly state: 'Pending' | 'Confirmed'
+    readonly size: number
+    /** In use, by this node and by borrowers. */
+    readonly allocated: number
+    /** Claimed ahead, by this node and by borrowers. */
+    readonly reserved: number
+    /** Of the two before, what other nodes have. */
+    readonly lent: number
+    /** Released and resting. */
+    readonly cooling: number
+    readonly free: number
+  }[]
+  /** Addresses of this node in blocks of others; `handle` null: claimed ahead. */
+  readonly borrowed: readonly {
+    readonly address: string
+    readonly block: string
+    readonly owner: string | null
+    readonly handle: string | null
+  }[]
+  readonly allocations: number
+  /** Allocations and releases that the store does not show yet. */
+  readonly unwritten: number
 }

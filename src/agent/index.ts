@@ -3,7 +3,7 @@
 import type { AgentOptions } from './options.ts'
 
 export { type AgentStatus, CONTROL_SOCKET, type KernelRouteStatus, type Problem } from './control-api.ts'
-export type { AgentOptions } from './options.ts'
+export { type AgentOptions, type CniOptions, DEFAULT_CNI_BIN_DIRS, defaultStateDir } from './options.ts'
 
 /** Runs an agent until it is told to end; resolves with the exit status of the process. Rejects if it cannot start. */
 export async function runAgent(options: AgentOptions): Promise<number> {

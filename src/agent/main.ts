@@ -1,12 +1,13 @@
 // Composition root of the agent: builds the parts, joins them, and ends them. The only place that reads signals.
 import { mkdirSync, readFileSync } from 'node:fs'
-import { systemClock } from '../lib/clock.ts'
+import { sleep, systemClock } from '../lib/clock.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { openStore } from '../store/index.ts'
 import { Agent } from './agent.ts'
 import { controlRoutes } from './answers.ts'
 import { Beats } from './beat.ts'
 import { serveControl } from './control.ts'
+import type { StopRequest } from './control-api.ts'
 import { serveHttp } from './http.ts'
 import type { AgentMetrics, MetricsSource } from './metrics.ts'
 import type { AgentOptions } from './options.ts'
@@ -17,7 +18,7 @@ const LOOPS = ['main', 'bgp', 'dataplane'] as const
 
 /** Runs until SIGTERM or SIGINT (exit status 0) or until a thread fails (1). Rejects if it cannot start. */
 export async function runAgent(options: AgentOptions): Promise<number> {
-  const { node, namespace, runDir, logLevel } = options
+  const { node, namespace, runDir, logLevel, cni } = options
   const version = readVersion()
   const log = createLog({ level: logLevel, fields: { node } })
   mkdirSync(runDir, { recursive: true, mode: 0o755 })
@@ -26,8 +27,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   log.info('agent.process.started', { version, store: options.store, runDir, peersUpBefore })
 
   const beats = new Beats(LOOPS, () => systemClock.nowMs())
-  const readiness = new Readiness(systemClock, peersUpBefore ?? [])
-  const end = Promise.withResolvers<number>()
+  const readiness = new Readiness(systemClock, peersUpBefore ?? [], cni !== null)
+  const end = Promise.withResolvers<Ending>()
   const store = openStore(options.store, { clock: systemClock, log })
   let turns = { applied: 0, failed: 0, lastSeconds: 0 }
   const agent = new Agent({
@@ -41,16 +42,23 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     beats,
     readiness,
     peersUpBefore,
+    cni,
     onFatal(thread, error) {
       log.error('agent.thread.failed', { thread, err: error })
-      end.resolve(1)
+      end.resolve({ kind: 'failed' })
     },
     onTurn(lastSeconds, outcome) {
       turns = { ...turns, [outcome]: turns[outcome] + 1, lastSeconds }
     },
   })
   await using resources = new AsyncDisposableStack()
-  resources.use(await serveControl(runDir, controlRoutes(agent), log))
+  resources.use(
+    await serveControl(
+      runDir,
+      controlRoutes(agent, (request) => end.resolve({ kind: 'asked', ...request })),
+      log,
+    ),
+  )
   if (options.metricsPort !== null) {
     const source: MetricsSource = {
       version,
@@ -70,11 +78,29 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       }),
     )
   }
-  const status = await untilEnd(end.promise, log)
-  // A stop is a restart as far as anybody can know: peers keep our routes, the kernel keeps its own (decision 11).
-  if (status === 0) await agent.stop('silent')
+  const ending = await untilEnd(end.promise, log)
+  const status = ending.kind === 'failed' ? 1 : 0
+  if (ending.kind === 'asked') {
+    if (ending.how === 'cease') await drain(agent, ending.drainSeconds, log)
+    await agent.stop(ending.how)
+  }
   log.info('agent.process.ended', { status })
   return status
+}
+
+/** A signal is a restart as far as anybody can know: peers keep our routes, the kernel keeps its own (decision 11). */
+const RESTART: Ending = { kind: 'asked', how: 'silent', drainSeconds: 0 }
+
+type Ending = { readonly kind: 'failed' } | ({ readonly kind: 'asked' } & StopRequest)
+
+/** Peers find other ways before the sessions end. A signal cuts the wait short: the goodbye is said all the same. */
+async function drain(agent: Agent, seconds: number, log: Log): Promise<void> {
+  if (seconds === 0) return
+  log.info('agent.drain.begun', { seconds })
+  await agent.drain(true)
+  const cut = new AbortController()
+  await Promise.race([sleep(seconds * 1_000, cut.signal).catch(() => {}), untilSignal(log, cut.signal)])
+  cut.abort()
 }
 
 /** The metrics library takes twenty megabytes, which nobody pays before somebody scrapes. */
@@ -86,20 +112,29 @@ function onFirstScrape(source: MetricsSource): AgentMetrics['render'] {
   }
 }
 
-async function untilEnd(failed: Promise<number>, log: Log): Promise<number> {
-  const stopped = Promise.withResolvers<number>()
-  const stop = (signal: NodeJS.Signals) => {
-    log.info('agent.signal.received', { signal })
-    stopped.resolve(0)
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
+async function untilEnd(other: Promise<Ending>, log: Log): Promise<Ending> {
+  const done = new AbortController()
   try {
-    return await Promise.race([failed, stopped.promise])
+    return await Promise.race([other, untilSignal(log, done.signal).then(() => RESTART)])
   } finally {
-    process.off('SIGTERM', stop)
-    process.off('SIGINT', stop)
+    done.abort()
   }
+}
+
+/** Resolves on SIGTERM or SIGINT; no longer listens once `done` aborts. */
+function untilSignal(log: Log, done: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (signal: NodeJS.Signals): void => {
+      log.info('agent.signal.received', { signal })
+      resolve()
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+    done.addEventListener('abort', () => {
+      process.off('SIGTERM', stop)
+      process.off('SIGINT', stop)
+    })
+  })
 }
 
 function readVersion(): string {

@@ -2,9 +2,12 @@
 // the RIBs; the dataplane thread holds netlink. Best paths go from bgp to dataplane over a port of their own.
 
 import type { PeerStatus, RouteLookup, RoutePage, SpeakerConfig } from '../bgp/index.ts'
+import type { PodLink, WiredPod, WiringFault } from '../cni/index.ts'
 import type { LogLevel } from '../lib/log.ts'
+import type { Result } from '../lib/result.ts'
 import type { FibBatch, HostNetwork } from '../net/index.ts'
-import type { LocalRoutes, PeerOnLink, RouteCounts } from '../routes/index.ts'
+import type { NetfilterStatus } from '../netfilter/index.ts'
+import type { GuardInput, LocalRoutes, PeerOnLink, RouteCounts, TunnelNeeds } from '../routes/index.ts'
 import type { KernelRouteStatus, Problem } from './control-api.ts'
 
 export type BgpThreadData = {
@@ -38,6 +41,8 @@ export type BgpRequests = {
   readonly peers: { readonly request: null; readonly answer: readonly PeerStatus[] }
   readonly routes: { readonly request: RouteLookup; readonly answer: RoutePage }
   readonly reset: { readonly request: { readonly peer: string; readonly soft: boolean }; readonly answer: null }
+  /** Asks peers to find other ways (RFC 8326), or takes that back. */
+  readonly drain: { readonly request: { readonly isDraining: boolean }; readonly answer: null }
   /** `silent` keeps our routes at graceful restart helpers; `cease` says goodbye (decision 11). */
   readonly stop: { readonly request: { readonly how: 'silent' | 'cease' }; readonly answer: null }
 }
@@ -46,7 +51,12 @@ export type BgpRequests = {
 export type BestPaths = { readonly kind: 'fib'; readonly batch: FibBatch } | { readonly kind: 'selectionReleased' }
 export type HostFacts = { readonly kind: 'hostNetwork'; readonly network: HostNetwork }
 
-export type DataplaneThreadData = { readonly logLevel: LogLevel; readonly node: string }
+export type DataplaneThreadData = {
+  readonly logLevel: LogLevel
+  readonly node: string
+  /** CNI is served: nothing of pods is removed before `adoptPods` has said which there are. */
+  readonly servesPods: boolean
+}
 
 /** What this node needs in the kernel whatever BGP says. */
 export type LocalSettings = {
@@ -54,19 +64,42 @@ export type LocalSettings = {
   readonly installRoutes: boolean
   /** Who is on our links: says which of them are uplinks, and how many neighbours to make room for. */
   readonly peers: readonly PeerOnLink[]
+  readonly tunnels: TunnelNeeds
+  /** Rules for pods and tunnels; null: there are neither. */
+  readonly guards: GuardInput | null
 }
 
-export type ToDataplane =
-  | { readonly kind: 'local'; readonly local: LocalSettings }
-  | { readonly kind: 'logLevel'; readonly level: LogLevel }
+export type ToDataplane = { readonly kind: 'logLevel'; readonly level: LogLevel }
 
 export type FromDataplane =
   | Beat
   | { readonly kind: 'hostNetwork'; readonly network: HostNetwork }
   | { readonly kind: 'synced' }
   | { readonly kind: 'problemsChanged'; readonly problems: readonly Problem[] }
+  /** For links of pods from now on; those there are have been changed. */
+  | { readonly kind: 'podMtu'; readonly mtu: number }
+
+/** What was found when the pods of before were looked for. */
+export type AdoptedPods = {
+  /** Host ends of ours that no pod was known for: removed. */
+  readonly strays: readonly string[]
+  /** Host ends that should be there and are not. */
+  readonly missing: readonly string[]
+}
 
 export type DataplaneRequests = {
   readonly routes: { readonly request: { readonly prefix: string | null }; readonly answer: readonly KernelRouteStatus[] }
   readonly counts: { readonly request: null; readonly answer: RouteCounts }
+  /** Answered when rules and routes are in the kernel, or have been refused. */
+  readonly apply: { readonly request: LocalSettings; readonly answer: null }
+  /** Once, before any other request about pods: the links there should be. */
+  readonly adoptPods: { readonly request: readonly PodLink[]; readonly answer: AdoptedPods }
+  readonly attachPod: { readonly request: PodLink; readonly answer: Result<WiredPod, WiringFault> }
+  readonly detachPod: {
+    readonly request: Pick<PodLink, 'hostInterface' | 'netns' | 'ifName' | 'addresses'>
+    readonly answer: null
+  }
+  readonly checkPod: { readonly request: PodLink; readonly answer: readonly string[] }
+  /** null: no rules were ever needed. */
+  readonly netfilter: { readonly request: null; readonly answer: NetfilterStatus | null }
 }

@@ -1,5 +1,5 @@
 // `fibula agent`: the long-running role. The agent itself is loaded only when it runs.
-import { runAgent } from '../agent/index.ts'
+import { type AgentOptions, DEFAULT_CNI_BIN_DIRS, defaultStateDir, runAgent } from '../agent/index.ts'
 import type { LogLevel } from '../lib/log.ts'
 import type { Cli, Environment } from './options.ts'
 import { CliError } from './output.ts'
@@ -46,13 +46,48 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
         .option('cni-socket', {
           type: 'string',
           requiresArg: true,
-          describe: 'Reserved for the CNI server, which this version does not have',
+          describe: 'Serve the CNI plugin on this unix socket; without it no pod gets a network here',
         })
-        .example('$0 agent --node node-1 --store dir:/etc/fibula', 'BGP and routes from the manifests in /etc/fibula'),
-    async ({ node, store, runDir, metricsPort, namespace, logLevel }) => {
+        .option('state-dir', {
+          type: 'string',
+          requiresArg: true,
+          describe:
+            'The pods of this node and their addresses; must outlive a reboot and belong to this agent alone [default: /var/lib/fibula, or state in another --run-dir]',
+        })
+        .option('cni-conf-dir', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Write the network configuration of the container runtime into this folder, such as /etc/cni/net.d',
+        })
+        .option('cni-bin-dir', {
+          type: 'string',
+          array: true,
+          default: [...DEFAULT_CNI_BIN_DIRS],
+          requiresArg: true,
+          describe: 'Where to look for the portmap and bandwidth plugins, to be named in that configuration',
+        })
+        .example('$0 agent --node node-1 --store dir:/etc/fibula', 'BGP and routes from the manifests in /etc/fibula')
+        .example(
+          '$0 agent --node node-1 --store dir:/etc/fibula --cni-socket /run/fibula/cni.sock --cni-conf-dir /etc/cni/net.d',
+          'Pods too',
+        ),
+    async ({ node, store, runDir, metricsPort, namespace, logLevel, cniSocket, stateDir, cniConfDir, cniBinDir }) => {
       if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > 65_535)
         throw new CliError('--metrics-port is 1 to 65535, or 0 for none', 2)
-      const options = { node, store, runDir, namespace, logLevel, metricsPort: metricsPort === 0 ? null : metricsPort }
+      if (cniSocket === undefined && cniConfDir !== undefined)
+        throw new CliError('--cni-conf-dir needs --cni-socket: the configuration it writes names that socket', 2)
+      const options: AgentOptions = {
+        node,
+        store,
+        runDir,
+        namespace,
+        logLevel,
+        metricsPort: metricsPort === 0 ? null : metricsPort,
+        cni:
+          cniSocket === undefined
+            ? null
+            : { socket: cniSocket, stateDir: stateDir ?? defaultStateDir(runDir), confDir: cniConfDir ?? null, binDirs: cniBinDir },
+      }
       const status = await runAgent(options).catch((cause: unknown) => {
         throw new CliError(cause instanceof Error ? cause.message : String(cause), 1, { cause }) // why it cannot start
       })

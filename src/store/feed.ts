@@ -80,9 +80,11 @@ function seenBy(selections: readonly Selection[], change: Change, before: Resour
   return before !== undefined && selected(before) ? [{ type: 'gone', object: before }] : []
 }
 
-/** True if the object is of the kind, namespace and name asked for, and has the labels. */
-export function selects({ kind, namespace, name, labels = {} }: Selection, { kind: itsKind, metadata }: Resource): boolean {
-  if (kind !== itsKind || (name !== undefined && name !== metadata.name)) return false
+/** True if the object is of the kind, namespace, name and node asked for, and has the labels. */
+export function selects({ kind, namespace, name, labels = {}, nodeName }: Selection, object: Resource): boolean {
+  const { metadata } = object
+  if (kind !== object.kind || (name !== undefined && name !== metadata.name)) return false
+  if (nodeName !== undefined && object.kind === 'Pod' && object.spec.nodeName !== nodeName) return false
   if (namespace !== undefined && kindInfo(kind).scope === 'Namespaced' && namespace !== metadata.namespace) return false
   return Object.entries(labels).every(([key, value]) => metadata.labels[key] === value)
 }

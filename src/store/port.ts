@@ -9,12 +9,14 @@ import type { FieldFault } from './validate.ts'
 /** `namespace` for namespaced kinds only; `default` when left out. */
 export type ObjectKey = { readonly name: string; readonly namespace?: string }
 
-/** Objects of a kind: all, or those in a namespace, of one name, or with all of these labels. */
+/** Objects of a kind: all, or those in a namespace, of one name, with all of these labels, or on one node. */
 export type Selection<K extends KindName = KindName> = {
   readonly kind: K
   readonly namespace?: string
   readonly name?: string
   readonly labels?: Readonly<Record<string, string>>
+  /** Pods alone: those on this node. */
+  readonly nodeName?: string
 }
 
 /** `gone` carries the object as it last was. */

@@ -88,6 +88,8 @@ export function agentStatus(over: Partial<AgentStatus> = {}): AgentStatus {
     sessions: { configured: 1, established: 1 },
     originated: ['10.244.1.0/26'],
     routes: { desired: 3, inKernel: 3, failed: 0, installRoutes: true },
+    pods: null,
+    draining: false,
     problems: [],
     ...over,
   }

@@ -1,20 +1,37 @@
 // From all objects of the store to the whole configuration of one node: pure, total, and equal for equal input. What is wrong
 // with one object becomes a problem; the rest goes on without it.
 import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
+import type { IpamConfig } from '../../ipam/index.ts'
 import type { LogLevel } from '../../lib/log.ts'
 import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
-import type { KindName, Snapshot } from '../../store/index.ts'
+import { BLOCK_NODE_LABEL, type Selection, type Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
 import type { LocalSettings } from '../threads.ts'
+import { deriveEncapsulation, tunnelNeeds } from './encapsulation.ts'
 import { deriveFilters } from './filters.ts'
+import { deriveGuards } from './guards.ts'
+import { deriveIpam, poolsOf } from './ipam.ts'
 import { type NodeFacts, nodeFacts } from './nodes.ts'
 import { deriveOrigination } from './originate.ts'
 import { derivePeers } from './peers.ts'
 import { IGNORED, ProblemList } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
 
-/** The kinds a snapshot must hold. */
-export const DERIVED_KINDS: readonly KindName[] = ['BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'IPAMBlock', 'Node', 'Secret']
+const DERIVED_KINDS = [
+  'BGPConfiguration',
+  'BGPPeer',
+  'BGPFilter',
+  'IPPool',
+  'IPReservation',
+  'IPAMConfiguration',
+  'Node',
+  'Secret',
+] as const
+
+/** What a snapshot must hold. Of blocks our own alone: BGP carries everybody else's (decision 9). */
+export function derivedSelections(node: string): readonly Selection[] {
+  return [...DERIVED_KINDS.map((kind) => ({ kind })), { kind: 'IPAMBlock', labels: { [BLOCK_NODE_LABEL]: node } }]
+}
 
 export type DeriveInput = {
   readonly snapshot: Snapshot
@@ -23,10 +40,13 @@ export type DeriveInput = {
   /** Where the Secrets of passwords are. */
   readonly namespace: string
   readonly network: HostNetwork
+  /** Addresses of the pods on this node; null: no CNI is served here. */
+  readonly podAddresses: readonly IpAddress[] | null
 }
 
 export type Derived = {
   readonly speaker: SpeakerConfig
+  readonly ipam: IpamConfig
   readonly local: LocalSettings
   readonly logLevel: LogLevel
   readonly addresses: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
@@ -44,14 +64,24 @@ const LOG_LEVEL: { readonly [L in NodeSettings['logLevel']]: LogLevel } = {
 }
 
 /** Throws RangeError only for values that a store would not have let in. */
-export function derive({ snapshot, node, namespace, network }: DeriveInput): Derived {
+export function derive({ snapshot, node, namespace, network, podAddresses }: DeriveInput): Derived {
   const problems = new ProblemList()
   const nodes = nodeFacts(snapshot, node, network, problems)
   const own = nodes.get(node)
   if (own === undefined) throw new Error(`node ${node} is not among its own facts`)
   const settings = nodeSettings(snapshot, node, own.labels, problems)
   const { peers, statics, secretsWanted } = derivePeers({ snapshot, namespace, own, nodes, settings, problems })
-  const { originated, blackholes, importBounds, serviceRanges } = deriveOrigination(snapshot, node, settings, problems)
+  const pools = poolsOf(snapshot, problems)
+  const { originated, blackholes, importBounds, serviceRanges } = deriveOrigination({
+    snapshot,
+    nodeName: node,
+    settings,
+    pools,
+    podAddresses: podAddresses ?? [],
+    problems,
+  })
+  const encapsulation = deriveEncapsulation(pools, own, nodes)
+  const tunnels = settings.installRoutes ? tunnelNeeds(encapsulation, own) : { ipv4: null, ipv6: null }
   const addresses = { ipv4: own.ipv4, ipv6: own.ipv6 }
   const listenOn = [own.ipv4, own.ipv6].filter((address) => address !== null)
   if (listenOn.length === 0) {
@@ -84,12 +114,15 @@ export function derive({ snapshot, node, namespace, network }: DeriveInput): Der
       originated,
       importBounds,
       serviceRanges,
-      encapsulation: null,
+      encapsulation,
     },
+    ipam: deriveIpam(snapshot, own, pools),
     local: {
       routes: { blackholes, statics, preferredSource: addresses },
       installRoutes: settings.installRoutes,
       peers: peers.map(({ address, interface: device }) => ({ address, interface: device })),
+      tunnels,
+      guards: deriveGuards({ snapshot, own, nodes, network, pools, tunnels, servesPods: podAddresses !== null }),
     },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,

@@ -1,9 +1,10 @@
-// What this node advertises as its own: its confirmed blocks and the configured networks, with the communities that
-// prefixAdvertisements put on them; and which learned routes it may believe without a filter.
+// What this node advertises as its own: its confirmed blocks, the addresses its pods have from blocks of others, and the configured
+// networks, with the communities that prefixAdvertisements put on them; and which learned routes it may believe without a filter.
 import type { Community, LargeCommunity, OriginatedPrefix } from '../../bgp/index.ts'
-import { cidr, covers, formatPrefix, type Prefix } from '../../net/index.ts'
+import { cidr, comparePrefix, containsAddress, covers, formatPrefix, hostPrefix, type IpAddress, type Prefix } from '../../net/index.ts'
 import { parseCommunityText, type Snapshot } from '../../store/index.ts'
 import { communityValue } from './filters.ts'
+import type { Pool } from './ipam.ts'
 import { inOrder, type Problems } from './problems.ts'
 import type { NodeSettings } from './settings.ts'
 
@@ -15,12 +16,26 @@ export type Origination = {
   readonly serviceRanges: readonly Prefix[]
 }
 
-export function deriveOrigination(snapshot: Snapshot, nodeName: string, settings: NodeSettings, problems: Problems): Origination {
-  const pools = inOrder(snapshot.IPPool).map(({ spec }) => ({ range: cidr(spec.cidr), isExported: !spec.disableBGPExport }))
+export type OriginationInput = {
+  readonly snapshot: Snapshot
+  readonly nodeName: string
+  readonly settings: NodeSettings
+  readonly pools: readonly Pool[]
+  /** Addresses of the pods on this node. */
+  readonly podAddresses: readonly IpAddress[]
+  readonly problems: Problems
+}
+
+export function deriveOrigination({ snapshot, nodeName, settings, pools, podAddresses, problems }: OriginationInput): Origination {
   const blocks = inOrder(snapshot.IPAMBlock)
     .filter(({ spec }) => spec.node === nodeName && spec.state === 'Confirmed')
     .map(({ spec }) => cidr(spec.cidr))
-  const exported = blocks.filter((block) => pools.every(({ range, isExported }) => isExported || !covers(range, block)))
+  // The host route of a borrowed address is more specific than the block it is from, so it beats the owner's route and blackhole.
+  const borrowed = podAddresses
+    .filter((address) => !blocks.some((block) => containsAddress(block, address)))
+    .map(hostPrefix)
+    .sort(comparePrefix)
+  const exported = [...blocks, ...borrowed].filter((own) => pools.every(({ range, spec }) => !spec.disableBGPExport || !covers(range, own)))
   const prefixes = new Map([...exported, ...settings.networks.map(cidr)].map((prefix) => [formatPrefix(prefix), prefix]))
   const advertisements = settings.prefixAdvertisements.map(({ cidr: text, communities }) => ({ range: cidr(text), communities }))
   const named = new Map(settings.communities.map(({ name, value }) => [name, value]))

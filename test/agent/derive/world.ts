@@ -40,7 +40,7 @@ export function snapshotOf(objects: readonly unknown[]): SnapshotBuilder['snapsh
 }
 
 export function deriveFor(node: string, objects: readonly unknown[], network: HostNetwork = NO_NETWORK): Derived {
-  return derive({ snapshot: snapshotOf(objects), node, namespace: 'fibula-system', network })
+  return derive({ snapshot: snapshotOf(objects), node, namespace: 'fibula-system', network, podAddresses: null })
 }
 
 export function peersOf(derived: Derived): Readonly<Record<string, PeerConfig>> {

@@ -1,0 +1,56 @@
+// Pods of this node, main thread: IPAM, journal and CNI, joined. Loaded only where CNI is served; what it is joined of comes in
+// `PodHost`, so that tests join it to fakes.
+import type { PodSource, PodWiring } from '../../cni/index.ts'
+import type { BlockStore, IpamConfig } from '../../ipam/index.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
+import type { IpAddress } from '../../net/index.ts'
+import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
+import type { CniOptions } from '../options.ts'
+import type { AdoptedPods, DataplaneRequests } from '../threads.ts'
+
+export type PodHost = {
+  readonly node: string
+  readonly log: Log
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly cni: CniOptions
+  readonly blocks: BlockStore
+  readonly podSource: PodSource
+  readonly wiring: PodWiring
+  adopt(links: DataplaneRequests['adoptPods']['request']): Promise<AdoptedPods>
+  /** Why the rest of the agent cannot yet carry a pod's traffic, in words; null: it can. */
+  unreadiness(): string | null
+  /** `addresses`, `problems` or readiness may be others now. */
+  changed(): void
+}
+
+export interface Pods extends AsyncDisposable {
+  configure(config: IpamConfig): void
+  /** A watch says so. */
+  blocksChanged(): void
+  /** The rest of the agent may be ready now. */
+  lookAgain(): void
+  /** Of the pods that are attached. */
+  addresses(): readonly IpAddress[]
+  /** In words; null: a pod can have a network. */
+  notReadyBecause(): string | null
+  problems(): readonly Problem[]
+  pods(): readonly PodStatus[]
+  ipam(): IpamStatus
+  figures(): CniFigures
+}
+
+/** CNI requests since the start, by command and outcome. */
+export type CniFigures = {
+  /** `code` of the CNI error; null: success. */
+  readonly requests: readonly { readonly command: string; readonly code: number | null; readonly count: number }[]
+  /** Durations by command: how many requests took at most `seconds`, for each of `DURATION_BUCKETS`, their sum and number. */
+  readonly durations: readonly {
+    readonly command: string
+    readonly counts: readonly number[]
+    readonly sumSeconds: number
+    readonly count: number
+  }[]
+}

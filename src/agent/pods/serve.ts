@@ -1,0 +1,199 @@
+// Joins IPAM, journal and CNI, in an order that holds after a kill at any line: the journal says which pods there are; IPAM counts their
+// addresses as used; the dataplane keeps their links and routes, and removes what is none of theirs; then requests are answered; and
+// once the node can give a pod a network, the container runtime is told so.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  type Attachment,
+  CniService,
+  type EndpointGate,
+  findChained,
+  heldAllocations,
+  type Journal,
+  openJournal,
+  renderConflist,
+  serveCni,
+  writeConflist,
+} from '../../cni/index.ts'
+import { createNodeIpam, type IpamConfig, type NodeIpam } from '../../ipam/index.ts'
+import { formatIp, type IpAddress } from '../../net/index.ts'
+import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
+import { RequestFigures } from './figures.ts'
+import type { CniFigures, PodHost, Pods } from './index.ts'
+import { ipamStatus, podStatuses } from './status.ts'
+
+/** Admits at once: there is no policy engine yet (decision 16). */
+const OPEN_GATE: EndpointGate = { admit: () => Promise.resolve(), dismiss: () => Promise.resolve() }
+/** Folder of the journal in the state directory. */
+const JOURNAL = 'attachments'
+const CONFLIST_RETRY_MS = 10_000
+
+/** Rejects if the state directory cannot be used, or the socket not be served; then nothing is left running. */
+export async function servePods(host: PodHost): Promise<Pods> {
+  const { node, log, clock, random, cni, blocks } = host
+  await using started = new AsyncDisposableStack()
+  const journal = await openJournal(join(cni.stateDir, JOURNAL), log)
+  const vanished = await adopt(host, journal)
+  const ipam = started.use(createNodeIpam({ node, store: blocks, clock, random, log, onChange: () => host.changed() }))
+  ipam.adopt(heldAllocations(journal.all()))
+  const pods = new ServedPods(host, journal, ipam, vanished)
+  const service = new AsyncDisposableStack()
+  service.use(pods.service)
+  started.use(service)
+  pods.service.start()
+  const server = await serveCni({ path: cni.socket, service: pods.service, log, clock })
+  started.use(server)
+  started.use(service.move()) // ends before the server, which waits for the answers under way
+  log.info('agent.cni.served', { socket: cni.socket, pods: journal.all().length })
+  pods.own(started.move())
+  return pods
+}
+
+/**
+ * Tells the dataplane which pods there are. A pod whose link and whose namespace are both gone (the node was rebooted) has no network
+ * that anybody could use: its addresses are given back now, and the DEL that may yet come finds nothing to do. One that still has its
+ * namespace keeps its addresses until DEL, and is reported. Returns those, by host end.
+ */
+async function adopt(host: PodHost, journal: Journal): Promise<ReadonlySet<string>> {
+  const attached = journal.all().filter(({ state }) => state === 'attached')
+  const { missing } = await host.adopt(attached.map(({ link }) => link))
+  const vanished = new Set<string>()
+  for (const name of missing) {
+    const record = journal.byHostInterface(name)
+    if (record === undefined) continue
+    if (existsSync(record.link.netns)) {
+      vanished.add(name)
+      continue
+    }
+    host.log.info('agent.pod.gone', { containerId: record.link.containerId, pod: record.pod, netns: record.link.netns })
+    await journal.put({ ...record, state: 'released' })
+  }
+  return vanished
+}
+
+class ServedPods implements Pods {
+  readonly service: CniService
+  readonly #host: PodHost
+  readonly #journal: Journal
+  readonly #ipam: NodeIpam
+  /** Host ends that were gone at the start, of pods that were not. */
+  readonly #vanished: ReadonlySet<string>
+  readonly #figures = new RequestFigures()
+  #resources: AsyncDisposable | null = null
+  #config: IpamConfig | null = null
+  #conflist: 'unwritten' | 'underWay' | 'written'
+  #conflistFault: string | null = null
+  #retry: Disposable | null = null
+  #isDisposed = false
+
+  constructor(host: PodHost, journal: Journal, ipam: NodeIpam, vanished: ReadonlySet<string>) {
+    this.#host = host
+    this.#journal = journal
+    this.#ipam = ipam
+    this.#vanished = vanished
+    this.#conflist = host.cni.confDir === null ? 'written' : 'unwritten'
+    this.service = new CniService({
+      addresses: ipam,
+      wiring: host.wiring,
+      pods: host.podSource,
+      gate: OPEN_GATE,
+      journal,
+      clock: host.clock,
+      log: host.log,
+      unreadiness: () => {
+        const reason = host.unreadiness()
+        return reason === null ? null : { reason, impairsRunningPods: false }
+      },
+      observer: {
+        requestEnded: (ended) => this.#figures.record(ended),
+        attachmentsChanged: () => host.changed(),
+      },
+    })
+  }
+
+  /** What this ends when it is disposed. */
+  own(resources: AsyncDisposable): void {
+    this.#resources = resources
+  }
+
+  configure(config: IpamConfig): void {
+    this.#config = config
+    this.#ipam.configure(config)
+  }
+
+  blocksChanged(): void {
+    this.#ipam.lookAgain()
+  }
+
+  lookAgain(): void {
+    if (this.#conflist === 'unwritten' && this.#retry === null && this.notReadyBecause() === null) void this.#writeConflist()
+  }
+
+  addresses(): readonly IpAddress[] {
+    return this.#attached().flatMap(({ link }) => link.addresses)
+  }
+
+  notReadyBecause(): string | null {
+    return this.#host.unreadiness() ?? this.#ipam.notReadyBecause()
+  }
+
+  problems(): readonly Problem[] {
+    const ofIpam = this.#ipam.view().problems.map(({ severity, subject, message }): Problem => ({ severity, subject, message }))
+    const ofPods = this.#attached().flatMap(({ link, pod }): readonly Problem[] => {
+      if (!this.#vanished.has(link.hostInterface)) return []
+      const name = pod === null ? link.containerId : `${pod.namespace}/${pod.name}`
+      const addresses = link.addresses.map(formatIp).join(' and ')
+      const message = `its interface ${link.hostInterface} is gone, so nothing reaches ${addresses}; delete the pod, and its controller makes another`
+      return [{ severity: 'error', subject: `Pod/${name}`, message }]
+    })
+    const fault = this.#conflistFault
+    return [...ofIpam, ...ofPods, ...(fault === null ? [] : [{ severity: 'error', subject: 'CNI configuration', message: fault } as const])]
+  }
+
+  pods(): readonly PodStatus[] {
+    return podStatuses(this.#journal.all())
+  }
+
+  ipam(): IpamStatus {
+    return ipamStatus(this.#config, this.#ipam.view(), this.notReadyBecause())
+  }
+
+  figures(): CniFigures {
+    return this.#figures.figures
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true
+    this.#retry?.[Symbol.dispose]()
+    await this.#resources?.[Symbol.asyncDispose]()
+  }
+
+  #attached(): readonly Attachment[] {
+    return this.#journal.all().filter(({ state }) => state === 'attached')
+  }
+
+  /** Runtimes take its presence for "this node has a network", so it comes last, and stays through restarts. */
+  async #writeConflist(): Promise<void> {
+    const { cni, clock, log } = this.#host
+    if (cni.confDir === null) return
+    this.#conflist = 'underWay'
+    try {
+      const text = renderConflist({ socketPath: cni.socket, ...(await findChained(cni.binDirs)) })
+      const isNew = await writeConflist(cni.confDir, text)
+      if (isNew) log.info('agent.conflist.written', { directory: cni.confDir })
+      this.#conflist = 'written'
+      this.#conflistFault = null
+    } catch (error) {
+      log.error('agent.conflist.failed', { directory: cni.confDir, err: error })
+      this.#conflist = 'unwritten'
+      const said = error instanceof Error ? error.message : String(error)
+      this.#conflistFault = `cannot be written into ${cni.confDir}, so the container runtime does not know this network: ${said}`
+      if (this.#isDisposed) return
+      this.#retry = clock.after(CONFLIST_RETRY_MS, () => {
+        this.#retry = null
+        this.lookAgain()
+      })
+    }
+    this.#host.changed()
+  }
+}

@@ -6,8 +6,8 @@ import { CNITOOL, DEBIAN_PLUGINS } from '../../support/tools/index.ts'
 import { address, CLUSTER_PROGRAMS, Cluster, OUTSIDE } from './cluster.ts'
 import { CniTool } from './cnitool.ts'
 import { withNamespaces } from './namespaces.ts'
-import { type CniResult, SHIM } from './node.ts'
-import { dial, Listeners, type Pod, TCP_PORT } from './reachability.ts'
+import { SHIM } from './node.ts'
+import { dial, Listeners, type Pod, podOf, TCP_PORT } from './reachability.ts'
 import { throughput } from './throughput.ts'
 
 const NODE = address(1, 2)
@@ -99,8 +99,3 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
     })
   }, 60_000)
 })
-
-function podOf(name: string, netns: string, { ips }: CniResult): Pod {
-  const [ipv4 = '', ipv6 = ''] = [false, true].map((isV6) => ips.find((each) => each.address.includes(':') === isV6)?.address.split('/')[0])
-  return { name, netns, addresses: { ipv4, ipv6 } }
-}

@@ -1,7 +1,7 @@
 // 200 pods on three nodes, made through the plugin: every address is one pod's, all reach one another over the router by both
 // families with the addresses they have, and when they are gone nothing of them is left.
 import { expect, test } from '@jest/globals'
-import { parsePrefix } from '../../../src/net/index.ts'
+import { containsAddress, ip, prefix } from '../../../src/net/index.ts'
 import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { allocationsIn } from './blocks.ts'
@@ -9,7 +9,7 @@ import { CLUSTER_PROGRAMS, Cluster, OUTSIDE, POOLS } from './cluster.ts'
 import { inTurns } from './in-turns.ts'
 import { withNamespaces } from './namespaces.ts'
 import { type ClusterNode, SHIM } from './node.ts'
-import { dial, Listeners, type Pair, type Pod, pingFailures, tcpFailures } from './reachability.ts'
+import { dial, Listeners, type Pair, type Pod, pingFailures, podOf, tcpFailures } from './reachability.ts'
 
 const PODS = 200
 const ADDS_AT_ONCE = 50
@@ -44,16 +44,9 @@ describeWith([...CLUSTER_PROGRAMS, SHIM, 'xargs', 'ping'], 'a cluster of three n
 
 async function addPod(node: ClusterNode, name: string, netns: string): Promise<PlacedPod> {
   const call = { containerId: name, netns }
-  const { ips } = await node.add(call)
-  const addressIn = (pool: string): string => {
-    const range = parsePrefix(pool)
-    const [found, ...more] = ips.map((each) => each.address).filter((each) => each.includes(':') === pool.includes(':'))
-    const prefix = parsePrefix(found ?? '')
-    if (range === null || prefix === null || more.length > 0) throw new Error(`${name} got ${JSON.stringify(ips)}`)
-    expect(prefix.length).toBe(pool.includes(':') ? 128 : 32)
-    return (found ?? '').split('/')[0] ?? ''
-  }
-  return { name, node, ...call, addresses: { ipv4: addressIn(POOLS.ipv4), ipv6: addressIn(POOLS.ipv6) } }
+  const pod = podOf(name, netns, await node.add(call))
+  for (const family of ['ipv4', 'ipv6'] as const) expect(containsAddress(prefix(POOLS[family]), ip(pod.addresses[family]))).toBe(true)
+  return { ...pod, node, containerId: name }
 }
 
 async function allReachOneAnother(cluster: Cluster, pods: readonly PlacedPod[]): Promise<void> {

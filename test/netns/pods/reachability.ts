@@ -5,6 +5,7 @@ import { exec } from '../../../src/lib/exec.ts'
 import { type IpAddress, type IpFamily, ip } from '../../../src/net/index.ts'
 import { inNetns } from '../../../src/sys/netns.ts'
 import { bindTcp, listenTcp, openTcpSocket, orClose, reuseAddress } from '../../../src/sys/tcp-socket.ts'
+import type { CniResult } from './node.ts'
 
 export type Pod = {
   readonly name: string
@@ -12,6 +13,17 @@ export type Pod = {
   readonly netns: string
   readonly addresses: { readonly ipv4: string; readonly ipv6: string }
 }
+/** A pod of what ADD answered. Throws unless it has exactly one address of each family, as a host's own. */
+export function podOf(name: string, netns: string, { ips }: CniResult): Pod {
+  const one = (isV6: boolean): string => {
+    const [found = '', ...more] = ips.map((each) => each.address).filter((each) => each.includes(':') === isV6)
+    const [text = '', length] = found.split('/')
+    if (more.length > 0 || length !== (isV6 ? '128' : '32')) throw new Error(`${name} got ${JSON.stringify(ips)}`)
+    return text
+  }
+  return { name, netns, addresses: { ipv4: one(false), ipv6: one(true) } }
+}
+
 export type Pair = readonly [from: Pod, to: Pod]
 export type Family = 'ipv4' | 'ipv6'
 

@@ -1,7 +1,7 @@
 // 200 pods on three nodes, made through the plugin: every address is one pod's, all reach one another over the router by both
 // families with the addresses they have, and when they are gone nothing of them is left.
 import { expect, test } from '@jest/globals'
-import { containsAddress, ip, prefix } from '../../../src/net/index.ts'
+import { cidr, containsAddress, ip } from '../../../src/net/index.ts'
 import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { allocationsIn } from './blocks.ts'
@@ -45,7 +45,7 @@ describeWith([...CLUSTER_PROGRAMS, SHIM, 'xargs', 'ping'], 'a cluster of three n
 async function addPod(node: ClusterNode, name: string, netns: string): Promise<PlacedPod> {
   const call = { containerId: name, netns }
   const pod = podOf(name, netns, await node.add(call))
-  for (const family of ['ipv4', 'ipv6'] as const) expect(containsAddress(prefix(POOLS[family]), ip(pod.addresses[family]))).toBe(true)
+  for (const family of ['ipv4', 'ipv6'] as const) expect(containsAddress(cidr(POOLS[family]), ip(pod.addresses[family]))).toBe(true)
   return { ...pod, node, containerId: name }
 }
 

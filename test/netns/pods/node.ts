@@ -9,7 +9,7 @@ import { until } from '../../support/poll.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 /** The plugin as `make build` leaves it. */
-export const SHIM = path.join(ROOT, 'dist/cni/fibula')
+export const { FIBULA_CNI: SHIM = path.join(ROOT, 'dist/cni/fibula') } = process.env
 const [FIBULA = ''] = fibula.programs
 const CNI_VERSION = '1.1.0' // Debian's chained plugins, and so the conflist, are behind
 

@@ -4,7 +4,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
 import type { Log, LogLevel } from '../lib/log.ts'
-import { containsAddress, formatIp, formatPrefix, type HostNetwork, type IpAddress, ipv4 } from '../net/index.ts'
+import { formatIp, formatPrefix, type HostNetwork, ipv4 } from '../net/index.ts'
 import { type Change, type Selection, SnapshotBuilder, type Store, type WatchObserver } from '../store/index.ts'
 import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
@@ -12,7 +12,7 @@ import type { AgentStatus, Problem } from './control-api.ts'
 import { type Derived, derive, derivedSelections } from './derive/index.ts'
 import type { CniOptions } from './options.ts'
 import type { Pods } from './pods/index.ts'
-import type { RemoteWiring } from './pods/remote-wiring.ts'
+import { PodsOwner } from './pods/owner.ts'
 import type { Readiness } from './readiness.ts'
 import { writeRestartState } from './restart-state.ts'
 import type {
@@ -51,10 +51,6 @@ type ProblemSource = 'store' | 'configuration' | 'bgp' | 'dataplane' | 'pods'
 const SETTLE_MS = 20
 /** BGP waits no longer than this for rules and routes: a kernel that refuses them must not silence the node. */
 const APPLY_WITHIN_MS = 5_000
-/** Until the state directory or the CNI socket are looked at again. */
-const PODS_RETRY_MS = 5_000
-/** A stop waits no longer than this for answers that CNI still owes. */
-const PODS_END_WITHIN_MS = 5_000
 
 export class Agent {
   readonly #deps: AgentDeps
@@ -69,6 +65,8 @@ export class Agent {
   readonly #problems = new Map<ProblemSource, readonly Problem[]>()
   readonly #watch: Disposable
   readonly #beat: Disposable
+  /** null: no CNI is served here. */
+  readonly #owner: PodsOwner | null
   #isListed = false
   #network: HostNetwork | null = null
   #derived: Derived | null = null
@@ -77,18 +75,8 @@ export class Agent {
   #settle: Disposable | null = null
   #isStopping = false
   #isDraining = false
-  #isApplied = false
   /** What the dataplane was told last. */
   #applied: LocalSettings | null = null
-  #pods: Pods | null = null
-  #podsStarting: Promise<void> = Promise.resolve()
-  /** The state directory has been read, or could not be: with or without pods, the first turn may come. */
-  #arePodsSettled = false
-  #wiring: RemoteWiring | null = null
-  #podMtu: number | null = null
-  /** Addresses of pods that no own block covered when that was last looked at. */
-  #uncovered = ''
-  #podsLook: Disposable | null = null
   #drained: (() => void) | null = null
 
   constructor(deps: AgentDeps) {
@@ -117,14 +105,14 @@ export class Agent {
     }
     const ofPods: readonly Selection[] = [{ kind: 'Namespace' }, { kind: 'Pod', nodeName: node }]
     this.#watch = deps.store.watch([...derivedSelections(node), ...(servesPods ? ofPods : [])], observer)
-    if (deps.cni === null) this.#arePodsSettled = true
-    else this.#podsStarting = this.#startPods(deps.cni)
+    this.#owner = deps.cni === null ? null : this.#ownPods(deps.cni)
   }
 
   /** null: no CNI is served here; throws while it is about to be. */
   get pods(): Pods | null {
-    if (this.#deps.cni !== null && this.#pods === null) throw new Error('the pods of this node are not known yet')
-    return this.#pods
+    const pods = this.#owner?.pods
+    if (this.#owner !== null && pods == null) throw new Error('the pods of this node are not known yet; try again')
+    return pods ?? null
   }
 
   problems(): readonly Problem[] {
@@ -152,7 +140,7 @@ export class Agent {
       sessions: { configured: this.#sessions?.configured.length ?? 0, established: this.#sessions?.established.length ?? 0 },
       originated: derived?.speaker.originated.map(({ prefix }) => formatPrefix(prefix)) ?? [],
       routes: { ...counts, installRoutes: derived?.speaker.installRoutes ?? true },
-      pods: this.#deps.cni === null ? null : this.#podCounts(),
+      pods: this.#owner?.counts() ?? null,
       draining: this.#isDraining,
       problems: this.problems(),
     }
@@ -174,7 +162,7 @@ export class Agent {
     this.#watch[Symbol.dispose]()
     this.#settle?.[Symbol.dispose]()
     this.#beat[Symbol.dispose]()
-    await this.#endPods()
+    await this.#owner?.end()
     if (how === 'cease') writeRestartState(this.#deps.runDir, [])
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve
@@ -183,6 +171,24 @@ export class Agent {
     await drained
     await Promise.all([this.#bgpWorker.terminate(), this.#dataplaneWorker.terminate()])
     await this.#deps.store[Symbol.asyncDispose]()
+  }
+
+  #ownPods(cni: CniOptions): PodsOwner {
+    const { node, log, store, readiness } = this.#deps
+    return new PodsOwner({
+      node,
+      log,
+      clock: this.#clock,
+      cni,
+      store,
+      snapshot: this.#objects.snapshot,
+      dataplane: this.dataplane,
+      ownBlocks: () => this.#derived?.local.routes.blackholes ?? [],
+      unreadiness: () => this.#unreadiness(),
+      onRoutes: () => this.#turnSoon(),
+      onProblems: (problems) => this.#setProblems('pods', problems),
+      onReady: () => readiness.podsReady(),
+    })
   }
 
   #spawn(thread: 'bgp' | 'dataplane', workerData: unknown, transferList: readonly MessagePort[]): Worker {
@@ -233,21 +239,19 @@ export class Agent {
         return
       case 'synced':
         this.#deps.readiness.dataplaneSynced()
-        this.#podsChanged()
         return
       case 'problemsChanged':
         this.#setProblems('dataplane', message.problems)
         return
       case 'podMtu':
-        this.#podMtu = message.mtu
-        this.#wiring?.setMtu(message.mtu)
+        this.#owner?.setMtu(message.mtu)
         return
     }
   }
 
   #onChanges(changes: readonly Change[]): void {
     this.#objects.apply(changes)
-    if (changes.some(({ object }) => object.kind === 'IPAMBlock')) this.#pods?.blocksChanged()
+    if (changes.some(({ object }) => object.kind === 'IPAMBlock')) this.#owner?.pods?.blocksChanged()
     if (changes.some(({ object }) => object.kind !== 'Pod' && object.kind !== 'Namespace')) this.#turnSoon()
   }
 
@@ -272,19 +276,18 @@ export class Agent {
   /** One turn: all objects and the host's network in, the whole configuration out. Nothing happens before all is known. */
   async #turn(): Promise<void> {
     const network = this.#network
-    if (!this.#isListed || network === null || !this.#arePodsSettled || this.#isStopping) return
+    if (!this.#isListed || network === null || this.#owner?.isSettled === false || this.#isStopping) return
     const { node, namespace, log, onTurn } = this.#deps
     const startedMs = this.#clock.nowMs()
     try {
-      const podAddresses = this.#deps.cni === null ? null : (this.#pods?.addresses() ?? [])
+      const podAddresses = this.#owner === null ? null : (this.#owner.pods?.addresses() ?? [])
       const derived = derive({ snapshot: this.#objects.snapshot, node, namespace, network, podAddresses })
       this.#derived = derived
       this.#setProblems('configuration', derived.problems)
       this.#applyLogLevel(derived.logLevel)
-      this.#pods?.configure(derived.ipam)
+      this.#owner?.pods?.configure(derived.ipam)
       await this.#apply(derived)
-      this.#isApplied = true
-      this.#podsChanged()
+      this.#owner?.lookSoon()
       onTurn((this.#clock.nowMs() - startedMs) / 1000, 'applied')
     } catch (error) {
       onTurn((this.#clock.nowMs() - startedMs) / 1000, 'failed')
@@ -315,100 +318,11 @@ export class Agent {
     })
   }
 
-  // pods
-
-  async #startPods(cni: CniOptions): Promise<void> {
-    const { log, node, store } = this.#deps
-    const [{ servePods }, { RemoteWiring }, { StorePodSource }, { ObjectBlockStore }] = await Promise.all([
-      import('./pods/serve.ts'),
-      import('./pods/remote-wiring.ts'),
-      import('./pods/pod-source.ts'),
-      import('./ipam/block-store.ts'),
-    ])
-    const wiring = new RemoteWiring(this.dataplane)
-    if (this.#podMtu !== null) wiring.setMtu(this.#podMtu)
-    this.#wiring = wiring
-    while (!this.#isStopping) {
-      try {
-        this.#pods = await servePods({
-          node,
-          log,
-          clock: this.#clock,
-          random: Math.random,
-          cni,
-          blocks: new ObjectBlockStore(store),
-          podSource: new StorePodSource(store, this.#objects.snapshot, log),
-          wiring,
-          adopt: (links) => this.dataplane.ask('adoptPods', links),
-          unreadiness: () => this.#unreadiness(),
-          changed: () => this.#podsChanged(),
-        })
-        this.#setProblems('pods', [])
-      } catch (error) {
-        const message = `pods cannot be served: ${error instanceof Error ? error.message : String(error)}`
-        this.#setProblems('pods', [{ severity: 'error', subject: 'CNI', message }])
-      }
-      this.#arePodsSettled = true
-      this.#turnSoon()
-      if (this.#pods !== null) return
-      await new Promise<void>((resolve) => {
-        this.#clock.after(PODS_RETRY_MS, resolve)
-      })
-    }
-  }
-
-  async #endPods(): Promise<void> {
-    const deadline = Promise.withResolvers<void>()
-    using _timer = this.#clock.after(PODS_END_WITHIN_MS, deadline.resolve)
-    const ended = (async (): Promise<void> => {
-      if (this.#arePodsSettled) await this.#pods?.[Symbol.asyncDispose]()
-      else await this.#podsStarting.then(() => this.#pods?.[Symbol.asyncDispose]())
-    })()
-    await Promise.race([ended, deadline.promise]).catch((error: unknown) => this.#deps.log.error('agent.pods.endFailed', { err: error }))
-  }
-
   /** Why nothing that a pod needs beside an address could be done; null: it can. */
   #unreadiness(): string | null {
     if (!this.#isListed) return 'the agent has not listed the store yet'
-    if (!this.#isApplied) return "the agent has not brought this node's routes and rules into the kernel yet"
+    if (this.#applied === null) return "the agent has not brought this node's routes and rules into the kernel yet"
     return null
-  }
-
-  #podCounts(): NonNullable<AgentStatus['pods']> {
-    const reason = this.#pods === null ? 'the pods of this node are not known yet' : this.#pods.notReadyBecause()
-    return {
-      attached: this.#pods?.pods().filter(({ state }) => state === 'attached').length ?? 0,
-      ready: reason === null,
-      notReadyBecause: reason,
-    }
-  }
-
-  /** Pods came or went, or what IPAM can give; changes that come together are looked at once. */
-  #podsChanged(): void {
-    if (this.#pods === null || this.#isStopping || this.#podsLook !== null) return
-    this.#podsLook = this.#clock.soon(() => {
-      this.#podsLook = null
-      if (this.#pods !== null && !this.#isStopping) this.#lookAtPods(this.#pods)
-    })
-  }
-
-  /** Only an address that no block of ours covers makes a difference to routes. */
-  #lookAtPods(pods: Pods): void {
-    this.#setProblems('pods', pods.problems())
-    const blocks = this.#derived?.local.routes.blackholes ?? []
-    const isCovered = (address: IpAddress): boolean => blocks.some((block) => containsAddress(block, address))
-    const uncovered = pods
-      .addresses()
-      .filter((address) => !isCovered(address))
-      .map(formatIp)
-      .sort()
-      .join()
-    if (uncovered !== this.#uncovered) {
-      this.#uncovered = uncovered
-      this.#turnSoon()
-    }
-    pods.lookAgain()
-    if (pods.notReadyBecause() === null) this.#deps.readiness.podsReady()
   }
 
   #applyLogLevel(level: LogLevel): void {

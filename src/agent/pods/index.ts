@@ -34,6 +34,8 @@ export interface Pods extends AsyncDisposable {
   lookAgain(): void
   /** Of the pods that are attached. */
   addresses(): readonly IpAddress[]
+  /** How many pods' interfaces there are. */
+  attached(): number
   /** In words; null: a pod can have a network. */
   notReadyBecause(): string | null
   problems(): readonly Problem[]

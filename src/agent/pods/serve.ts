@@ -133,6 +133,10 @@ class ServedPods implements Pods {
     return this.#attached().flatMap(({ link }) => link.addresses)
   }
 
+  attached(): number {
+    return this.#attached().length
+  }
+
   notReadyBecause(): string | null {
     return this.#host.unreadiness() ?? this.#ipam.notReadyBecause()
   }

@@ -1,5 +1,16 @@
 // Public face of the CNI module; see README.md.
 
+export {
+  type ChainedPlugin,
+  CONFLIST_FILE,
+  type ConflistOptions,
+  findChained,
+  NETWORK_NAME,
+  renderConflist,
+  writeConflist,
+} from './conflist.ts'
+export { CNI_CODE, type CniCode, type CniReply } from './error.ts'
+export { type CniInvocation, decodeResponse, encodeRequest } from './frame.ts'
 export { type Journal, JournalError, openJournal } from './journal.ts'
 export { handleOf, heldAllocations, hostInterfaceOf } from './names.ts'
 export type {

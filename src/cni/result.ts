@@ -3,6 +3,7 @@
 import { familyOf, formatIp, type IpAddress, type IpFamily, type Mac, parseIp } from '../net/index.ts'
 import { invalid, isObject, type JsonObject, list, optionalInteger, optionalObject, optionalText, text, texts } from './json.ts'
 import { type CniVersion, isAtLeast, parseVersion, SUPPORTED_VERSIONS } from './version.ts'
+import { GATEWAY_IPV4, GATEWAY_IPV6 } from './wiring/gateway.ts'
 
 export type CniInterface = {
   readonly name: string
@@ -116,13 +117,10 @@ export type AddedLink = {
   readonly addresses: readonly IpAddress[]
 }
 
-/** The pod's IPv4 gateway: no machine owns it, the host end answers for it (decision 13). */
-export const GATEWAY_IPV4 = '169.254.1.1'
-
 /** `before` with the pod's link behind it: order and indexes of what was there stay (CNI 1.1.0 section 2, chaining). */
 export function withLink(before: CniResult, link: AddedLink, dns: CniDns): CniResult {
   const at = before.interfaces.length
-  const gatewayOf = (family: IpFamily): string => (family === 4 ? GATEWAY_IPV4 : linkLocalOf(link.hostMac))
+  const gatewayOf = (family: IpFamily): string => formatIp(family === 4 ? GATEWAY_IPV4 : GATEWAY_IPV6)
   const families = ([4, 6] as const).filter((family) => link.addresses.some((address) => familyOf(address) === family))
   return {
     interfaces: [
@@ -162,16 +160,6 @@ export function compareResult(
       .filter((address) => !listed.has(address))
       .map((address) => `prevResult lacks the address ${formatIp(address)} of ${link.ifName}`),
   ]
-}
-
-/** Link-local address that the kernel makes of a MAC address (RFC 4291 appendix A, modified EUI-64). */
-export function linkLocalOf(mac: Mac): string {
-  const octets = mac.split(':').map((octet) => Number.parseInt(octet, 16))
-  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = octets
-  const words = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f]
-  const parsed = parseIp(`fe80::${words.map((word) => word.toString(16)).join(':')}`)
-  if (parsed === null) throw new RangeError(`not a MAC address: ${mac}`)
-  return formatIp(parsed)
 }
 
 function addressOf(cidr: string): IpAddress | null {

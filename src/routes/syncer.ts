@@ -4,24 +4,13 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import {
-  type FibBatch,
-  familyOf,
-  formatIp,
-  formatPrefix,
-  type HostNetwork,
-  hostPrefix,
-  type IpAddress,
-  type IpFamily,
-  isIpv4,
-  parsePrefix,
-} from '../net/index.ts'
+import { type FibBatch, familyOf, formatIp, formatPrefix, type HostNetwork, type IpFamily, isIpv4, parsePrefix } from '../net/index.ts'
 import type { HostAddress, HostLink, KernelListener, RouteBackend, RouteView } from './backend.ts'
 import { RouteBackendError } from './backend.ts'
 import { Fib } from './fib.ts'
 import { HostLinks, hostNetwork, isLostWith, type PeerOnLink, uplinksOf } from './links.ts'
 import { type LocalRoutes, NO_LOCAL_ROUTES, planLocal, usableSource } from './plan.ts'
-import { type PodRoute, type PodRouteFault, PodRoutes, podBody } from './pods.ts'
+import { type PodRoute, type PodRouteFault, PodRoutes } from './pods.ts'
 import type { KernelRoute } from './route.ts'
 import { countRoutes, type RouteCounts, type RouteProblem, type RouteStatus, routeProblems, routeStatuses } from './status.ts'
 import type { SysctlNeeds } from './sysctl/index.ts'
@@ -73,11 +62,7 @@ export class RouteSyncer implements Disposable {
   #plannedVersion = -1
   #isHostInDoubt = true
   #hasLocal = false
-  readonly #pods = new PodRoutes()
-  /** Preferred source of each family, as last planned. */
-  readonly #sources: Record<IpFamily, IpAddress | null> = { 4: null, 6: null }
-  /** Links have been read once. */
-  #isHostKnown = false
+  readonly #pods: PodRoutes
   #hidden: ReadonlySet<string> = new Set()
   #lastReadBackMs = Number.NEGATIVE_INFINITY
   #lastReadBackTookMs = 0
@@ -98,6 +83,7 @@ export class RouteSyncer implements Disposable {
     this.#onHostNetwork = onHostNetwork
     this.#onTurn = onTurn
     this.#fibs = { 4: new Fib(4, random), 6: new Fib(6, random) }
+    this.#pods = new PodRoutes(this.#host, this.#fibs)
     this.#listener = this.#listen()
   }
 
@@ -120,8 +106,7 @@ export class RouteSyncer implements Disposable {
    * left is swept.
    */
   setPods(pods: readonly PodRoute[]): void {
-    this.#planPods(this.#pods.replaceAll(pods))
-    for (const family of FAMILIES) this.#fibs[family].podsAreKnown()
+    this.#pods.replaceAll(pods)
     this.#turn()
   }
 
@@ -130,28 +115,24 @@ export class RouteSyncer implements Disposable {
    * the same however many there are already.
    */
   ensurePods(pods: readonly PodRoute[]): Result<void, PodRouteFault> {
+    this.#hear()
+    const unready = this.#podFault(pods, (pod) => this.#pods.linkFault(pod))
+    if (unready !== null) return err(unready)
     const before = pods.map(({ address }) => ({ address, interface: this.#pods.interfaceOf(address) }))
-    for (const { address, interface: name } of pods) this.#pods.set(address, name)
-    const isUnread = this.#isHostInDoubt || FAMILIES.some((family) => this.#fibs[family].isBlind)
-    this.#turnFor(pods, isUnread)
-    let fault = this.#podFault(pods)
+    for (const { address, interface: name } of pods) this.#pods.place(address, name)
+    this.#turn()
     // Something unknown to us may be in the way: look, and try once more.
-    if (fault !== null && pods.some(({ address }) => this.#fibs[familyOf(address)].isInDoubt)) {
-      this.#turnFor(pods, true)
-      fault = this.#podFault(pods)
-    }
+    if (pods.some(({ address }) => this.#fibs[familyOf(address)].isInDoubt)) this.#turn(true)
+    const fault = this.#podFault(pods, (pod) => this.#pods.routeFault(pod))
     if (fault === null) return ok(undefined)
-    for (const { address, interface: name } of before) this.#pods.set(address, name)
-    this.#planPods(before.map(({ address }) => address))
+    for (const { address, interface: name } of before) this.#pods.place(address, name)
     this.#turn()
     return err(fault)
   }
 
   /** Forgets pods, each only if it is still behind that interface. */
   dropPods(pods: readonly PodRoute[]): void {
-    const gone = pods.filter(({ address, interface: name }) => this.#pods.interfaceOf(address) === name).map(({ address }) => address)
-    for (const address of gone) this.#pods.set(address, null)
-    this.#planPods(gone)
+    for (const { address, interface: name } of pods) if (this.#pods.interfaceOf(address) === name) this.#pods.place(address, null)
     this.#turn()
   }
 
@@ -282,40 +263,22 @@ export class RouteSyncer implements Disposable {
     this.#tellLater()
   }
 
-  /** A turn at whose end the kernel holds the routes of these pods, if it takes them. */
-  #turnFor(pods: readonly PodRoute[], mustReadBack: boolean): void {
-    if (this.#isHostKnown) {
-      try {
-        this.#backend.drain(this.#listener) // their interfaces are new
-      } catch (cause) {
-        if (!(cause instanceof RouteBackendError)) throw cause // the turn meets it again, and reports it
-      }
-      this.#planPods(pods.map(({ address }) => address))
+  /** Learns of what is new, interfaces made a moment ago among it; reads everything where too little is known. */
+  #hear(): void {
+    try {
+      this.#backend.drain(this.#listener)
+    } catch (cause) {
+      if (!(cause instanceof RouteBackendError)) throw cause // the next turn meets it again, and reports it
     }
-    this.#turn(mustReadBack)
+    if (this.#isHostInDoubt || FAMILIES.some((family) => this.#fibs[family].isBlind)) this.#turn(true)
   }
 
-  #podFault(pods: readonly PodRoute[]): PodRouteFault | null {
-    for (const { address, interface: name } of pods) {
-      const fail = (message: string): PodRouteFault => ({ address, message })
-      if (this.#error !== null) return fail(`the kernel's routes cannot be read: ${this.#error}`)
-      const link = this.#host.linkNamed(name)
-      if (link === undefined) return fail(`there is no interface ${name}`)
-      if (!link.isUp) return fail(`interface ${name} is down`)
-      const [route] = routeStatuses(this.#fibs[familyOf(address)], (index) => this.#host.nameOf(index), hostPrefix(address))
-      if (route?.status.state !== 'inSync') return fail(route?.status.detail ?? 'the route is not wanted')
+  #podFault(pods: readonly PodRoute[], faultOf: (pod: PodRoute) => string | null): PodRouteFault | null {
+    for (const pod of pods) {
+      const message = this.#error === null ? faultOf(pod) : `the kernel's routes cannot be read: ${this.#error}`
+      if (message !== null) return { address: pod.address, message }
     }
     return null
-  }
-
-  /** Pods' routes depend on links and on the preferred source. */
-  #planPods(addresses: Iterable<IpAddress>): void {
-    if (!this.#isHostKnown) return
-    for (const address of addresses) {
-      const family = familyOf(address)
-      const name = this.#pods.interfaceOf(address)
-      this.#fibs[family].setPod(address, name === null ? null : podBody(name, this.#host, this.#sources[family]))
-    }
   }
 
   #sync(): void {
@@ -348,8 +311,7 @@ export class RouteSyncer implements Disposable {
       const { links, addresses } = this.#backend.listLinks()
       this.#host.replaceAll(links, addresses)
       this.#isHostInDoubt = false
-      this.#isHostKnown = true
-      for (const family of FAMILIES) this.#planPods(this.#pods.addresses(family))
+      this.#pods.linksRead()
     }
     for (const family of FAMILIES) {
       const fib = this.#fibs[family]
@@ -377,9 +339,7 @@ export class RouteSyncer implements Disposable {
       const source = usableSource(family, this.#local, addresses)
       const outerInterface = family === 6 ? (this.#host.linkNamed(TUNNELS[6].name)?.index ?? null) : null
       this.#fibs[family].setLocal(planLocal(family, this.#local, addresses), source, outerInterface)
-      if (this.#sources[family] === source) continue
-      this.#sources[family] = source
-      this.#planPods(this.#pods.addresses(family))
+      this.#pods.setSource(family, source)
     }
   }
 
@@ -441,7 +401,8 @@ export class RouteSyncer implements Disposable {
     this.#host.setLink(link)
     const wasUp = before?.isUp ?? false
     if (before === undefined || before.name !== link.name || wasUp !== link.isUp) {
-      for (const name of new Set([before?.name ?? link.name, link.name])) this.#planPods(this.#pods.on(name))
+      if (before !== undefined) this.#pods.linkChanged(before.name)
+      this.#pods.linkChanged(link.name)
     }
     if (link.isRunning && !(before?.isRunning ?? false)) this.#hope()
     if (!wasUp || link.isUp) return
@@ -453,7 +414,7 @@ export class RouteSyncer implements Disposable {
     for (const family of FAMILIES) this.#fibs[family].interfaceLost(index)
     const name = this.#host.nameOf(index)
     this.#host.removeLink(index)
-    this.#planPods(this.#pods.on(name))
+    this.#pods.linkChanged(name)
     this.#fibs[4].foreign.forget(
       (route) => route.body.kind === 'unicast' && route.body.nextHops.some((hop) => hop.interfaceIndex === index),
     )

@@ -11,6 +11,7 @@ import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
 import { type Derived, derive, derivedSelections } from './derive/index.ts'
 import type { CniOptions } from './options.ts'
+import type { PodFigures } from './pod-metrics.ts'
 import type { Pods } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
 import type { Readiness } from './readiness.ts'
@@ -113,6 +114,12 @@ export class Agent {
     const pods = this.#owner?.pods
     if (this.#owner !== null && pods == null) throw new Error('the pods of this node are not known yet; try again')
     return pods ?? null
+  }
+
+  /** For metrics; null: no CNI is served, or the pods are not known yet. */
+  podFigures(): PodFigures | null {
+    const pods = this.#owner?.pods ?? null
+    return pods === null ? null : { pods: pods.pods(), ipam: pods.ipam(), cni: pods.figures() }
   }
 
   problems(): readonly Problem[] {

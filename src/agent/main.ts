@@ -65,6 +65,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       node,
       peers: () => agent.bgp.ask('peers', null),
       routes: () => agent.dataplane.ask('counts', null),
+      netfilter: () => agent.dataplane.ask('netfilter', null),
+      pods: () => agent.podFigures(),
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
       problems: () => agent.problems().length,

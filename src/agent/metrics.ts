@@ -1,17 +1,12 @@
 // Prometheus metrics, declared here and nowhere else. Values are read when a scrape asks, from the same answers the command
 // line shows, so the two cannot disagree.
 import { readdirSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import type PromClient from 'prom-client'
 import type { PeerStatus } from '../bgp/index.ts'
 import { systemClock } from '../lib/clock.ts'
+import type { NetfilterStatus } from '../netfilter/index.ts'
 import type { RouteCounts } from '../routes/index.ts'
-
-// The parts by themselves: the whole package loads a tracing framework and an HTTPS client, which take 12 MiB in every agent.
-const require = createRequire(import.meta.url)
-const Registry: typeof PromClient.Registry = require('prom-client/lib/registry')
-const Counter: typeof PromClient.Counter = require('prom-client/lib/counter')
-const Gauge: typeof PromClient.Gauge = require('prom-client/lib/gauge')
+import { type PodFigures, podMetrics } from './pod-metrics.ts'
+import { Counter, Gauge, Registry } from './prometheus.ts'
 
 export type MetricsSource = {
   readonly peers: () => Promise<readonly PeerStatus[]>
@@ -25,6 +20,10 @@ export type MetricsSource = {
   readonly ready: () => boolean
   readonly problems: () => number
   readonly turns: () => TurnFigures
+  /** null: no rules were ever needed. */
+  readonly netfilter: () => Promise<NetfilterStatus | null>
+  /** null: no CNI is served, or its pods are not known yet. */
+  readonly pods: () => PodFigures | null
   readonly version: string
   readonly node: string
 }
@@ -38,7 +37,7 @@ export type AgentMetrics = {
 }
 
 /** Counters live in the speaker; a scrape copies their present values. */
-function copyCounter(counter: PromClient.Counter, labels: Readonly<Record<string, string>>, value: number): void {
+function copyCounter(counter: Counter, labels: Readonly<Record<string, string>>, value: number): void {
   if (value > 0) counter.inc({ ...labels }, value)
 }
 
@@ -86,6 +85,12 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     'Kernel routes: desired, inKernel, failed, shadowed by a foreign route, stale (awaiting their sweep).',
     ['state'],
   )
+  const rules = gauge('fibula_netfilter_objects', 'Chains, rules, sets and set members that are ours.', ['kind'])
+  const ruleEvents = counter('fibula_netfilter_events_total', 'Transactions that changed something, drifts put right, and failures.', [
+    'event',
+  ])
+  const pods = podMetrics(registry, source.node)
+
   const lag = gauge('fibula_loop_max_lag_seconds', 'Longest delay of a thread’s event loop in its last second.', ['loop'])
   const age = gauge('fibula_loop_beat_age_seconds', 'Seconds since a thread last said that its loop turns.', ['loop'])
   const heap = gauge('fibula_loop_heap_used_bytes', 'JavaScript heap in use by a thread.', ['loop'])
@@ -126,6 +131,17 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     ready.set(source.ready() ? 1 : 0)
     problems.set(source.problems())
   }
+  const readRules = async (): Promise<void> => {
+    const status = await source.netfilter()
+    rules.reset()
+    ruleEvents.reset()
+    if (status === null) return
+    const { chains, rules: count, sets, members, transactions, drifts, failures } = status
+    for (const [kind, value] of Object.entries({ chains, rules: count, sets, members })) rules.set({ kind }, value)
+    for (const [event, value] of Object.entries({ transaction: transactions, drift: drifts, failure: failures })) {
+      ruleEvents.inc({ event }, value)
+    }
+  }
   const readProcess = (): void => {
     const { user, system } = process.cpuUsage()
     processCpu.reset()
@@ -135,9 +151,10 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
   }
   return {
     async render() {
-      await Promise.all([readPeers(), readRest()])
+      await Promise.all([readPeers(), readRest(), readRules()])
+      pods.read(source.pods())
       readProcess()
-      return { contentType: registry.contentType, text: await registry.metrics() }
+      return { contentType: registry.contentType, text: `${await registry.metrics()}${pods.histograms()}` }
     },
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { createMetrics, type MetricsSource } from '../../src/agent/metrics.ts'
+import { RequestFigures } from '../../src/agent/pods/figures.ts'
 import type { PeerStatus } from '../../src/bgp/index.ts'
 
 const COUNTS = { open: 1, update: 7, notification: 0, keepalive: 3, routeRefresh: 0 }
@@ -43,6 +44,8 @@ function source(changes: Partial<MetricsSource> = {}): MetricsSource {
     ready: () => true,
     problems: () => 2,
     turns: () => ({ applied: 3, failed: 1, lastSeconds: 0.002 }),
+    netfilter: () => Promise.resolve(null),
+    pods: () => null,
     ...changes,
   }
 }
@@ -89,4 +92,73 @@ test('the process itself is measured, and its CPU time is not added up by scrape
   expect(sample(text, 'process_resident_memory_bytes')).toBeGreaterThan(10e6)
   expect(sample(text, 'process_open_fds')).toBeGreaterThan(2)
   expect(sample(text, 'process_start_time_seconds')).toBeGreaterThan(1e9)
+})
+
+test('pods, addresses and requests of the runtime are counted; nothing of them is shown where none are served', async () => {
+  let pods: ReturnType<MetricsSource['pods']> = null
+  const metrics = createMetrics(source({ pods: () => pods }))
+  expect((await metrics.render()).text).not.toMatch(/^fibula_(cni|ipam_blocks).*\d$/m)
+  const requests = new RequestFigures()
+  requests.record({ command: 'ADD', code: null, durationMs: 4 })
+  requests.record({ command: 'ADD', code: null, durationMs: 90_000 })
+  requests.record({ command: 'ADD', code: 11, durationMs: 3 })
+  const pool = { cidr: '10.244.0.0/16', blockSize: 26, selectsNode: true, disabled: false, forWorkloads: true } as const
+  const block = {
+    cidr: '10.244.0.0/26',
+    pool: 'pods',
+    state: 'Confirmed',
+    size: 64,
+    allocated: 2,
+    reserved: 8,
+    lent: 1,
+    cooling: 3,
+  } as const
+  pods = {
+    pods: [{ state: 'attached' }, { state: 'attached' }, { state: 'released' }],
+    ipam: {
+      ready: true,
+      pools: [{ ...pool, name: 'pods', assignmentMode: 'Automatic', reserve: 8 }],
+      blocks: [{ ...block, free: 51 }],
+      borrowed: [{ address: '10.244.1.7', block: '10.244.1.0/26', owner: 'n2', handle: 'h' }],
+      unwritten: 1,
+    },
+    cni: requests.figures,
+  }
+  await metrics.render()
+  const { text } = await metrics.render()
+  for (const line of [
+    'fibula_pods{state="attached",node="n1"} 2',
+    'fibula_ipam_ready{node="n1"} 1',
+    'fibula_ipam_blocks{pool="pods",state="Confirmed",node="n1"} 1',
+    'fibula_ipam_addresses{pool="pods",kind="allocated",node="n1"} 2',
+    'fibula_ipam_addresses{pool="pods",kind="free",node="n1"} 51',
+    'fibula_ipam_reserve{pool="pods",node="n1"} 8',
+    'fibula_ipam_borrowed_addresses{node="n1"} 1',
+    'fibula_cni_requests_total{command="ADD",outcome="ok",node="n1"} 2',
+    'fibula_cni_requests_total{command="ADD",outcome="11",node="n1"} 1',
+    '# TYPE fibula_cni_request_duration_seconds histogram',
+    'fibula_cni_request_duration_seconds_bucket{le="0.002",command="ADD",node="n1"} 0',
+    'fibula_cni_request_duration_seconds_bucket{le="0.005",command="ADD",node="n1"} 2',
+    'fibula_cni_request_duration_seconds_bucket{le="+Inf",command="ADD",node="n1"} 3',
+    'fibula_cni_request_duration_seconds_count{command="ADD",node="n1"} 3',
+  ]) {
+    expect(text.split('\n')).toContain(line)
+  }
+})
+
+test('what netfilter holds and had to put right is shown', async () => {
+  const status = {
+    variant: 'nft',
+    hasSynced: true,
+    chains: 4,
+    rules: 9,
+    sets: 2,
+    members: 30,
+    transactions: 5,
+    drifts: 1,
+    failures: 0,
+  } as const
+  const { text } = await createMetrics(source({ netfilter: () => Promise.resolve(status) })).render()
+  expect(text).toContain('fibula_netfilter_objects{kind="members",node="n1"} 30')
+  expect(text).toContain('fibula_netfilter_events_total{event="drift",node="n1"} 1')
 })

@@ -220,9 +220,10 @@ export class RouteSyncer implements Disposable {
     return FAMILIES.some((family) => this.#fibs[family].usesInterface(index))
   }
 
-  /** Changes whenever links (but pods'), addresses or routes of others do, MTUs included. */
+  /** Changes whenever links (but pods'), addresses, this node's own, or routes of others do, MTUs included. */
   hostVersion(): string {
-    return `${this.#version()} ${this.#host.mtuVersion}`
+    const { ipv4, ipv6 } = this.#local.preferredSource
+    return `${this.#version()} ${this.#host.mtuVersion} ${ipv4} ${ipv6}`
   }
 
   /** The host's links, as last seen. */
@@ -231,10 +232,11 @@ export class RouteSyncer implements Disposable {
   }
 
   /** What `applySysctls` needs to know of the host. */
-  uplinks(peers: readonly PeerOnLink[]): Pick<SysctlNeeds, 'uplinks' | 'raDefaultInterfaces'> {
+  uplinks(peers: readonly PeerOnLink[]): Pick<SysctlNeeds, 'uplinks' | 'tunnels' | 'raDefaultInterfaces'> {
     const { ipv4, ipv6 } = this.#local.preferredSource
     const own = [ipv4, ipv6].filter((address) => address !== null)
-    return uplinksOf(this.#host, [...this.#foreignRoutes()], peers, own)
+    const tunnels = FAMILIES.map((family) => TUNNELS[family].name).filter((name) => this.#host.linkNamed(name) !== undefined)
+    return { ...uplinksOf(this.#host, [...this.#foreignRoutes()], peers, own), tunnels }
   }
 
   /** Leaves the kernel's routes as they are. The backend is the caller's to close. */

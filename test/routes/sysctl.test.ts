@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { applySysctls, type SysctlFiles, type SysctlNeeds, sysctlProblems } from '../../src/routes/index.ts'
 
-const NEEDS: SysctlNeeds = { uplinks: ['eth0'], raDefaultInterfaces: [], expectedNeighbours: 10 }
+const NEEDS: SysctlNeeds = { uplinks: ['eth0'], tunnels: [], raDefaultInterfaces: [], expectedNeighbours: 10 }
 const GOOD = {
   'net/ipv4/ip_forward': 1,
   'net/ipv6/conf/all/forwarding': 1,
@@ -122,4 +122,23 @@ test('what may not be written becomes a condition with its remedy; a dotted inte
       'is 0, should be 1: pods and peers are reached through this node; run "sysctl -w net.ipv4.ip_forward=1" on the host, or let the agent write /proc/sys',
   })
   expect(problems.map(({ subject }) => subject)).toContain('sysctl/net/ipv4/conf/eth0.7/rp_filter')
+})
+
+describe('a tunnel is not filtered by reverse path, and forwards', () => {
+  test.each([
+    [0, 1, 1, ['rp_filter=0']],
+    [1, 0, 1, ['rp_filter=2']],
+    [1, 1, 0, ['rp_filter=2', 'forwarding=1']],
+    [0, 2, 1, []],
+    [0, 0, 1, []],
+  ])('all=%d, tunnel=%d, forwarding=%d: set %j', (all, own, forwarding, set) => {
+    const host = files({
+      ...GOOD,
+      'net/ipv4/conf/all/rp_filter': all,
+      'net/ipv4/conf/fibipip/rp_filter': own,
+      'net/ipv4/conf/fibipip/forwarding': forwarding,
+    })
+    applySysctls({ ...NEEDS, uplinks: [], tunnels: ['fibipip'] }, host)
+    expect(host.written).toEqual(set.map((each) => `net/ipv4/conf/fibipip/${each}`))
+  })
 })

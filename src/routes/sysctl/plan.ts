@@ -3,6 +3,8 @@
 export type SysctlNeeds = {
   /** Interfaces towards the fabric: packets may leave by one and come back by another. */
   readonly uplinks: readonly string[]
+  /** Tunnel devices: packets may come in by one and be answered by a plain path. */
+  readonly tunnels: readonly string[]
   /** Interfaces whose IPv6 default route was learned by router advertisement (RFC 4861 §6.3.4). */
   readonly raDefaultInterfaces: readonly string[]
   /** How many neighbours to expect on one link. */
@@ -29,6 +31,7 @@ export function planSysctls(needs: SysctlNeeds, read: ReadSysctl): readonly Sysc
   return [
     ...forwarding(needs, read, hasIpv6),
     ...needs.uplinks.flatMap((name) => uplink(name, read, hasIpv6)),
+    ...needs.tunnels.flatMap((name) => tunnel(name, read)),
     step(
       read,
       'net/ipv4/fib_multipath_hash_policy',
@@ -93,6 +96,22 @@ function uplink(name: string, read: ReadSysctl, hasIpv6: boolean): readonly Sysc
       'error',
     ),
     ...families.map((family) => step(read, `net/${family}/conf/${name}/ignore_routes_with_linkdown`, 1, (value) => value === 1, passOver)),
+  ]
+}
+
+/** Where the value for all is strict, only 2 makes this one loose; else no check at all is wanted. */
+function tunnel(name: string, read: ReadSysctl): readonly SysctlStep[] {
+  const wanted = read('net/ipv4/conf/all/rp_filter') === 1 ? 2 : 0
+  return [
+    step(
+      read,
+      `net/ipv4/conf/${name}/rp_filter`,
+      wanted,
+      (value) => value === wanted || value === 2,
+      `strict reverse-path filtering on ${name} drops what returns by a plain path`,
+      'error',
+    ),
+    step(read, `net/ipv4/conf/${name}/forwarding`, 1, (value) => value === 1, `packets to pods come in by ${name}`, 'error'),
   ]
 }
 

@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals'
 import { applySysctls } from '../../../src/routes/index.ts'
 import { buildNetns } from '../../support/netns.ts'
 
-const NEEDS = { uplinks: ['eth0'], raDefaultInterfaces: ['eth0'], expectedNeighbours: 500 }
+const NEEDS = { uplinks: ['eth0'], tunnels: [], raDefaultInterfaces: ['eth0'], expectedNeighbours: 500 }
 const TOPOLOGY = { nodes: ['host'], stubs: [{ node: 'host', name: 'eth0', addresses: ['10.0.0.1/24', 'fd00::1/64'] }] }
 
 test('settings are made in the namespace we are in, and found good the second time', async () => {

@@ -57,7 +57,7 @@ export class KernelRules {
   readonly #printed: { readonly [F in IpFamily]: Printed } = { 4: emptyPrinted(), 6: emptyPrinted() }
   /** Family and key of what was written and not read back since: how iptables-save prints it is not known yet. */
   readonly #unverified = new Set<string>()
-  /** Printed otherwise than written: read back at once after the next write. */
+  /** Read back otherwise than written: read again at once after the next write, to tell spelling from drift. */
   readonly #toLearn = new Set<string>()
   /** By family and built-in chain: read-backs in a row that found our jumps changed. */
   #quarrels: ReadonlyMap<string, number> = new Map()
@@ -158,12 +158,10 @@ export class KernelRules {
       const { chains, hooks } = planFamily(held.families[family], state, this.#printed[family], { maySweep: false, rewrite: false })
       for (const key of [...chains, ...hooks]) {
         const name = `IPv${family} ${key}`
-        if (this.#unverified.has(name)) this.#toLearn.add(name)
-        else found.push(name)
-      }
-      for (const key of hooks) {
-        const name = `IPv${family} ${key}`
-        if (!this.#unverified.has(name)) quarrels.set(name, (this.#quarrels.get(name) ?? 0) + 1)
+        this.#toLearn.add(name)
+        if (this.#unverified.has(name)) continue // perhaps only spelled otherwise
+        found.push(name)
+        if (hooks.includes(key)) quarrels.set(name, (this.#quarrels.get(name) ?? 0) + 1)
       }
     }
     this.#quarrels = quarrels

@@ -8,8 +8,7 @@ export const MARK = 'fibula'
 export const PREFIX = 'fib'
 
 const BARE = /^[^\s"'\\]+$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: exactly those must not get into a restore input
-const CONTROL = /[\u0000-\u001f\u007f]/
+const CONTROL = /\p{Cc}/u
 /** iptables prints these by name where /etc/protocols knows them, and by number elsewhere. */
 const PROTOCOL_NUMBERS: Readonly<Record<string, string>> = { ipencap: '4', ipv4: '4', ipv6: '41', gre: '47' }
 

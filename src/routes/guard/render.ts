@@ -66,7 +66,9 @@ function natOutgoing(family: IpFamily, { pools, nodeAddresses }: GuardInput): Fa
     ...matchSet(masqueraded, 'src'),
     ...matchSet(all, 'dst', '!'),
     ...matchSet(nodes, 'dst', '!'),
-    ...['-j', 'MASQUERADE', '--random-fully'],
+    '-j',
+    'MASQUERADE',
+    '--random-fully',
   ]
   return {
     chains: [{ table: 'nat', name: 'fib-nat-out', rules: [rule] }],

@@ -171,7 +171,7 @@ describe('a kernel without the module', () => {
     tunnels.set(BOTH)
     expect(tunnels.problems().map(({ message }) => message)).toEqual([
       'fibipip cannot be made: another ipip device has the local address 10.0.0.1 and any remote one; remove that device',
-      'fib6tnl cannot be made: another ip6tnl device has mode "external"; remove that device',
+      'fibip6tnl cannot be made: another ip6tnl device has mode "external"; remove that device',
     ])
   })
 })

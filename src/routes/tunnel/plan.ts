@@ -4,7 +4,7 @@ import { formatIp, type IpAddress, type IpFamily } from '../../net/index.ts'
 /** IPv4 in IPv4 (RFC 2003) and IPv6 in IPv6 (RFC 2473): one device each, whatever the number of peers. */
 export const TUNNELS = {
   4: { name: 'fibipip', kind: 'ipip', module: 'ipip' },
-  6: { name: 'fib6tnl', kind: 'ip6tnl', module: 'ip6_tunnel' },
+  6: { name: 'fibip6tnl', kind: 'ip6tnl', module: 'ip6_tunnel' },
 } as const satisfies Record<IpFamily, { readonly name: string; readonly kind: string; readonly module: string }>
 
 /** Which families are to have a tunnel, and this node's own end of it. */

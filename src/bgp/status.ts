@@ -62,6 +62,8 @@ export type PathStatus = {
   /** Why it won, lost or cannot be used, naming the deciding step: `lost: longer AS path (3 > 2)`. */
   readonly reason: string
   readonly usable: boolean
+  /** Through a tunnel of ours (IP-in-IP). */
+  readonly encapsulated: boolean
   readonly stale: boolean
   readonly origin: string
   readonly asPath: string

@@ -94,6 +94,13 @@ const reasons = (speaker: TestSpeaker, prefix: string): Readonly<Record<string, 
     speaker.routes().flatMap((route) => (route.prefix === prefix ? route.paths.map(({ peer: from, reason }) => [from, reason]) : [])),
   )
 
+const tunnelled = (speaker: TestSpeaker, prefix: string): readonly string[] =>
+  speaker
+    .routes()
+    .flatMap((route) =>
+      route.prefix === prefix ? route.paths.filter(({ encapsulated }) => encapsulated).map(({ peer: from }) => from) : [],
+    )
+
 const PLAIN = ['10.0.1.1%1']
 const TUNNEL = [`${B}%7 onlink`]
 
@@ -105,6 +112,7 @@ describe('pods of a node in another subnet', () => {
       'to-10.0.1.1': 'best: plain, the others encapsulated (IP-in-IP)',
       'to-10.0.2.12': 'lost: encapsulated (IP-in-IP), the best plain',
     })
+    expect(tunnelled(a, BLOCK_B)).toEqual(['to-10.0.2.12'])
   })
 
   test('the ToR does not: through the tunnel to the node', () => {

@@ -53,6 +53,7 @@ export function pathStatus(over: Partial<PathStatus> = {}): PathStatus {
     multipath: true,
     reason: 'only path',
     usable: true,
+    encapsulated: false,
     stale: false,
     origin: 'IGP',
     asPath: '65001 65002',

@@ -17,7 +17,7 @@ import type { RibState } from './state.ts'
 
 const MAX_ROWS_PER_PAGE = 50_000
 
-type Described = Pick<PathStatus, 'best' | 'multipath' | 'usable' | 'reason'>
+type Described = Pick<PathStatus, 'best' | 'multipath' | 'usable' | 'encapsulated' | 'reason'>
 
 export class LookingGlass {
   readonly #state: RibState
@@ -56,7 +56,7 @@ export class LookingGlass {
       const reason = member.backlog?.isDirty(row) === true ? 'waiting to be sent: the peer reads slowly, or has just come' : 'sent'
       group.out.visit(row, (pathId, attributes, source) => {
         if (source === id) return
-        const described = { best: true, multipath: false, usable: true, reason }
+        const described = { best: true, multipath: false, usable: true, encapsulated: false, reason }
         shown.push(this.#status(source, pathId === 0 ? null : pathId, this.#state.attributes.get(attributes), false, described))
       })
       return shown
@@ -107,12 +107,14 @@ export class LookingGlass {
     const best = prefixes.bestPath[row] === path
     const multipath = best || (((paths.flags[path] ?? 0) & MULTIPATH) !== 0 && prefixes.bestPath[row] !== NONE)
     const usable = decision.isUsable(path)
-    if (!usable) return { best, multipath: best, usable, reason: this.#whyUnusable(tables, row, path) }
+    if (!usable) return { best, multipath: best, usable, encapsulated: false, reason: this.#whyUnusable(tables, row, path) }
+    const encapsulated = decision.resolution(path)?.encapsulated === true
+    const shown = { best, multipath, usable, encapsulated }
     const loss = losses.get(path)
-    if (((prefixes.flags[row] ?? 0) & DIRTY) !== 0) return { best, multipath, usable, reason: 'waiting for selection' }
-    if (loss === undefined) return { best, multipath, usable, reason: `best: ${whyBest([...losses.values()])}` }
+    if (((prefixes.flags[row] ?? 0) & DIRTY) !== 0) return { ...shown, reason: 'waiting for selection' }
+    if (loss === undefined) return { ...shown, reason: `best: ${whyBest([...losses.values()])}` }
     const shares = multipath ? '; shares the traffic (multipath)' : ''
-    return { best, multipath, usable, reason: `lost: ${lossText(loss)}${shares}` }
+    return { ...shown, reason: `lost: ${lossText(loss)}${shares}` }
   }
 
   #whyUnusable({ prefixes, paths, decision, family }: FamilyTables, row: number, path: number): string {

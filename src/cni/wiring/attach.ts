@@ -47,14 +47,16 @@ export function attachLink(host: Rtnetlink, pod: PodNamespace, link: PodLink): R
 
 /** Brings the settings of a host end to what they should be; the link may be up. Returns warnings, throws what is vital. */
 export function configureHostEnd(host: Rtnetlink, end: LinkView, hasIpv6: boolean): readonly string[] {
+  // An address of the kernel's own making would wait for duplicate address detection. Ours does not, so it has to come first:
+  // before the link is up or, where IPv6 was off on a link that is up, before the kernel may make one.
+  if (end.isUp && hasIpv6 && end.ipv6?.disableIpv6 !== 0) host.request(changeLink(end.index, { addrGenMode: ADDR_GEN_MODE.none }))
   const warnings = writeSysctls(hostSysctls(end, hasIpv6))
-  // The address is added while the link is down, and before the kernel makes the same: usable with no duplicate address detection.
   const address = hasIpv6 ? [addAddress({ interfaceIndex: end.index, address: GATEWAY_IPV6, prefixLength: 64 })] : []
   const requests = [
     ...(end.mac === HOST_MAC ? [] : [changeLink(end.index, { mac: HOST_MAC })]),
+    ...address,
     changeLink(end.index, hostChange(hasIpv6)),
     setProxyArpDelay(end.index, 0),
-    ...address,
     changeLink(end.index, { isUp: true }),
   ]
   for (const [at, refusal] of host.batch(requests).entries()) {
@@ -127,12 +129,14 @@ function configurePodEnd(pod: PodNamespace, end: LinkView, addresses: readonly I
 function addRoutes(netlink: Rtnetlink, interfaceIndex: number, addresses: readonly IpAddress[]): void {
   const routes = podRoutes(addresses, { interfaceIndex, metric: 0, mtu: null })
   const refusals = netlink.batch(routes.map(addRoute))
-  const taken = routes.filter((_, at) => refusals[at]?.code === 'EEXIST')
-  const failed = refusals.find((refusal) => refusal !== null && refusal.code !== 'EEXIST')
+  const failed = refusals.find((refusal) => refusal !== null && !TAKEN.has(refusal.code))
   if (failed !== undefined && failed !== null) throw failed
+  const taken = routes.filter((_, at) => refusals[at] !== null)
   if (taken.length > 0) netlink.requestAll(taken.map((route) => addRoute({ ...route, metric: BEHIND + interfaceIndex })))
 }
 
+/** ENETUNREACH: the default route could not be, because the route to the gateway was taken. */
+const TAKEN = new Set(['EEXIST', 'ENETUNREACH'])
 /** More than the metric of any route that the kernel or another plugin makes by default (IPv6: 1024). */
 const BEHIND = 2048
 

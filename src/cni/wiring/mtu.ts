@@ -46,8 +46,10 @@ export function setLinkMtu(host: Rtnetlink, pod: PodNamespace, link: PodLink, mt
   return problems
 }
 
-/** Routes of the pod that are as `attach` made them, default routes alone. */
+/** Default routes of the pod that are as `attach` made them. */
 function ourRoutes(netlink: Rtnetlink, end: LinkView, { addresses }: PodLink): readonly InterfaceRoute[] {
   const wanted = podRoutes(addresses, { interfaceIndex: end.index, metric: 0, mtu: null })
-  return routesThrough(netlink, end.index).filter((route) => route.mtu === null && wanted.some((other) => isSameWay(route, other)))
+  return routesThrough(netlink, end.index).filter(
+    (route) => route.destination === null && route.mtu === null && wanted.some((other) => isSameWay(route, other)),
+  )
 }

@@ -13,7 +13,7 @@ const NDA_LLADDR = 2
 const NDTA_NAME = 1
 const NDTA_PARMS = 6
 const NDTPA_IFINDEX = 1
-const NDTPA_PROXY_DELAY = 15
+const NDTPA_PROXY_DELAY = 13
 
 /** Adds or replaces a neighbour that is never resolved nor forgotten. */
 export function addNeighbour(interfaceIndex: number, address: IpAddress, mac: Mac): NetlinkRequest {

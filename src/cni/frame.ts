@@ -4,6 +4,8 @@
 //             NUL; then standard input as it came
 //   response: 1 octet, the exit status; then what to print on standard output, until the end of the stream. What is printed ends
 //             with a line feed: an answer without one was cut short
+//
+// The plugin keeps its end open until it has the answer: an end means that its process is gone, and what it asked for is given up.
 import { err, ok, type Result } from '../lib/result.ts'
 import type { CniReply } from './error.ts'
 

@@ -28,8 +28,9 @@ export type CniServerOptions = {
 }
 
 /**
- * Listens until disposed, which then waits for the answers under way. The directory is made if it is missing; a socket that a killed
- * agent left behind is replaced. Rejects if a living one answers on it, or if the path cannot be listened on.
+ * Listens until disposed, which then drops who has not asked yet and waits for the answers under way. The directory is made if it is
+ * missing; a socket that a killed agent left behind is replaced. Rejects if a living one answers on it, or if the path cannot be
+ * listened on.
  */
 export async function serveCni(options: CniServerOptions): Promise<AsyncDisposable> {
   const { path, log, maxConnections = 1024 } = options
@@ -37,8 +38,9 @@ export async function serveCni(options: CniServerOptions): Promise<AsyncDisposab
   if (await isAnswered(path)) throw new Error(`another agent already answers on ${path}: stop it, or choose another --cni-socket`)
   rmSync(path, { force: true })
   const running = new Set<Promise<void>>()
+  const asking = new Set<Socket>()
   const server = createServer((socket) => {
-    const served = serveOne(socket, options).catch((error: unknown) => log.warn('cni.client.failed', { err: error }))
+    const served = serveOne(socket, options, asking).catch((error: unknown) => log.warn('cni.client.failed', { err: error }))
     running.add(served)
     void served.finally(() => running.delete(served))
   })
@@ -54,13 +56,19 @@ export async function serveCni(options: CniServerOptions): Promise<AsyncDisposab
   return {
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve))
+      for (const socket of asking) socket.destroy()
       await Promise.all(running)
       await closed
     },
   }
 }
 
-async function serveOne(socket: Socket, { service, log, clock = systemClock, clientTimeoutMs = 10_000 }: CniServerOptions): Promise<void> {
+async function serveOne(
+  socket: Socket,
+  { service, log, clock = systemClock, clientTimeoutMs = 10_000 }: CniServerOptions,
+  /** Those that have not sent their whole request yet. */
+  asking: Set<Socket>,
+): Promise<void> {
   const gone = new AbortController()
   const abort = (): void => gone.abort(new Error('the plugin has gone'))
   socket.on('error', abort)
@@ -70,9 +78,10 @@ async function serveOne(socket: Socket, { service, log, clock = systemClock, cli
     let invocation: CniInvocation
     {
       using _deadline = clock.after(clientTimeoutMs, tooSlow)
-      const received = await receive(socket)
+      asking.add(socket)
+      const received = await receive(socket).finally(() => asking.delete(socket))
       if (typeof received === 'string') {
-        log.warn('cni.request.malformed', { reason: received })
+        if (socket.bytesRead > 0) log.warn('cni.request.malformed', { reason: received })
         return
       }
       invocation = received
@@ -93,7 +102,7 @@ async function serveOne(socket: Socket, { service, log, clock = systemClock, cli
   }
 }
 
-/** The request, or what is wrong with it. Takes no more than the request from the stream's buffer limit. */
+/** The request, or what is wrong with it. */
 function receive(socket: Socket): Promise<CniInvocation | string> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = []

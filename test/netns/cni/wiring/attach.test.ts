@@ -28,7 +28,7 @@ describeWith(['ip', 'ping', 'nsenter'], 'attach', () => {
     const [lo, eth0] = await json('a', 'address')
     expect(lo).toMatchObject({ ifname: 'lo', flags: expect.arrayContaining(['UP']) })
     expect(eth0).toMatchObject({ ifname: 'eth0', mtu: 1500, operstate: 'UP' })
-    const addresses = (eth0?.['addr_info'] as Record<string, unknown>[]).map(({ local, prefixlen, tentative }) => ({
+    const addresses = ((eth0?.['addr_info'] ?? []) as Record<string, unknown>[]).map(({ local, prefixlen, tentative }) => ({
       local,
       prefixlen,
       tentative,

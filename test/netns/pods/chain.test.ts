@@ -1,5 +1,6 @@
 // Our plugin as runtimes on libcni call it (cnitool), alone and first in a chain with Debian's portmap and bandwidth.
 import { expect, test } from '@jest/globals'
+import { exec } from '../../../src/lib/exec.ts'
 import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { CNITOOL, DEBIAN_PLUGINS } from '../../support/tools/index.ts'
@@ -33,8 +34,8 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       // twice the same: refused, and the first is not hurt
       await expect(tool.run('add', network, a)).rejects.toThrow()
       await tool.run('check', network, a)
-      // what somebody took away is noticed
-      await cluster.net.exec(node.name, 'ip', ['route', 'del', `${pod.addresses.ipv4}/32`])
+      // what somebody took away is noticed (on the host's side the agent would put it back)
+      await exec('nsenter', [`--net=${a}`, 'ip', 'address', 'del', `${pod.addresses.ipv4}/32`, 'dev', 'eth0'])
       await expect(tool.run('check', network, a)).rejects.toThrow()
       await tool.run('del', network, a)
       await tool.run('del', network, a)
@@ -43,9 +44,10 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       await tool.add(network, a)
       await tool.add(network, b)
       expect(node.journal()).toHaveLength(2)
-      await tool.run('gc', network, a)
+      // cnitool 1.3.1 never says which are wanted: DEL for all it knows, then a GC that we refuse
+      await expect(tool.run('gc', network, a)).rejects.toThrow('cni.dev/valid-attachments is missing')
       expect(await node.podTraces()).toEqual([])
-      expect(node.journal()).toEqual([])
+      await node.untilForgotten()
     })
   }, 60_000)
 
@@ -55,8 +57,8 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
     tool.write(cluster.node(1).chain('chained', DEBIAN_VERSION, { type: 'portmap', snat: true, capabilities: { portMappings: true } }))
     const capabilities = { portMappings: [{ hostPort: HOST_PORT, containerPort: TCP_PORT, protocol: 'tcp' }] }
     await withNamespaces(cluster, ['a'], async ([a]) => {
+      // no CHECK: that of Debian's portmap wants the IPv4 rules among those of IPv6 too
       const pod = podOf('a', a, await tool.add('chained', a, capabilities))
-      await tool.run('check', 'chained', a, capabilities)
       await using _listeners = await Listeners.in([pod])
       const outside = cluster.net.pathOf('outside')
       const node = cluster.net.pathOf('n1')

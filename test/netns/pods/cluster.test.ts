@@ -31,7 +31,7 @@ describeWith([...CLUSTER_PROGRAMS, SHIM, 'xargs', 'ping'], 'a cluster of three n
       await inTurns(pods, ADDS_AT_ONCE, (pod) => pod.node.remove(pod))
       for (const node of cluster.nodes) {
         expect(await node.podTraces()).toEqual([])
-        expect(node.journal()).toEqual([])
+        await node.untilForgotten()
       }
       await until('no address is in use', async () => {
         const left = await allocationsIn(cluster.store)

@@ -125,7 +125,7 @@ function nameOf(number: number): string {
 }
 
 function defaultRoutes(gateway: { readonly ipv4: string; readonly ipv6: string }): readonly string[] {
-  return [`route add default via ${gateway.ipv4}`, `-6 route add default via ${gateway.ipv6}`]
+  return [`route add default via ${gateway.ipv4}`, `route add default via ${gateway.ipv6}`]
 }
 
 function torConfig(numbers: readonly number[]) {

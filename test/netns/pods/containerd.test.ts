@@ -32,7 +32,7 @@ describeWith([...CLUSTER_PROGRAMS, ...CONTAINERD_PROGRAMS, SHIM], 'containerd', 
 
     await inTurns(ids, AT_ONCE, (id) => containerd.stop(id))
     expect(await node.podTraces()).toEqual([])
-    expect(node.journal()).toEqual([])
+    await node.untilForgotten()
     await until('no address is in use', async () => {
       const left = await allocationsIn(cluster.store)
       if (left.length > 0) throw new Error(left.slice(0, 10).join('\n'))

@@ -154,6 +154,14 @@ export class ClusterNode {
     return fs.readdirSync(this.stateFolder, { recursive: true, encoding: 'utf8' }).filter((file) => /(^|\/)[0-9a-f]{32}\.json$/.test(file))
   }
 
+  /** Waits until there is none: DEL answers before the store has heard of the release. */
+  async untilForgotten(): Promise<void> {
+    await until(`node ${this.name} remembers no attachment`, () => {
+      if (this.journal().length > 0) throw new Error(this.journal().join('\n'))
+      return true
+    })
+  }
+
   /** Links and routes in the node's namespace that belong to a pod, in the kernel's words. */
   async podTraces(): Promise<readonly string[]> {
     const lines = async (command: string): Promise<readonly string[]> => (await this.#net.ip(this.name, command)).trim().split('\n')

@@ -204,6 +204,7 @@ export class Agent {
       workerData,
       transferList: [...transferList],
       name: thread,
+      trackUnmanagedFds: false, // netlink sockets and namespaces are opened by libc and closed by fs
     })
     worker.on('error', (error) => this.#deps.onFatal(thread, error instanceof Error ? error : new Error(String(error))))
     worker.on('exit', (code) => {

@@ -22,4 +22,15 @@ export type {
   OwnBlock,
   PoolConfig,
 } from './contract.ts'
-export { createNodeIpam, type NodeIpamDeps, type NodeIpamOptions } from './node-ipam.ts'
+export {
+  type AddressCensus,
+  type AddressFinding,
+  type Finding,
+  findingName,
+  findLeaks,
+  LeakWatch,
+  type LivingPod,
+  withoutFindings,
+} from './leaks.ts'
+export { createNodeIpam, NODE_IPAM_DEFAULTS, type NodeIpamDeps, type NodeIpamOptions } from './node-ipam.ts'
+export { poolOf } from './pools.ts'

@@ -1,8 +1,21 @@
-// IPAM of one node (shell).
+// IPAM of one node (shell). An ADD takes an address that has been claimed ahead and waits for nobody; what follows from it (the block
+// shows the allocation, more is claimed) happens in turns, one at a time, each from what is known by then. A turn that fails is
+// repeated, later each time, for ever: nothing is forgotten that the store does not know yet.
+import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Log } from '../lib/log.ts'
+import { Coalescer } from '../lib/coalesce.ts'
+import { type Log, quoteText } from '../lib/log.ts'
+import { err, ok } from '../lib/result.ts'
+import { bitsOf, type IpAddress, type IpFamily, prefixFamily } from '../net/index.ts'
 import type { BlockStore } from './block-store.ts'
-import type { NodeIpam } from './contract.ts'
+import { BlockWriter } from './block-writer.ts'
+import type { AssignFault, AssignRequest, HeldAllocation, IpamConfig, IpamView, NodeIpam, PoolConfig } from './contract.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { NodeBlocks } from './node-blocks.ts'
+import { isGeneral, isUsable, needsOf, titleOf } from './pools.ts'
+import { type Answer, type Waiter, WaitingRequests } from './requests.ts'
+import { Supply } from './supply.ts'
+import { viewOf } from './view.ts'
 
 export type NodeIpamDeps = {
   readonly node: string
@@ -13,20 +26,449 @@ export type NodeIpamDeps = {
   readonly log: Log
   /** `view()` or `notReadyBecause()` may have changed. Called after the change, never from within a method of this interface. */
   readonly onChange?: () => void
+  /**
+   * Something on this node has the address (a pod's host route), whatever the state directory remembers: such an address is never
+   * released as a leak.
+   */
+  readonly isInUse?: (address: IpAddress) => boolean
   readonly options?: Partial<NodeIpamOptions>
 }
 
 export type NodeIpamOptions = {
-  /** Addresses claimed ahead in each pool that pods take from by themselves; refilled when below half. */
+  /** Addresses claimed ahead in each family (at most a quarter of a block); refilled when below half. */
   readonly reserveSize: number
   /** Pause before allocations and releases are written, so that one write carries many. */
   readonly batchMs: number
-  /** Blocks are read again and leaks looked for this often. */
+  /** Blocks are read again, and leaks looked for, this often. */
   readonly refreshMs: number
   /** A block that has been empty for so long is given back. */
   readonly emptyGraceMs: number
   /** An allocation without owner that has been seen twice, at least this far apart, is released. */
   readonly leakGraceMs: number
+  /** A pool without addresses is not asked again before. */
+  readonly exhaustedRetryMs: number
 }
 
-export declare function createNodeIpam(deps: NodeIpamDeps): NodeIpam
+export const NODE_IPAM_DEFAULTS: NodeIpamOptions = {
+  reserveSize: 8,
+  batchMs: 100,
+  refreshMs: 60_000,
+  emptyGraceMs: 300_000,
+  leakGraceMs: 60_000,
+  exhaustedRetryMs: 5_000,
+}
+
+export function createNodeIpam(deps: NodeIpamDeps): NodeIpam {
+  return new Ipam(deps)
+}
+
+/** Between two looks that were asked for: our own writes come back as changes, too. */
+const LOOK_AGAIN_MS = 2_000
+const BACKOFF = { baseMs: 200, capMs: 10_000 }
+/** Rounds of one turn; each makes progress, unless others undo it. */
+const ROUNDS = 50
+
+class Ipam implements NodeIpam {
+  readonly #deps: NodeIpamDeps
+  readonly #options: NodeIpamOptions
+  readonly #blocks: NodeBlocks
+  readonly #writer: BlockWriter
+  readonly #supply: Supply
+  readonly #housekeeping: Housekeeping
+  readonly #waiting = new WaitingRequests(() => this.#whyWaiting())
+  readonly #turns = new Coalescer(() => this.#turn())
+  /** By name of the pool. */
+  readonly #exhausted = new Map<string, { readonly message: string; readonly atMs: number }>()
+  /** Pools for some pods only that have been asked for: something is kept ready there too. */
+  readonly #askedFor = new Set<string>()
+  readonly #onceSynced: (() => void)[] = []
+  readonly #onceDisposed = new Set<(reason: Error) => void>()
+  #isConfigured = false
+  #isAdopted = false
+  #isDisposed = false
+  #hasSynced = false
+  #refreshedAtMs = Number.NEGATIVE_INFINITY
+  #wantsRefresh = false
+  #failures = 0
+  #storeError: string | null = null
+  #timer: { readonly dueMs: number; readonly armed: Disposable } | null = null
+  #announcement: Disposable | null = null
+  #announced = ''
+
+  constructor(deps: NodeIpamDeps) {
+    const { node, store, clock, random, log } = deps
+    this.#deps = deps
+    this.#options = { ...NODE_IPAM_DEFAULTS, ...deps.options }
+    const nowMs = (): number => clock.nowMs()
+    this.#blocks = new NodeBlocks(node)
+    this.#writer = new BlockWriter({ store, blocks: this.#blocks, clock, random, log })
+    this.#supply = new Supply(this.#blocks, this.#writer, nowMs)
+    const { leakGraceMs, emptyGraceMs } = this.#options
+    this.#housekeeping = new Housekeeping({
+      blocks: this.#blocks,
+      writer: this.#writer,
+      nowMs,
+      log,
+      leakGraceMs,
+      emptyGraceMs,
+      isInUse: deps.isInUse ?? (() => false),
+      targetOf: (pool) => this.#targetOf(pool),
+    })
+  }
+
+  configure(config: IpamConfig): void {
+    if (this.#isConfigured && isSameConfig(config, this.#blocks.config)) return
+    this.#blocks.configure(config)
+    this.#exhausted.clear()
+    this.#isConfigured = true
+    this.lookAgain()
+  }
+
+  adopt(held: readonly HeldAllocation[]): void {
+    if (this.#isAdopted) throw new Error('adopt was called before: it is for the start alone')
+    for (const each of held) this.#blocks.adopt(each)
+    this.#isAdopted = true
+    this.#schedule(0)
+  }
+
+  lookAgain(): void {
+    this.#wantsRefresh = true
+    this.#schedule(this.#hasSynced ? Math.max(this.#options.batchMs, this.#refreshedAtMs + LOOK_AGAIN_MS - this.#deps.clock.nowMs()) : 0)
+  }
+
+  async assign(request: AssignRequest, signal?: AbortSignal): Promise<Answer> {
+    if (this.#isDisposed) return err({ kind: 'unavailable', message: 'the agent is stopping; try again' })
+    const nowMs = this.#deps.clock.nowMs()
+    const answer = this.#isRunning && this.#hasSynced ? this.#try(request, nowMs, null) : this.#remembered(request.handle)
+    if (answer !== null) return answer
+    const answered = this.#waiting.add(request, nowMs, signal)
+    this.#schedule(0)
+    return await answered
+  }
+
+  async release(handle: string, signal?: AbortSignal): Promise<void> {
+    await this.#untilStopped(signal, (done) => {
+      const begin = (): void => {
+        this.#waiting.cancel(handle)
+        const releasing = this.#blocks.release(handle)
+        let left = releasing.length
+        if (left === 0) done()
+        for (const each of releasing) {
+          each.done.push(() => {
+            left--
+            if (left === 0) done()
+          })
+        }
+        if (left > 0) this.#schedule(this.#options.batchMs)
+        this.#announce()
+      }
+      // What an earlier life left under this handle is known only once the blocks have been read.
+      const isKnown = this.#blocks.liveOf(handle) !== null
+      if (this.#hasSynced || isKnown) begin()
+      else this.#onceSynced.push(begin)
+    })
+  }
+
+  view(): IpamView {
+    return viewOf({
+      blocks: this.#blocks,
+      nowMs: this.#deps.clock.nowMs(),
+      hasSynced: this.#hasSynced,
+      storeError: this.#storeError,
+      exhausted: new Map([...this.#exhausted].map(([pool, { message }]) => [pool, message])),
+    })
+  }
+
+  notReadyBecause(): string | null {
+    if (!this.#isConfigured || !this.#isAdopted) return 'IPAM is starting: the pools have not been read yet'
+    const { config } = this.#blocks
+    if (!config.pools.some((pool) => isUsable(pool))) {
+      const nothing = needsOf(config, { handle: '', pod: null, namespaceLabels: null, requested: [], pools: { ipv4: null, ipv6: null } })
+      return nothing.ok ? null : nothing.error.message
+    }
+    if (!this.#hasSynced) return `IPAM is starting: ${this.#whyWaiting()}`
+    for (const family of [4, 6] satisfies readonly IpFamily[]) {
+      const pools = this.#generalPools(family)
+      if (pools.length === 0 || pools.some((pool) => this.#blocks.slotsIn(pool) > 0)) continue
+      const exhausted = pools.map(({ name }) => this.#exhausted.get(name)?.message)
+      if (exhausted.every((message) => message !== undefined)) return exhausted.join('. ')
+      if (this.#storeError !== null) return this.#whyWaiting()
+    }
+    return null
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDisposed) return
+    this.#isDisposed = true
+    this.#timer?.armed[Symbol.dispose]()
+    this.#announcement?.[Symbol.dispose]()
+    this.#writer.stop()
+    for (const waiter of this.#waiting.all()) {
+      this.#waiting.answer(waiter, err({ kind: 'unavailable', message: 'the agent is stopping; try again' }))
+    }
+    for (const reject of this.#onceDisposed) reject(new Error('IPAM has been stopped; the release goes on when it starts again'))
+    this.#onceDisposed.clear()
+    await this.#turns.request()
+  }
+
+  get #isRunning(): boolean {
+    return this.#isConfigured && this.#isAdopted && !this.#isDisposed
+  }
+
+  /** One turn. Who waits is served first, then the store is told what it does not know, then comes what can wait. */
+  async #turn(): Promise<void> {
+    if (!this.#isRunning) return
+    let isComplete = true
+    try {
+      const isFirst = !this.#hasSynced
+      if (isFirst) await this.#refresh()
+      await this.#serve()
+      await this.#refill()
+      isComplete = await this.#flush()
+      if (isFirst || this.#isRefreshDue()) {
+        if (!isFirst) await this.#refresh()
+        await this.#housekeeping.run()
+        isComplete = await this.#flush()
+        await this.#refill()
+      }
+      if (this.#waiting.size > 0) await this.#serve()
+      isComplete &&= this.#waiting.size === 0
+      this.#recovered()
+    } catch (cause) {
+      this.#failed(cause)
+      isComplete = false
+    }
+    this.#announce()
+    if (this.#isDisposed) return
+    if (!isComplete) this.#schedule(backoffMs(this.#failures++, BACKOFF, this.#deps.random()))
+    else {
+      this.#failures = 0
+      if (this.#wantsRefresh) this.lookAgain()
+      this.#schedule(Math.max(0, this.#refreshedAtMs + this.#options.refreshMs - this.#deps.clock.nowMs()))
+    }
+  }
+
+  #isRefreshDue(): boolean {
+    const sinceMs = this.#deps.clock.nowMs() - this.#refreshedAtMs
+    return sinceMs >= this.#options.refreshMs || (this.#wantsRefresh && sinceMs >= LOOK_AGAIN_MS)
+  }
+
+  /** Reads every block that this node has to do with. */
+  async #refresh(): Promise<void> {
+    this.#wantsRefresh = false
+    const listed = await this.#writer.listOwn()
+    const nowMs = this.#deps.clock.nowMs()
+    const seen = new Set(
+      listed.map((stored) => {
+        const tracked = this.#blocks.track(stored.block.range)
+        this.#blocks.observe(tracked, stored, nowMs)
+        return tracked
+      }),
+    )
+    for (const tracked of this.#blocks.tracked.values()) {
+      if (seen.has(tracked)) continue
+      await this.#writer.read(tracked)
+      this.#blocks.untrackIfUnused(tracked)
+    }
+    this.#blocks.settle(this.#deps.clock.nowMs())
+    this.#refreshedAtMs = this.#deps.clock.nowMs()
+    this.#hasSynced = true
+    for (const begin of this.#onceSynced.splice(0)) begin()
+  }
+
+  /** Until everybody has an answer. */
+  async #serve(): Promise<void> {
+    for (let round = 0; round < ROUNDS; round++) {
+      this.#tryAll()
+      if (this.#waiting.size === 0) return
+      await this.#claimExact()
+      for (const pool of this.#waiting.pools()) {
+        if (pool.namespaceSelector !== null) this.#askedFor.add(pool.name)
+        await this.#fill(pool)
+      }
+    }
+    this.#tryAll()
+  }
+
+  /** Addresses that were asked for by name. */
+  async #claimExact(): Promise<void> {
+    for (const waiter of this.#waiting.all()) {
+      for (const { address, pool } of waiter.lacks?.exact ?? []) {
+        const fault = await this.#supply.exact(address, pool)
+        if (fault !== null) {
+          this.#waiting.answer(waiter, err(fault))
+          break
+        }
+      }
+      const answer = this.#try(waiter.request, waiter.sinceMs, waiter)
+      if (answer !== null) this.#waiting.answer(waiter, answer)
+    }
+  }
+
+  async #fill(pool: PoolConfig): Promise<void> {
+    const message = await this.#supply.fill(pool, {
+      demand: () => this.#waiting.demandFor(pool),
+      target: this.#targetOf(pool),
+      onMore: () => this.#tryAll(),
+    })
+    if (message === null) {
+      this.#exhausted.delete(pool.name)
+      return
+    }
+    if (!this.#exhausted.has(pool.name)) this.#deps.log.warn('ipam.pool.exhausted', { pool: pool.name, message })
+    this.#exhausted.set(pool.name, { message, atMs: this.#deps.clock.nowMs() })
+  }
+
+  async #refill(): Promise<void> {
+    for (const pool of this.#blocks.config.pools) {
+      const target = this.#targetOf(pool)
+      if (target === 0 || this.#blocks.slotsIn(pool) * 2 >= target || this.#isExhausted(pool, Infinity, this.#options.refreshMs)) continue
+      await this.#fill(pool)
+    }
+  }
+
+  #isReserveLow(): boolean {
+    return this.#blocks.config.pools.some((pool) => this.#blocks.slotsIn(pool) * 2 < this.#targetOf(pool))
+  }
+
+  /** Tells the store all it does not know; false: some of it has to be told again. */
+  async #flush(): Promise<boolean> {
+    let isComplete = true
+    for (const tracked of this.#blocks.tracked.values()) {
+      if (!tracked.mustRead && tracked.unwritten() === 0) continue
+      const outcome = await this.#writer.write(tracked)
+      if (outcome === 'contended' || outcome === 'refused') isComplete = false
+      else this.#blocks.untrackIfUnused(tracked)
+    }
+    return isComplete
+  }
+
+  #tryAll(): void {
+    for (const waiter of this.#waiting.all()) {
+      const answer = this.#try(waiter.request, waiter.sinceMs, waiter)
+      if (answer !== null) this.#waiting.answer(waiter, answer)
+    }
+  }
+
+  /** Takes what is there; null: something has to be claimed first. */
+  #try(request: AssignRequest, sinceMs: number, waiter: Waiter | null): Answer | null {
+    const remembered = this.#remembered(request.handle)
+    if (remembered !== null) return remembered
+    const needs = needsOf(this.#blocks.config, request)
+    if (!needs.ok) return needs
+    const taking = this.#blocks.take(request, needs.value, (pool) => this.#isExhausted(pool, sinceMs, this.#options.exhaustedRetryMs))
+    if (taking.kind === 'short') {
+      if (waiter !== null) waiter.lacks = taking
+      return null
+    }
+    if (taking.kind === 'exhausted') return err(this.#exhaustedFault(taking.pools))
+    this.#schedule(this.#isReserveLow() ? 0 : this.#options.batchMs)
+    this.#announce()
+    return ok(taking.assignments)
+  }
+
+  #remembered(handle: string): Answer | null {
+    const live = this.#blocks.liveOf(handle)
+    return live === null ? null : ok(live)
+  }
+
+  /** Found out lately, or since somebody began to wait. */
+  #isExhausted({ name }: PoolConfig, sinceMs: number, latelyMs: number): boolean {
+    const found = this.#exhausted.get(name)
+    return found !== undefined && (found.atMs >= sinceMs || this.#deps.clock.nowMs() - found.atMs < latelyMs)
+  }
+
+  #exhaustedFault(pools: readonly PoolConfig[]): AssignFault {
+    const messages = pools.map((pool) => this.#exhausted.get(pool.name)?.message ?? `${titleOf(pool)} has no address left for this node`)
+    return { kind: 'exhausted', message: messages.join('. ') }
+  }
+
+  /** Addresses to be kept ready: in the first pool of a family that any pod may take from and that has some, and wherever pods asked. */
+  #targetOf(pool: PoolConfig): number {
+    const size = Math.min(this.#options.reserveSize, Math.max(1, Math.floor(2 ** (bitsOf(prefixFamily(pool.range)) - pool.blockSize) / 4)))
+    if (!isUsable(pool) || pool.assignmentMode === 'Manual') return 0
+    if (pool.namespaceSelector !== null) return this.#askedFor.has(pool.name) ? Math.ceil(size / 2) : 0
+    const general = this.#generalPools(prefixFamily(pool.range))
+    const before = general.slice(
+      0,
+      general.findIndex(({ name }) => name === pool.name),
+    )
+    return before.every(({ name }) => this.#exhausted.has(name)) ? size : 0
+  }
+
+  #generalPools(family: IpFamily): readonly PoolConfig[] {
+    return this.#blocks.config.pools.filter((pool) => isGeneral(pool) && prefixFamily(pool.range) === family)
+  }
+
+  #whyWaiting(): string {
+    if (!this.#isConfigured || !this.#isAdopted) return 'the pools have not been read yet; try again'
+    const what = this.#hasSynced ? 'no address is claimed ahead' : 'the blocks of this node have not been read yet'
+    return this.#storeError === null ? `${what}; try again` : `${what}, and the store cannot be reached: ${this.#storeError}`
+  }
+
+  #failed(cause: unknown): void {
+    if (this.#isDisposed) return
+    const message = quoteText(cause instanceof Error ? cause.message : String(cause))
+    if (this.#storeError === null) this.#deps.log.warn('ipam.store.failed', { err: cause })
+    this.#storeError = message
+  }
+
+  #recovered(): void {
+    if (this.#storeError !== null) this.#deps.log.info('ipam.store.recovered')
+    this.#storeError = null
+  }
+
+  /** A turn in so many milliseconds, or earlier if one is due. */
+  #schedule(delayMs: number): void {
+    if (this.#isDisposed) return
+    const { clock } = this.#deps
+    const dueMs = clock.nowMs() + delayMs
+    if (this.#timer !== null && this.#timer.dueMs <= dueMs) return
+    this.#timer?.armed[Symbol.dispose]()
+    const fire = (): void => {
+      this.#timer = null
+      void this.#turns.request()
+    }
+    this.#timer = { dueMs, armed: delayMs <= 0 ? clock.soon(fire) : clock.after(delayMs, fire) }
+  }
+
+  #announce(): void {
+    const { onChange, clock } = this.#deps
+    if (onChange === undefined || this.#isDisposed) return
+    const exhausted = [...this.#exhausted.keys()].join()
+    const state = `${this.#blocks.revision} ${this.#hasSynced} ${this.#storeError} ${exhausted}`
+    if (state === this.#announced) return
+    this.#announced = state
+    this.#announcement ??= clock.soon(() => {
+      this.#announcement = null
+      onChange()
+    })
+  }
+
+  /** Resolves when `start` calls its argument; rejects when `signal` aborts or this IPAM is disposed of. */
+  #untilStopped(signal: AbortSignal | undefined, start: (done: () => void) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#isDisposed) {
+        reject(new Error('IPAM has been stopped; the release goes on when it starts again'))
+        return
+      }
+      const settle = (end: () => void): void => {
+        signal?.removeEventListener('abort', aborted)
+        this.#onceDisposed.delete(disposed)
+        end()
+      }
+      const aborted = (): void => settle(() => reject(signal?.reason))
+      const disposed = (reason: Error): void => settle(() => reject(reason))
+      this.#onceDisposed.add(disposed)
+      signal?.addEventListener('abort', aborted, { once: true })
+      start(() => settle(resolve))
+      if (signal?.aborted === true) aborted()
+    })
+  }
+}
+
+function isSameConfig(a: IpamConfig, b: IpamConfig): boolean {
+  const text = (config: IpamConfig): string =>
+    JSON.stringify(config, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))
+  return text(a) === text(b)
+}

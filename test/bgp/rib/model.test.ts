@@ -114,6 +114,8 @@ const TUNNELS: EncapsulationConfig = {
   device: { ipv4: 'fibipip', ipv6: 'fib6tnl' },
 }
 
+const BOUNDS = [cidr('20.0.0.0/8'), cidr('2a00::/16')]
+
 const CONFIGS: readonly Partial<RibConfig>[] = [
   { encapsulation: TUNNELS },
   { encapsulation: { ...TUNNELS, nodes: [...TUNNELS.nodes, ip('10.0.0.1'), ip('20.1.2.3')] }, maximumPaths: 3, multipathAsPathRelax: true },
@@ -238,7 +240,7 @@ class World {
   readonly refreshing = new Set<string>()
 
   constructor(changes: Partial<RibConfig> = {}, host: HostNetwork = HOST) {
-    this.config = { ...CONFIG, clusterId: routerId(500), maximumPaths: 1, filters: FILTERS, ...changes }
+    this.config = { ...CONFIG, clusterId: routerId(500), maximumPaths: 1, filters: FILTERS, importBounds: BOUNDS, ...changes }
     this.bench = new Bench(this.config, host)
     this.model = new Model(this.config, host)
     for (const { config } of PEERS) this.#add(config)
@@ -443,6 +445,7 @@ class World {
         expect([own.config.key, heldTable(own)]).toEqual([own.config.key, modelTable(this.model, model, own.session)])
         expect([own.config.key, [...new Set(own.tablesSent)].sort()]).toEqual([own.config.key, [...own.session.families].sort()])
       }
+      expect([own.config.key, this.bench.rib.ownAsRejected(own.id)?.count ?? 0]).toEqual([own.config.key, this.model.ownAsRejected(model)])
       for (const at of FAMILIES) {
         const told = [...model.told[at].values()]
         const accepted = [...model.told[at]].filter(

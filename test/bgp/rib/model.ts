@@ -110,6 +110,17 @@ export class Model {
     return found
   }
 
+  /** Paths refused for our own AS at the end of their AS_PATH, where nothing carries their prefix plain. */
+  ownAsRejected(peer: ModelPeer): number {
+    const { asn, importBounds } = this.config
+    if (peer.entry.config.asn === asn) return 0
+    return (['IPv4Unicast', 'IPv6Unicast'] as const)
+      .flatMap((family) => [...peer.told[family]].map(([key, { raw }]) => ({ family, prefix: key.slice(0, key.indexOf('#')), raw })))
+      .filter(({ raw }) => raw.asPath.at(-1)?.asns.at(-1) === asn)
+      .filter(({ prefix }) => importBounds.some((bound) => covers(bound, cidr(prefix))))
+      .filter(({ family, prefix }) => this.ranking(family, prefix)[0]?.encapsulated !== false).length
+  }
+
   imported(peer: ModelPeer, family: Family, prefix: string, path: ModelPath): PathAttributes | null {
     const policy = new ImportPolicy(importFacts(this.config, peer.entry, family))
     const imported = evaluate(policy, path.raw, 0, prefix)

@@ -17,6 +17,7 @@ export const CLUSTER_PROGRAMS: readonly string[] = [...fibula.programs, ...bird.
 const API = 'fibula.network/v1alpha1'
 const TOR_ASN = 65_000
 const FIRST_NODE_ASN = 64_601
+const GRACEFUL_RESTART = { restartTimeSeconds: 120 }
 /** Host beyond the router; the network beyond is no pod's and no node's. */
 export const OUTSIDE = { ipv4: '10.9.0.2', ipv6: 'fd09::2' } as const
 export const POOLS = { ipv4: '10.244.0.0/16', ipv6: 'fd00:10:244::/112' } as const
@@ -139,12 +140,14 @@ function torConfig(numbers: readonly number[]) {
         localAddress: address(number, 1).ipv4,
         asn: FIRST_NODE_ASN + number - 1,
         families: ['IPv4Unicast'],
+        gracefulRestart: GRACEFUL_RESTART,
       }),
       peerConfig({
         address: address(number, 2).ipv6,
         localAddress: address(number, 1).ipv6,
         asn: FIRST_NODE_ASN + number - 1,
         families: ['IPv6Unicast'],
+        gracefulRestart: GRACEFUL_RESTART,
       }),
     ]),
     passOn: true,

@@ -2,7 +2,7 @@
 NODE := scripts/node
 JEST := $(NODE) --experimental-vm-modules --disable-warning=ExperimentalWarning node_modules/jest/bin/jest.js
 
-.PHONY: all setup setup-test build lab test check unit netns uml fuzz bench clean
+.PHONY: all setup setup-test build lab test check unit netns kube uml fuzz bench clean
 
 all: build
 
@@ -33,6 +33,9 @@ unit: setup
 
 netns: setup-test build ## real kernel, real peers, in throwaway namespaces (root)
 	@test/netns/run.sh $(TESTS)
+
+kube: setup-test ## against a real kube-apiserver
+	@$(JEST) --selectProjects kube $(TESTS)
 
 uml: setup-test ## kernel modules that this host may lack (IP-in-IP), in user-mode-linux (root)
 	@test/uml/run.sh $(TESTS)

@@ -1,5 +1,5 @@
-// Three projects: `unit` is pure and fast; `netns` needs root and builds throwaway network namespaces (see test/netns/README.md);
-// `uml` does so inside user-mode-linux, about twenty times slower (test/uml/run.sh).
+// Four projects: `unit` is pure and fast; `netns` needs root and builds throwaway network namespaces (see test/netns/README.md);
+// `kube` starts a real kube-apiserver; `uml` does so inside user-mode-linux, about twenty times slower (test/uml/run.sh).
 const common = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
@@ -21,6 +21,7 @@ export default {
       testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/netns/', '<rootDir>/test/kube/', '<rootDir>/test/uml/'],
     },
     { ...common, displayName: 'netns', testMatch: ['<rootDir>/test/netns/**/*.test.ts'] },
+    { ...common, displayName: 'kube', testMatch: ['<rootDir>/test/kube/**/*.test.ts'] },
     { ...common, displayName: 'uml', testMatch: ['<rootDir>/test/uml/**/*.test.ts'] },
   ],
 }

@@ -19,6 +19,11 @@ const tiers = [
     unavailable: () => (process.getuid?.() === 0 ? null : 'needs root to make network namespaces'),
   },
   {
+    name: 'kube',
+    command: [process.execPath, ...jestArguments(), '--selectProjects', 'kube'],
+    unavailable: () => (hasTools('etcd', 'kube-apiserver') ? null : 'etcd and kube-apiserver are not built: scripts/tools needs Go'),
+  },
+  {
     name: 'uml',
     command: [join(root, 'test/uml/run.sh')],
     unavailable: () => {
@@ -27,6 +32,12 @@ const tiers = [
     },
   },
 ]
+
+/** True if scripts/tools has built all of these. */
+function hasTools(...names) {
+  const folders = spawnSync(join(root, 'scripts/tools'), ['path'], { encoding: 'utf8' }).stdout.trim().split(':')
+  return names.every((name) => folders.some((folder) => existsSync(join(folder, name))))
+}
 
 function jestArguments() {
   return ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', join(root, 'node_modules/jest/bin/jest.js')]

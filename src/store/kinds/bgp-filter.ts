@@ -78,7 +78,7 @@ function rules(family: IpFamily, direction: string) {
         .meta({ description: 'RemotePeers: learned over BGP. Local: originated by this node.' }),
       peerType: z.enum(['eBGP', 'iBGP']).exactOptional().meta({ description: 'Only on sessions of this kind.' }),
       communities: z
-        .strictObject({ values: z.array(communityText()).min(1).max(50).meta({ description: 'The path carries at least one of these.' }) })
+        .strictObject({ values: z.array(communityText()).min(1).max(32).meta({ description: 'The path carries at least one of these.' }) })
         .exactOptional()
         .meta({ description: 'Communities of the path.' }),
       asPathPrefix: z.array(asNumber()).min(1).max(10).exactOptional().meta({ description: 'The AS path begins with these AS numbers.' }),
@@ -118,7 +118,7 @@ function rules(family: IpFamily, direction: string) {
   )
   return z
     .array(rule)
-    .max(500)
+    .max(100)
     .default([])
     .meta({
       description: `Rules for IPv${family} routes ${direction}, tried in order; no match falls through to the next filter, and at last to the default policy.`,

@@ -5,7 +5,7 @@ import { parseDurationMs } from '../../lib/duration.ts'
 import { quoteText } from '../../lib/log.ts'
 import { AS_TRANS, familyOf, formatIp, formatPrefix, type IpFamily, parseIp, parsePrefix } from '../../net/index.ts'
 import { parseCommunityText } from './community.ts'
-import { dnsSubdomain, labelKey, labelValue } from './names.ts'
+import { dnsSubdomain, labelKey, labels, labelValue } from './names.ts'
 import { admitted, CEL_KEY, constrained } from './rules.ts'
 
 const quoted = (input: unknown): string => quoteText(String(input), 60)
@@ -182,10 +182,7 @@ export function labelSelector() {
     ],
   )
   return z.strictObject({
-    matchLabels: z
-      .record(labelKey(), labelValue())
-      .exactOptional()
-      .meta({ description: 'Labels that must all be there with these values.' }),
+    matchLabels: labels().exactOptional().meta({ description: 'Labels that must all be there with these values.' }),
     matchExpressions: z
       .array(requirement)
       .max(MAX_SELECTOR_ITEMS)

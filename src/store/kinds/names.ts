@@ -42,19 +42,22 @@ export function dnsLabel() {
     })
 }
 
+/** In CEL, with the text as `NAME`. */
+const IS_LABEL_KEY = (name: string): string =>
+  `${name}.matches('^(${LABEL}(\\\\.${LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')`
+const NOT_A_LABEL_KEY = 'not a label key; write it like rack or example.com/rack'
+
 export function labelKey() {
   return z
     .string()
     .max(317)
-    .refine(isLabelKey, {
-      error: ({ input }) => `${quoteText(String(input), 60)} is not a label key; write it like rack or example.com/rack`,
-    })
-    .meta(
-      admitted(
-        `self.matches('^(${LABEL}(\\\\.${LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')`,
-        'not a label key; write it like rack or example.com/rack',
-      ),
-    )
+    .refine(isLabelKey, { error: ({ input }) => `${quoteText(String(input), 60)} is ${NOT_A_LABEL_KEY}` })
+    .meta(admitted(IS_LABEL_KEY('self'), NOT_A_LABEL_KEY))
+}
+
+/** Labels as a mapping. */
+export function labels() {
+  return z.record(labelKey(), labelValue()).meta(admitted(`self.all(key, ${IS_LABEL_KEY('key')})`, NOT_A_LABEL_KEY))
 }
 
 export function labelValue() {

@@ -35,7 +35,12 @@ export function constrained<S extends z.ZodType>(schema: S, rules: readonly Rule
     }
   })
   const cel = rules.flatMap(({ cel: rule, message, path }): readonly CelRule[] =>
-    rule === undefined ? [] : [{ rule, message, ...(path.length === 0 ? {} : { fieldPath: path.map((part) => `.${part}`).join('') }) }],
+    rule === undefined ? [] : [{ rule, message, ...fieldPathOf(path) }],
   )
   return checked.meta({ [RULES_KEY]: rules.map(({ message }) => message), ...(cel.length === 0 ? {} : { [CEL_KEY]: cel }) })
+}
+
+/** Of metadata the API server knows only the name, and not as a field. */
+function fieldPathOf(path: Rule<unknown>['path']): { readonly fieldPath?: string } {
+  return path.length === 0 || path[0] === 'metadata' ? {} : { fieldPath: path.map((part) => `.${part}`).join('') }
 }

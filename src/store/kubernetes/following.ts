@@ -1,0 +1,182 @@
+// One watch over several selections: joins what their reflectors hear, and our own writes, into one stream in which no object goes
+// back in time.
+
+import { selects } from '../feed.ts'
+import { keyOf, keyOfResource, toIdentity } from '../identity.ts'
+import type { KindName, Resource } from '../kinds/registry.ts'
+import type { Change, ObjectKey, Selection, WatchObserver } from '../port.ts'
+import { formatIdentity, type StoreProblem } from '../problem.ts'
+import { isLater } from './receive.ts'
+import { Reflector, type ReflectorDeps } from './reflector.ts'
+import { wordsOf } from './trouble.ts'
+
+type Part = {
+  readonly selection: Selection
+  /** Keys of the objects that the server says belong to the selection. */
+  readonly keys: Set<string>
+  isListed: boolean
+  trouble: StoreProblem | null
+  readonly invalid: Map<string, StoreProblem>
+}
+
+export class Following implements Disposable {
+  readonly #observer: WatchObserver
+  readonly #parts: readonly Part[]
+  readonly #reflectors: readonly Reflector[]
+  readonly #onTrouble: (problem: StoreProblem) => void
+  /** What the observer was shown last, by kind and key. */
+  readonly #shown = new Map<string, Resource>()
+  /** The version in which an object went, so that a late event does not bring it back. */
+  readonly #wentAt = new Map<string, string>()
+  #problems: readonly StoreProblem[] = []
+  #hasSynced = false
+  #hasEnded = false
+
+  constructor(deps: ReflectorDeps, selections: readonly Selection[], observer: WatchObserver, onTrouble: (problem: StoreProblem) => void) {
+    this.#observer = observer
+    this.#onTrouble = onTrouble
+    this.#parts = selections.map((selection) => ({ selection, keys: new Set(), isListed: false, trouble: null, invalid: new Map() }))
+    this.#reflectors = this.#parts.map((part) => new Reflector(deps, part.selection, this.#hear(part)))
+  }
+
+  [Symbol.dispose](): void {
+    this.#hasEnded = true
+    for (const reflector of this.#reflectors) reflector[Symbol.dispose]()
+  }
+
+  get problems(): readonly StoreProblem[] {
+    return this.#problems
+  }
+
+  /** A write of our own has succeeded: the observer hears it now, and not again when the server tells. */
+  wrote(object: Resource): void {
+    const wanted = this.#parts.filter(({ selection }) => selection.kind === object.kind)
+    for (const part of wanted) {
+      if (!part.isListed) continue // the list will have it
+      if (selects(part.selection, object)) part.keys.add(keyOfResource(object))
+      else part.keys.delete(keyOfResource(object))
+    }
+    if (wanted.some((part) => part.isListed && selects(part.selection, object))) this.#show(object)
+    else this.#hide(object.kind, object.metadata, object.metadata.resourceVersion)
+  }
+
+  /** A deletion of our own has succeeded. */
+  deleted(kind: KindName, key: ObjectKey): void {
+    for (const { selection, keys } of this.#parts) if (selection.kind === kind) keys.delete(keyOf(kind, key))
+    this.#hide(kind, key, undefined)
+  }
+
+  #hear(part: Part) {
+    const { kind } = part.selection
+    return {
+      put: (object: Resource): void => {
+        part.keys.add(keyOfResource(object))
+        this.#becomesValid(part, object.metadata)
+        this.#show(object)
+      },
+      gone: (key: ObjectKey, version: string | undefined): void => {
+        part.keys.delete(keyOf(kind, key))
+        this.#becomesValid(part, key)
+        this.#hide(kind, key, version)
+      },
+      invalid: (key: ObjectKey, message: string): void => {
+        const subject = formatIdentity(toIdentity(kind, key))
+        part.invalid.set(keyOf(kind, key), problem(subject, `${subject}: ${message}`))
+        part.keys.add(keyOf(kind, key))
+        this.#tellProblems()
+      },
+      listed: (objects: readonly Resource[], version: string): void => this.#listed(part, objects, version),
+      trouble: (error: unknown): void => {
+        const { subject, message } = wordsOf(error, part.selection)
+        if (part.trouble?.message === message) return // said once
+        part.trouble = problem(subject, message)
+        this.#onTrouble(part.trouble)
+        this.#tellProblems()
+      },
+      quiet: (): void => {
+        if (part.trouble === null) return
+        part.trouble = null
+        this.#tellProblems()
+      },
+    }
+  }
+
+  #listed(part: Part, objects: readonly Resource[], version: string): void {
+    const { kind } = part.selection
+    const listed = new Map(objects.map((object) => [keyOfResource(object), object]))
+    const changes: Change[] = []
+    for (const [key, object] of listed) {
+      part.invalid.delete(key)
+      part.keys.add(key)
+      changes.push(...this.#put(object))
+    }
+    for (const key of [...part.keys]) {
+      if (listed.has(key) || part.invalid.has(key)) continue
+      const shown = this.#shown.get(`${kind} ${key}`)
+      if (shown !== undefined && isLater(shown.metadata.resourceVersion, version)) continue // ours, and newer than the list
+      part.keys.delete(key)
+      if (shown !== undefined) changes.push(...this.#remove(kind, shown.metadata, version))
+    }
+    part.isListed = true
+    this.#tell(changes)
+    this.#tellProblems()
+    if (this.#hasSynced || this.#hasEnded || !this.#parts.every(({ isListed }) => isListed)) return
+    this.#hasSynced = true
+    this.#observer.synced()
+  }
+
+  #show(object: Resource): void {
+    this.#tell(this.#put(object))
+  }
+
+  #hide(kind: KindName, key: ObjectKey, version: string | undefined): void {
+    this.#tell(this.#remove(kind, key, version))
+  }
+
+  #put(object: Resource): readonly Change[] {
+    const id = `${object.kind} ${keyOfResource(object)}`
+    const version = object.metadata.resourceVersion
+    const wentAt = this.#wentAt.get(id)
+    if (wentAt !== undefined && !isLater(version, wentAt)) return []
+    const shown = this.#shown.get(id)
+    if (shown !== undefined && !isLater(version, shown.metadata.resourceVersion)) return []
+    this.#wentAt.delete(id)
+    this.#shown.set(id, object)
+    return [{ type: 'put', object }]
+  }
+
+  /** Gone for the observer only when no selection has it any more, and not by an event older than what it was shown. */
+  #remove(kind: KindName, key: ObjectKey, version: string | undefined): readonly Change[] {
+    const id = `${kind} ${keyOf(kind, key)}`
+    const shown = this.#shown.get(id)
+    if (shown === undefined) return []
+    if (this.#parts.some(({ selection, keys }) => selection.kind === kind && keys.has(keyOf(kind, key)))) return []
+    const has = shown.metadata.resourceVersion
+    if (version !== undefined && version !== has && !isLater(version, has)) return []
+    this.#shown.delete(id)
+    this.#wentAt.set(id, version ?? has ?? '')
+    if (this.#wentAt.size > MAX_REMEMBERED) for (const oldest of this.#wentAt.keys()) if (this.#wentAt.delete(oldest)) break
+    return [{ type: 'gone', object: shown }]
+  }
+
+  #tell(changes: readonly Change[]): void {
+    if (changes.length > 0 && !this.#hasEnded) this.#observer.changed(changes)
+  }
+
+  #becomesValid(part: Part, key: ObjectKey): void {
+    if (part.invalid.delete(keyOf(part.selection.kind, key))) this.#tellProblems()
+  }
+
+  #tellProblems(): void {
+    const before = JSON.stringify(this.#problems)
+    this.#problems = this.#parts.flatMap(({ trouble, invalid }) => [...(trouble === null ? [] : [trouble]), ...invalid.values()])
+    if (!this.#hasEnded && JSON.stringify(this.#problems) !== before) this.#observer.problems(this.#problems)
+  }
+}
+
+/** Deletions remembered; events overtake one another by seconds, so the oldest are of no use. */
+const MAX_REMEMBERED = 10_000
+
+function problem(subject: string, message: string): StoreProblem {
+  return { severity: 'error', subject, message, file: null, document: null, line: null, field: null }
+}

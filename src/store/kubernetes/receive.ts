@@ -1,0 +1,36 @@
+// From what an API server sends to an object of ours: pruned to the fields we read, checked, frozen.
+import { err, ok, type Result } from '../../lib/result.ts'
+import { type KindName, kindInfo, type Resource } from '../kinds/registry.ts'
+import { deepFreeze } from '../memory.ts'
+import { type FieldFault, isMapping, parseResource } from '../validate.ts'
+
+/** An object of a list has no kind of its own. */
+export function receive(kind: KindName, raw: unknown): Result<Resource, readonly FieldFault[]> {
+  if (!isMapping(raw)) return err([{ path: [], message: 'the API server sent something that is no object' }])
+  const { metadata, ...rest } = raw
+  const parsed = parseResource({ ...rest, apiVersion: kindInfo(kind).apiVersion, kind, metadata: withoutBulk(metadata) })
+  return parsed.ok ? ok(deepFreeze(parsed.value)) : parsed
+}
+
+/** Who changed which field when is half of many objects, and nothing to us. */
+function withoutBulk(metadata: unknown): unknown {
+  if (!isMapping(metadata)) return metadata
+  const { managedFields: _, ...kept } = metadata
+  return kept
+}
+
+/** Name and namespace of an object, however wrong the rest may be. */
+export function nameOf(raw: unknown): { readonly name: string; readonly namespace?: string } | null {
+  const metadata = isMapping(raw) ? raw['metadata'] : undefined
+  if (!isMapping(metadata) || typeof metadata['name'] !== 'string') return null
+  return { name: metadata['name'], ...(typeof metadata['namespace'] === 'string' ? { namespace: metadata['namespace'] } : {}) }
+}
+
+/**
+ * True if version `a` is later than `b`. Versions of one API server are decimal numbers that grow (Kubernetes API concepts,
+ * "Resource versions"); where one is not, the answer is true: the newcomer wins.
+ */
+export function isLater(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined || !/^\d+$/.test(a) || !/^\d+$/.test(b)) return true
+  return a.length === b.length ? a > b : a.length > b.length
+}

@@ -1,0 +1,147 @@
+// A real kube-apiserver over a real etcd, for one test file: started in a scratch folder on free ports of the loopback, gone when
+// disposed of. scripts/tools builds the binaries.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ApiConnection } from '../../../src/store/kubernetes/api-server.ts'
+import { ETCD, KUBE_APISERVER } from '../tools/index.ts'
+
+export const ADMIN = 'admin'
+const READY_WITHIN_MS = 120_000
+
+export type KubeUser = { readonly token: string; readonly name: string; readonly groups: readonly string[] }
+
+export class KubeApi implements AsyncDisposable {
+  readonly url: URL
+  readonly #folder: string
+  readonly #etcd: ChildProcess
+  #server: ChildProcess
+  readonly #startServer: () => ChildProcess
+
+  private constructor(url: URL, folder: string, etcd: ChildProcess, startServer: () => ChildProcess) {
+    this.url = url
+    this.#folder = folder
+    this.#etcd = etcd
+    this.#startServer = startServer
+    this.#server = startServer()
+  }
+
+  /** Ready to answer. `users` beside the administrator authenticate with their token. */
+  static async start(users: readonly KubeUser[] = []): Promise<KubeApi> {
+    const folder = mkdtempSync(join(tmpdir(), 'fibula-kube-'))
+    const [client, peer, secure] = [await freePort(), await freePort(), await freePort()]
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    writeFileSync(join(folder, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    writeFileSync(join(folder, 'sa.pub'), publicKey.export({ type: 'spki', format: 'pem' }))
+    const everybody = [{ token: ADMIN, name: ADMIN, groups: ['system:masters'] }, ...users]
+    writeFileSync(
+      join(folder, 'tokens.csv'),
+      everybody.map(({ token, name, groups }) => `${token},${name},${name},"${groups.join(',')}"\n`).join(''),
+    )
+    const etcd = run(ETCD, join(folder, 'etcd.log'), [
+      '--data-dir',
+      join(folder, 'etcd'),
+      `--listen-client-urls=http://127.0.0.1:${client}`,
+      `--advertise-client-urls=http://127.0.0.1:${client}`,
+      `--listen-peer-urls=http://127.0.0.1:${peer}`,
+      '--unsafe-no-fsync',
+    ])
+    const startServer = () =>
+      run(KUBE_APISERVER, join(folder, 'kube-apiserver.log'), [
+        `--etcd-servers=http://127.0.0.1:${client}`,
+        '--bind-address=127.0.0.1',
+        `--secure-port=${secure}`,
+        `--cert-dir=${join(folder, 'certs')}`,
+        '--service-account-issuer=https://kubernetes.default.svc',
+        `--service-account-key-file=${join(folder, 'sa.pub')}`,
+        `--service-account-signing-key-file=${join(folder, 'sa.key')}`,
+        '--authorization-mode=Node,RBAC',
+        `--token-auth-file=${join(folder, 'tokens.csv')}`,
+        '--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112',
+        '--allow-privileged=true',
+        '--min-request-timeout=60',
+      ])
+    const api = new KubeApi(new URL(`https://127.0.0.1:${secure}`), folder, etcd, startServer)
+    try {
+      await api.ready()
+    } catch (error) {
+      await api[Symbol.asyncDispose]()
+      throw error
+    }
+    return api
+  }
+
+  /** As the administrator, or with another token. */
+  connection(token: string = ADMIN): ApiConnection {
+    return { url: this.url, tls: { rejectUnauthorized: false }, authorize: async () => ({ authorization: `Bearer ${token}` }) }
+  }
+
+  /** Sends a signal to the API server; SIGKILL ends it until `restart`. */
+  signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+    this.#server.kill(signal)
+  }
+
+  /** Starts the API server again after it was killed, and waits for it. */
+  async restart(): Promise<void> {
+    await ended(this.#server)
+    this.#server = this.#startServer()
+    await this.ready()
+  }
+
+  async ready(): Promise<void> {
+    const untilMs = performance.now() + READY_WITHIN_MS
+    for (;;) {
+      try {
+        const answer = await fetchStatus(this.url, '/readyz')
+        if (answer === 200) return
+      } catch {
+        // not listening yet
+      }
+      if (performance.now() > untilMs || this.#server.exitCode !== null)
+        throw new Error(`the API server is not ready:\n${readFileSync(join(this.#folder, 'kube-apiserver.log'), 'utf8').slice(-2000)}`)
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const process of [this.#server, this.#etcd]) process.kill('SIGKILL')
+    await Promise.all([ended(this.#server), ended(this.#etcd)])
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+function run(binary: string, log: string, args: readonly string[]): ChildProcess {
+  const output = openSync(log, 'a')
+  return spawn(binary, [...args], { stdio: ['ignore', output, output] })
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+  return new Promise((resolve) => child.once('exit', () => resolve()))
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))))
+    })
+  })
+}
+
+async function fetchStatus(url: URL, path: string): Promise<number> {
+  const https = process.getBuiltinModule('node:https')
+  return new Promise((resolve, reject) => {
+    https
+      .get(new URL(path, url), { rejectUnauthorized: false, headers: { authorization: `Bearer ${ADMIN}` } }, (response) => {
+        response.resume()
+        resolve(response.statusCode ?? 0)
+      })
+      .on('error', reject)
+  })
+}

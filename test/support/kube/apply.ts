@@ -1,0 +1,48 @@
+// Puts our CRDs into an API server, and takes every object of ours out of it.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { KIND_NAMES, kindInfo } from '../../../src/store/index.ts'
+import { type ApiConnection, ApiError, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
+import { collectionPath } from '../../../src/store/kubernetes/paths.ts'
+
+const CRDS = join(import.meta.dirname, '..', '..', '..', 'crds')
+const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+
+/** Creates every CRD of crds/ and waits until the server serves them. */
+export async function installCrds(connection: ApiConnection): Promise<void> {
+  using api = new ApiServer(connection)
+  for (const name of readdirSync(CRDS)) {
+    await api.request({ method: 'POST', path: CRD_PATH, body: parse(readFileSync(join(CRDS, name), 'utf8')) })
+  }
+  for (const kind of KIND_NAMES.filter((each) => kindInfo(each).writer !== 'core')) {
+    for (;;) {
+      try {
+        await api.request({ method: 'GET', path: collectionPath(kind), query: { limit: '1' } })
+        break
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 404) throw error
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+  }
+}
+
+/** Creates a namespace, unless it is there. */
+export async function makeNamespace(connection: ApiConnection, name: string): Promise<void> {
+  using api = new ApiServer(connection)
+  try {
+    await api.request({ method: 'POST', path: '/api/v1/namespaces', body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name } } })
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== 'AlreadyExists') throw error
+  }
+}
+
+/** Deletes all objects of our kinds, all nodes, and the secrets of the given namespaces. */
+export async function clean(connection: ApiConnection, namespaces: readonly string[]): Promise<void> {
+  using api = new ApiServer(connection)
+  const own = KIND_NAMES.filter((each) => kindInfo(each).writer !== 'core').map((kind) => collectionPath(kind))
+  for (const path of [...own, '/api/v1/nodes', ...namespaces.map((namespace) => collectionPath('Secret', namespace))]) {
+    await api.request({ method: 'DELETE', path })
+  }
+}

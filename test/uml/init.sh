@@ -14,8 +14,10 @@ mount -t tmpfs tmpfs /dev/shm
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 export HOME=/run TMPDIR=/tmp
 ln -s /usr/lib/uml/modules /run/m/lib/modules
+printf '#!/bin/sh\nexec /sbin/modprobe -d /run/m "$@"\n' >/run/modprobe # what the kernel itself asks for
+chmod +x /run/modprobe
+echo /run/modprobe >/proc/sys/kernel/modprobe
 {
-  modprobe -d /run/m -a veth bridge ipip ip6_tunnel ip_tables ip6_tables nf_tables ip_set
   ip link set lo up
   sh /run/job/command
 } >/run/job/log 2>&1 </dev/null

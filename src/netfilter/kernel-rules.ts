@@ -280,7 +280,7 @@ export class KernelRules {
       await this.#restore(variant, family, plan)
       this.#log.info('netfilter.rules.rewritten', { family, variant, lines: plan.lines.length })
     } catch (cause) {
-      const at = cause instanceof ToolError && cause.line !== null ? cause.line - 1 : -1
+      const at = plan === null || !(cause instanceof ToolError) ? -1 : locate(plan, cause)
       const subject = plan?.subjects[at] ?? null
       const where = subject === null ? '' : ` (chain ${subject.chain})`
       throw this.#failed(cause, subject === null || subject.owner === null ? [] : [subject.owner], plan?.lines[at], where)
@@ -344,6 +344,14 @@ export class KernelRules {
     this.#isInDoubt = true
     return toWriteFailure(cause, owners, line, where)
   }
+}
+
+/** Index of the line that a tool complains of; -1 if nobody can tell. Some faults come to light at COMMIT only, but name a chain. */
+function locate({ lines, subjects }: FamilyPlan, { line, message }: ToolError): number {
+  const at = (line ?? 0) - 1
+  if (subjects[at] != null) return at
+  const names = [...message.matchAll(/[`'"]([^\s`'"]+)['"]|\bin chain (\S+)/g)].map(([, quoted, chain]) => ` ${quoted ?? chain ?? ''} `)
+  return lines.findIndex((each, index) => subjects[index] != null && names.some((name) => ` ${each.replace(/^:/, '')} `.includes(name)))
 }
 
 function toWriteFailure(cause: unknown, owners: readonly string[], line?: string, where = ''): WriteFailure {

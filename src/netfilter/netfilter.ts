@@ -153,54 +153,63 @@ export class Netfilter implements NetfilterService {
   /** One transaction; leaves out clients whose rules are refused, then what they had before stays. */
   async #sync(): Promise<Turn> {
     const asked = new Map([...this.#clients].flatMap(([name, { wanted }]) => (wanted === null ? [] : [[name, wanted] as const])))
-    const problems = new Map<string, readonly NetfilterProblem[]>()
-    if (asked.size === 0) return { problems, changed: false, hasBusySets: false }
+    const problems: Problems = new Map()
+    const before = this.#kernel.transactions
+    let hasBusySets = false
     try {
-      if (this.#kernel.isInDoubt || this.#clock.nowMs() >= this.#readBackDueMs) await this.#readBack()
-      // Each round leaves out at least one client more.
-      for (let round = 0; round <= asked.size; round++) {
-        const done = await this.#tryWithout(asked, problems)
-        if (done !== null) return { problems, ...done }
+      // Each round but the last leaves out at least one client more.
+      for (let isDone = asked.size === 0; !isDone; ) {
+        const result = await this.#write(asked, problems, new Set())
+        if (result instanceof WriteFailure) await this.#accuse(result, asked, problems)
+        else {
+          isDone = true
+          hasBusySets = result
+        }
       }
     } catch (cause) {
       if (!(cause instanceof WriteFailure)) throw cause
       this.#failures++
-      for (const name of asked.keys()) if (!problems.has(name)) problems.set(name, [this.#problemOf(name, cause)])
+      for (const name of asked.keys()) if (!problems.has(name)) problems.set(name, [problemOf(name, cause)])
     }
-    return { problems, changed: false, hasBusySets: false }
+    return { problems, changed: this.#kernel.transactions > before, hasBusySets }
   }
 
-  /** Null: others have been added to `problems`, and it is worth another try. */
-  async #tryWithout(
-    asked: ReadonlyMap<string, Ruleset>,
-    problems: Map<string, readonly NetfilterProblem[]>,
-  ): Promise<Omit<Turn, 'problems'> | null> {
+  /**
+   * Writes what clients ask, or what they had before where they are in `problems` or `postponed`. Resolves to whether sets are left
+   * to be destroyed, or to the failure where it could be a client's fault. Rejects with WriteFailure where it is nobody's.
+   */
+  async #write(asked: Asked, problems: Problems, postponed: ReadonlySet<string>): Promise<boolean | WriteFailure> {
+    if (this.#kernel.isInDoubt || this.#clock.nowMs() >= this.#readBackDueMs) await this.#readBack()
     const requests: Request[] = []
     for (const [client, wanted] of asked) {
-      const ruleset = problems.has(client) ? this.#stateOf(client).good : wanted
+      const ruleset = problems.has(client) || postponed.has(client) ? this.#stateOf(client).good : wanted
       if (ruleset !== null) requests.push({ client, ruleset })
     }
     const { wanted, refused } = compose(requests)
-    if ([...refused.keys()].some((name) => !problems.has(name))) {
-      for (const [name, faults] of refused) if (!problems.has(name)) problems.set(name, faults)
-      return null
-    }
+    for (const [name, faults] of refused) if (!problems.has(name)) problems.set(name, faults)
     try {
-      if (this.#kernel.isInDoubt) await this.#readBack()
-      const written = await this.#kernel.write(wanted, problems.size === 0 && asked.size === this.#clients.size)
-      for (const [name, ruleset] of asked) if (!problems.has(name)) this.#stateOf(name).good = ruleset
-      return written
+      const { hasBusySets } = await this.#kernel.write(wanted, problems.size + postponed.size === 0 && asked.size === this.#clients.size)
+      for (const [name, ruleset] of asked) if (!problems.has(name) && !postponed.has(name)) this.#stateOf(name).good = ruleset
+      return hasBusySets
     } catch (cause) {
       if (!(cause instanceof WriteFailure) || (cause.code !== 'REFUSED' && cause.owners.length === 0)) throw cause
-      const suspects =
-        cause.owners.length > 0
-          ? cause.owners
-          : [...asked].filter(([name, ruleset]) => this.#stateOf(name).good !== ruleset).map(([name]) => name)
-      const guilty = suspects.filter((name) => !problems.has(name))
-      if (guilty.length === 0) throw cause
-      this.#failures++
-      for (const name of guilty) problems.set(name, [this.#problemOf(name, cause)])
-      return null
+      return cause
+    }
+  }
+
+  /** Adds those to `problems` whose rules the tools refuse; where they do not say whose, each client's are tried without the others'. */
+  async #accuse(failure: WriteFailure, asked: Asked, problems: Problems): Promise<void> {
+    const changed = [...asked].filter(([name, ruleset]) => this.#stateOf(name).good !== ruleset).map(([name]) => name)
+    const suspects = (failure.owners.length > 0 ? failure.owners : changed).filter((name) => !problems.has(name))
+    if (suspects.length === 0) throw failure
+    this.#failures++
+    if (failure.owners.length > 0 || suspects.length === 1) {
+      for (const name of suspects) problems.set(name, [problemOf(name, failure)])
+      return
+    }
+    for (const [index, name] of suspects.entries()) {
+      const result = await this.#write(asked, problems, new Set(suspects.slice(index + 1)))
+      if (result instanceof WriteFailure) problems.set(name, [problemOf(name, result)])
     }
   }
 
@@ -209,10 +218,6 @@ export class Netfilter implements NetfilterService {
     await this.#kernel.readBack()
     const nowMs = this.#clock.nowMs()
     this.#readBackDueMs = nowMs + Math.max(this.#readBackIntervalMs, READ_BACK_SHARE * (nowMs - startedMs))
-  }
-
-  #problemOf(client: string, cause: WriteFailure): NetfilterProblem {
-    return { severity: 'error', subject: `netfilter/${client}`, message: cause.message }
   }
 
   #arm(isGood: boolean, hasBusySets: boolean): void {
@@ -236,9 +241,15 @@ export class Netfilter implements NetfilterService {
   }
 }
 
+type Asked = ReadonlyMap<string, Ruleset>
+/** By client: why its rules are not in the kernel. */
+type Problems = Map<string, readonly NetfilterProblem[]>
 type Turn = {
-  /** By client: why its rules are not in the kernel. */
-  readonly problems: ReadonlyMap<string, readonly NetfilterProblem[]>
+  readonly problems: Problems
   readonly changed: boolean
   readonly hasBusySets: boolean
+}
+
+function problemOf(client: string, cause: WriteFailure): NetfilterProblem {
+  return { severity: 'error', subject: `netfilter/${client}`, message: cause.message }
 }

@@ -340,6 +340,22 @@ describe('failures', () => {
     expect(model.chain('nft', 4, 'filter', 'FORWARD')).toEqual([mark('fib-a')])
   })
 
+  test('where the tools do not say whose rule it was, each client is tried without the others', async () => {
+    const { model, netfilter } = setUp({ clients: ['guards', 'policy', 'third'] })
+    const restore = model.restoreRules.bind(model)
+    model.restoreRules = async (...args) => {
+      if (args[2].includes('BROKEN')) throw new ToolError('REFUSED', 'line 9 failed', 999)
+      await restore(...args)
+    }
+    const outcomes = await Promise.all([
+      netfilter.client('guards').apply(good),
+      netfilter.client('policy').apply(bad),
+      netfilter.client('third').apply(rulesetOf([{ chain: 'fib-c', rules: [DROP], hook: 'first' }])),
+    ])
+    expect(outcomes.map(({ ok }) => ok)).toEqual([true, false, true])
+    expect(model.chain('nft', 4, 'filter', 'FORWARD')).toEqual([mark('fib-a'), mark('fib-c')])
+  })
+
   test('what a client had before stays when its new rules are refused, and is tried again with back-off', async () => {
     const { model, clock, netfilter } = setUp()
     await netfilter.client('guards').apply(good)

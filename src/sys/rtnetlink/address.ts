@@ -12,8 +12,6 @@ const IFA_F_NODAD = 0x02
 const IFA_F_DADFAILED = 0x08
 const IFA_F_TENTATIVE = 0x40
 const IFA_F_NOPREFIXROUTE = 0x200
-const RT_SCOPE_UNIVERSE = 0
-const RT_SCOPE_LINK = 253
 
 export type InterfaceAddress = {
   readonly interfaceIndex: number
@@ -77,12 +75,11 @@ export function readAddress(view: DataView, from: number, to: number): AddressVi
   }
 }
 
+/** Scope is universe (0); of an IPv6 address the kernel works it out itself. */
 function start(name: string, type: number, flags: number, { interfaceIndex, address, prefixLength }: InterfaceAddress): MessageWriter {
-  const isLinkLocal = addressFamily(address) === AF_INET6 && (address as bigint) >> 118n === 0x3fan
   const fixed = struct(IFADDRMSG_LENGTH, (view) => {
     view.setUint8(0, addressFamily(address))
     view.setUint8(1, prefixLength)
-    view.setUint8(3, isLinkLocal ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
     view.setUint32(4, interfaceIndex, true)
   })
   return new MessageWriter(name, type, flags, fixed).address(IFA.LOCAL, address).address(IFA.ADDRESS, address)

@@ -2,8 +2,8 @@
 // looks at a bounded number of rows, so that a million prefixes never hold up a KEEPALIVE.
 import { formatIp, formatPrefix, ipv4, prefixFamily } from '../../net/index.ts'
 import type { NextHop, PathAttributes } from '../attributes.ts'
-import { ipFamilyOf } from '../family.ts'
-import type { PathStatus, RouteStatus } from '../status.ts'
+import { FAMILIES, ipFamilyOf } from '../family.ts'
+import type { PathStatus, PeerStatus, RouteStatus } from '../status.ts'
 import { formatAsPath, formatCommunity, formatExtendedCommunity, formatLargeCommunity, hexOf } from '../wire/index.ts'
 import { NONE } from './columns.ts'
 import type { RoutePage, RouteQuery } from './contract.ts'
@@ -61,6 +61,14 @@ export class LookingGlass {
       })
       return shown
     })
+  }
+
+  ownAsRejected(peer: number): PeerStatus['ownAsRejected'] {
+    const { tables } = this.#state
+    const count = FAMILIES.reduce((sum, family) => sum + tables[family].ownAs.countOf(peer), 0)
+    if (count === 0) return null
+    const [example = ''] = FAMILIES.flatMap((family) => tables[family].ownAs.exampleOf(peer) ?? [])
+    return { count, example }
   }
 
   #page({ family, prefix, after, limit }: RouteQuery, pathsOf: (row: number) => readonly PathStatus[]): RoutePage {

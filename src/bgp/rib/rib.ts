@@ -3,6 +3,7 @@
 import { compareIp, type HostNetwork, hostPrefix } from '../../net/index.ts'
 import type { OriginatedPrefix } from '../config.ts'
 import { FAMILIES, type Family } from '../family.ts'
+import type { PeerStatus } from '../status.ts'
 import type { UpdateMessage } from '../wire/index.ts'
 import type { PeerId, PrefixCounts, RibConfig, RibPeerConfig, RibSession, RibSink, RoutePage, RouteQuery, TableSizes } from './contract.ts'
 import { poolsConcerned } from './encapsulation.ts'
@@ -265,12 +266,8 @@ export class Rib {
   }
 
   /** Routes of the peer refused because our own AS is in their AS_PATH, where nothing else carries their prefix plain; see `PeerStatus`. */
-  ownAsRejected(id: PeerId): { readonly count: number; readonly example: string } | null {
-    const { tables } = this.#state
-    const count = FAMILIES.reduce((sum, family) => sum + tables[family].ownAs.countOf(id), 0)
-    if (count === 0) return null
-    const [example = ''] = FAMILIES.flatMap((family) => tables[family].ownAs.exampleOf(id) ?? [])
-    return { count, example }
+  ownAsRejected(id: PeerId): PeerStatus['ownAsRejected'] {
+    return this.#glass.ownAsRejected(id)
   }
 
   sizes(family: Family): TableSizes {

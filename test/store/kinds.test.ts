@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals'
 import { z } from 'zod'
 import {
   BGP_CONFIGURATION_DEFAULTS,
+  blockNodeLabelValue,
   borrowerLabel,
   findKind,
   GROUP_VERSION,
@@ -15,7 +16,7 @@ import {
   type Resource,
   secretValue,
 } from '../../src/store/index.ts'
-import { isLabelKey } from '../../src/store/kinds/names.ts'
+import { isLabelKey, isLabelValue } from '../../src/store/kinds/names.ts'
 import { OTHER_NAMES } from '../../src/store/other-names.ts'
 import { block, configuration, filter, node, peer, pool, secret } from './objects.ts'
 
@@ -142,9 +143,13 @@ describe('defaults', () => {
     expect(parsed(old)).toMatchObject({ spec: { reserves: [], released: [], allocations: [{ address: '10.0.0.1', sequence: 0 }] } })
   })
 
-  test('the label of a borrower is a label whatever the name of the node', () => {
-    expect(isLabelKey(borrowerLabel(`${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}`))).toBe(true)
+  test('the labels of a block are labels, whatever the names of nodes', () => {
+    const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}`
+    expect(isLabelKey(borrowerLabel(long))).toBe(true)
     expect(borrowerLabel('n1')).not.toBe(borrowerLabel('n2'))
+    expect(isLabelValue(blockNodeLabelValue(long))).toBe(true)
+    expect(blockNodeLabelValue(long)).not.toBe(blockNodeLabelValue(`${long}d`))
+    expect(blockNodeLabelValue('n1')).toBe('n1')
   })
 
   test('BGPConfiguration has none in its schema: an absent field must not override', () => {

@@ -1,124 +1,116 @@
-// Blocks of IPAM as IPAMBlock objects in the store: the adapter of IPAM's port. What a newer version keeps in an object besides is
-// handed back as it was.
-import {
-  type BlockAllocation,
-  type BlockRecord,
-  type BlockStore,
-  BlockStoreError,
-  nodeOfAllocation,
-  type StoredBlock,
-} from '../../ipam/index.ts'
-import { cidr, covers, formatIp, formatPrefix, ip, type Prefix } from '../../net/index.ts'
+// Blocks of IPAM kept in the store as IPAMBlock objects. What a newer version has added to an object, and what people wrote into its
+// metadata, stays.
+import { type BlockRecord, type BlockStore, BlockStoreError, nodeOfAllocation, type StoredBlock } from '../../ipam/index.ts'
+import { containsAddress, covers, formatIp, formatPrefix, type IpAddress, parseIp, parsePrefix } from '../../net/index.ts'
 import {
   BLOCK_NODE_LABEL,
   BORROWER_LABEL_PREFIX,
   blockName,
+  blockNodeLabelValue,
   borrowerLabel,
   GROUP_VERSION,
   type IPAMBlock,
-  type ManifestOf,
   type Store,
   StoreError,
 } from '../../store/index.ts'
 
-type Manifest = ManifestOf<'IPAMBlock'> & { readonly kind: 'IPAMBlock' }
-
-/** What of a store blocks need. */
-export type ObjectStore = Pick<Store, 'get' | 'list' | 'create' | 'update' | 'delete'>
-
-export class ObjectBlockStore implements BlockStore {
-  readonly #store: ObjectStore
-  /** The object each block was read from. */
-  readonly #objects = new WeakMap<StoredBlock, IPAMBlock>()
-
-  constructor(store: ObjectStore) {
-    this.#store = store
+/** Blocks in `store`. Objects whose addresses cannot be read are left out of lists, so that one bad object stops nobody. */
+export function createBlockStore(store: Store): BlockStore {
+  const objects = new WeakMap<StoredBlock, IPAMBlock>()
+  const stored = (object: IPAMBlock): StoredBlock | null => {
+    const block = blockOfObject(object)
+    if (block === null) return null
+    const result = { block, version: object.metadata.resourceVersion ?? '' }
+    objects.set(result, object)
+    return result
   }
-
-  listOf(node: string, signal?: AbortSignal): Promise<readonly StoredBlock[]> {
-    return translated(async () => {
-      const own = await this.#store.list({ kind: 'IPAMBlock', labels: { [BLOCK_NODE_LABEL]: node } }, signal)
-      const lent = await this.#store.list({ kind: 'IPAMBlock', labels: { [borrowerLabel(node)]: '' } }, signal)
-      const byName = new Map([...own, ...lent].map((object) => [object.metadata.name, object]))
-      return [...byName.values()].map((object) => this.#read(object))
-    })
+  const written = (object: IPAMBlock): StoredBlock => {
+    const result = stored(object)
+    if (result === null) throw new BlockStoreError('INVALID', `IPAMBlock/${object.metadata.name} came back with a cidr that is none`)
+    return result
   }
-
-  listIn(range: Prefix, signal?: AbortSignal): Promise<readonly StoredBlock[]> {
-    return translated(async () => {
-      const all = await this.#store.list({ kind: 'IPAMBlock' }, signal)
-      return all
-        .filter(({ spec }) => {
-          const block = cidr(spec.cidr)
-          return covers(range, block) || covers(block, range)
-        })
-        .map((object) => this.#read(object))
-    })
-  }
-
-  get(range: Prefix, signal?: AbortSignal): Promise<StoredBlock | null> {
-    return translated(async () => {
-      const object = await this.#store.get('IPAMBlock', { name: blockName(range) }, signal)
-      return object === null ? null : this.#read(object)
-    })
-  }
-
-  create(block: BlockRecord, signal?: AbortSignal): Promise<StoredBlock> {
-    return translated(async () => this.#read(await this.#store.create(manifestOf(block, null), {}, signal)))
-  }
-
-  update(from: StoredBlock, to: BlockRecord, signal?: AbortSignal): Promise<StoredBlock> {
-    return translated(async () => this.#read(await this.#store.update(manifestOf(to, this.#objectOf(from)), {}, signal)))
-  }
-
-  delete(from: StoredBlock, signal?: AbortSignal): Promise<void> {
-    return translated(() =>
-      this.#store.delete('IPAMBlock', { name: this.#objectOf(from).metadata.name, resourceVersion: from.version }, signal),
-    )
-  }
-
-  #objectOf(stored: StoredBlock): IPAMBlock {
-    const object = this.#objects.get(stored)
-    if (object === undefined) throw new RangeError(`block ${formatPrefix(stored.block.range)} was not read from this store`)
+  const objectOf = (block: StoredBlock): IPAMBlock => {
+    const object = objects.get(block)
+    if (object === undefined) throw new Error('a block can only be changed as it was read')
     return object
   }
-
-  #read(object: IPAMBlock): StoredBlock {
-    const stored = { block: recordOf(object), version: object.metadata.resourceVersion ?? '' }
-    this.#objects.set(stored, object)
-    return stored
+  const list = async (labels: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<readonly StoredBlock[]> => {
+    const found = await store.list({ kind: 'IPAMBlock', labels }, signal)
+    return found.map(stored).filter((block) => block !== null)
+  }
+  return {
+    listOf: (node, signal) =>
+      translated(async () => {
+        const own = await list({ [BLOCK_NODE_LABEL]: blockNodeLabelValue(node) }, signal)
+        const borrowed = await list({ [borrowerLabel(node)]: '' }, signal)
+        const keys = new Set(own.map(({ block }) => formatPrefix(block.range)))
+        return [...own, ...borrowed.filter(({ block }) => !keys.has(formatPrefix(block.range)))]
+      }),
+    listIn: (range, signal) =>
+      translated(async () => (await list({}, signal)).filter(({ block }) => covers(range, block.range) || covers(block.range, range))),
+    get: (range, signal) =>
+      translated(async () => {
+        const object = await store.get('IPAMBlock', { name: blockName(range) }, signal)
+        return object === null ? null : written(object)
+      }),
+    create: (block, signal) =>
+      translated(async () =>
+        written(await store.create({ apiVersion: GROUP_VERSION, kind: 'IPAMBlock', ...manifestOf(block, null) }, {}, signal)),
+      ),
+    update: (from, to, signal) =>
+      translated(async () => {
+        const before = objectOf(from)
+        return written(await store.update({ apiVersion: GROUP_VERSION, kind: 'IPAMBlock', ...manifestOf(to, before) }, {}, signal))
+      }),
+    delete: (from, signal) =>
+      translated(async () => {
+        const { name, resourceVersion } = objectOf(from).metadata
+        await store.delete('IPAMBlock', { name, ...(resourceVersion === undefined ? {} : { resourceVersion }) }, signal)
+      }),
   }
 }
 
-/** The block in an object. Its schema has checked it. */
-export function recordOf({ spec }: IPAMBlock): BlockRecord {
+/** The block of an object; null if its cidr is none. Addresses that are none, or lie elsewhere, are left out. */
+export function blockOfObject({ spec }: IPAMBlock): BlockRecord | null {
+  const range = parsePrefix(spec.cidr)
+  if (range === null) return null
+  const within = (text: string): readonly IpAddress[] => {
+    const address = parseIp(text)
+    return address === null || !containsAddress(range, address) ? [] : [address]
+  }
   return {
-    range: cidr(spec.cidr),
+    range,
     node: spec.node ?? null,
     state: spec.state,
     sequence: spec.sequence,
-    allocations: spec.allocations.map(
-      ({ address, handle, sequence, pod, namespace, node, time }): BlockAllocation => ({
-        address: ip(address),
+    allocations: spec.allocations.flatMap(({ address: text, handle, sequence, pod, namespace, node, time }) =>
+      within(text).map((address) => ({
+        address,
         handle,
         sequence,
         pod: pod === undefined || namespace === undefined ? null : { namespace, name: pod },
         node: node ?? null,
         time: time ?? null,
-      }),
+      })),
     ),
-    reserves: spec.reserves.map(({ address, node, sequence }) => ({ address: ip(address), node, sequence })),
-    released: spec.released.map(({ address, sequence, time }) => ({ address: ip(address), sequence, time: time ?? null })),
+    reserves: spec.reserves.flatMap(({ address: text, node, sequence }) => within(text).map((address) => ({ address, node, sequence }))),
+    released: spec.released.flatMap(({ address: text, sequence, time }) =>
+      within(text).map((address) => ({ address, sequence, time: time ?? null })),
+    ),
   }
 }
 
-/** The object for a block: a new one, or the next version of `before`. */
-export function manifestOf(block: BlockRecord, before: IPAMBlock | null): Manifest {
-  const { node: _node, ...kept } = before?.spec ?? {}
+function manifestOf(block: BlockRecord, before: IPAMBlock | null): Pick<IPAMBlock, 'metadata' | 'spec'> {
+  const { node: _, ...kept } = before?.spec ?? {}
+  // What a newer version has added to an entry stays with it.
+  const keptOf = (entries: readonly { readonly address: string; readonly sequence: number }[]) => {
+    const byName = new Map(entries.map((entry) => [`${entry.address}#${entry.sequence}`, entry]))
+    return (address: string, sequence: number): object => byName.get(`${address}#${sequence}`) ?? {}
+  }
+  const keptAllocation = keptOf(before?.spec.allocations ?? [])
+  const metadata = before?.metadata ?? { name: blockName(block.range), annotations: {} }
   return {
-    apiVersion: GROUP_VERSION,
-    kind: 'IPAMBlock',
-    metadata: { ...before?.metadata, name: before?.metadata.name ?? blockName(block.range), labels: labelsOf(block, before) },
+    metadata: { ...metadata, labels: labelsOf(block, before?.metadata.labels ?? {}) },
     spec: {
       ...kept,
       cidr: formatPrefix(block.range),
@@ -126,6 +118,7 @@ export function manifestOf(block: BlockRecord, before: IPAMBlock | null): Manife
       state: block.state,
       sequence: block.sequence,
       allocations: block.allocations.map(({ address, handle, sequence, pod, node, time }) => ({
+        ...keptAllocation(formatIp(address), sequence),
         address: formatIp(address),
         handle,
         sequence,
@@ -143,23 +136,25 @@ export function manifestOf(block: BlockRecord, before: IPAMBlock | null): Manife
   }
 }
 
-/** By its labels a block is found by its node and by every node that borrows from it. */
-function labelsOf(block: BlockRecord, before: IPAMBlock | null): Readonly<Record<string, string>> {
-  const users = [...block.allocations.map((each) => nodeOfAllocation(block, each)), ...block.reserves.map(({ node }) => node)]
-  const borrowers = [...new Set(users)].filter((node) => node !== null && node !== block.node)
-  const others = Object.entries(before?.metadata.labels ?? {}).filter(
-    ([key]) => key !== BLOCK_NODE_LABEL && !key.startsWith(BORROWER_LABEL_PREFIX),
-  )
+/** The labels by which the node of a block and those who borrow from it find it. */
+function labelsOf(block: BlockRecord, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const others = Object.entries(before).filter(([key]) => key !== BLOCK_NODE_LABEL && !key.startsWith(BORROWER_LABEL_PREFIX))
+  const borrowers = new Set<string>()
+  for (const { node } of block.reserves) if (node !== block.node) borrowers.add(node)
+  for (const allocation of block.allocations) {
+    const node = nodeOfAllocation(block, allocation)
+    if (node !== null && node !== block.node) borrowers.add(node)
+  }
   return {
     ...Object.fromEntries(others),
-    ...(block.node === null ? {} : { [BLOCK_NODE_LABEL]: block.node }),
-    ...Object.fromEntries(borrowers.flatMap((node) => (node === null ? [] : [[borrowerLabel(node), '']]))),
+    ...(block.node === null ? {} : { [BLOCK_NODE_LABEL]: blockNodeLabelValue(block.node) }),
+    ...Object.fromEntries([...borrowers].map((node) => [borrowerLabel(node), ''])),
   }
 }
 
-async function translated<T>(work: () => Promise<T>): Promise<T> {
+async function translated<T>(operation: () => Promise<T>): Promise<T> {
   try {
-    return await work()
+    return await operation()
   } catch (cause) {
     if (cause instanceof StoreError) throw new BlockStoreError(cause.code, cause.message, { cause })
     throw cause

@@ -10,6 +10,11 @@ import { dnsSubdomain } from './names.ts'
 /** Label of a block with the name of its node, so that an agent watches only its own. */
 export const BLOCK_NODE_LABEL = 'fibula.network/node'
 
+/** The value of that label: the name of the node, or, where that is longer than a label may be, its beginning and a hash. */
+export function blockNodeLabelValue(node: string): string {
+  return node.length <= 63 ? node : `${node.slice(0, 46).replace(/[^a-z0-9]+$/, '')}-${hashOf(node)}`
+}
+
 /** The name of a block's object: its prefix with `.`, `:` and `/` as `-`. */
 export function blockName(block: Prefix): string {
   return formatPrefix(block).replace('::/', '--').replace(/[.:/]/g, '-').replace(/^-+/, 'x-')
@@ -20,7 +25,11 @@ export function blockName(block: Prefix): string {
  * node can be longer than a label may be. Its value is empty.
  */
 export function borrowerLabel(node: string): string {
-  return `${BORROWER_LABEL_PREFIX}${createHash('sha256').update(node).digest('hex').slice(0, 16)}`
+  return `${BORROWER_LABEL_PREFIX}${hashOf(node)}`
+}
+
+function hashOf(node: string): string {
+  return createHash('sha256').update(node).digest('hex').slice(0, 16)
 }
 
 /** What keys of `borrowerLabel` begin with. */

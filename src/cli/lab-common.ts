@@ -68,11 +68,11 @@ export function formatSessions(sessions: readonly SessionReport[], screen: Scree
 }
 
 /** What a person may type next. */
-export function howToLook({ plan, paths }: Lab): string {
+export function howToLook({ plan, paths, pods }: Lab): string {
   const [node] = plan.nodes
   const [router] = plan.routers
-  const pod = plan.nodes[0]?.pods[0]
-  const other = plan.nodes.at(-1)?.pods.at(-1)
+  const [pod] = pods
+  const other = pods.at(-1)
   const real = realRouter(plan.routerKind)
   const spine = plan.links[0]
   if (node === undefined || router === undefined) return ''
@@ -88,6 +88,7 @@ export function howToLook({ plan, paths }: Lab): string {
     ...(pod === undefined || other === undefined
       ? []
       : ([[`fibula lab exec ${pod.name} -- ping ${other.name}`, 'without a command: a shell']] as const)),
+    [`fibula lab pod add pod-new --node ${node.name}`, 'one more pod, through the CNI plugin'],
     ['fibula lab probe', 'counts losses while you break things elsewhere'],
     ...(spine === undefined ? [] : ([[`fibula lab link ${spine.name} down`, 'cuts a cable; up mends it']] as const)),
     [`vi ${paths.store('cluster')}/peers.yaml`, 'saving a manifest takes effect'],

@@ -1,16 +1,5 @@
 // `fibula lab probe [FROM TO]`: pings all the time and counts what is lost, while a person breaks things in another terminal.
-import {
-  type Flow,
-  type FlowProbe,
-  type FlowSummary,
-  fabricFlows,
-  flowsBetween,
-  type Lab,
-  openLab,
-  Prober,
-  podsOf,
-  total,
-} from '../lab/index.ts'
+import { type Flow, type FlowProbe, type FlowSummary, fabricFlows, flowsBetween, type Lab, openLab, Prober, total } from '../lab/index.ts'
 import { sleep } from '../lib/clock.ts'
 import { guarded, labOptions, pathsOf } from './lab-common.ts'
 import type { Cli, Environment } from './options.ts'
@@ -33,7 +22,7 @@ export function addProbe(cli: Cli, environment: Environment): void {
         if (!(args.rate >= 1 && args.rate <= 1000)) throw new CliError('--rate is 1 to 1000 pings a second', 2)
         const lab = openLab(pathsOf(args))
         const flows = chooseFlows(lab, args.from, args.to)
-        await using prober = await Prober.open(podsOf(lab.plan))
+        await using prober = await Prober.open(lab.pods)
         const probes = await watch(prober, flows, args.rate, args.seconds ?? Number.POSITIVE_INFINITY)
         const rows = probes.map(({ flow, record }) => ({
           from: flow.from.name,
@@ -49,7 +38,7 @@ export function addProbe(cli: Cli, environment: Environment): void {
 }
 
 function chooseFlows(lab: Lab, from: string | undefined, to: string | undefined): readonly Flow[] {
-  const pods = podsOf(lab.plan)
+  const { pods } = lab
   const names = pods.map(({ name }) => name)
   for (const name of [from, to])
     if (name !== undefined && !names.includes(name)) throw new CliError(`there is no pod ${name}: there are ${names.join(', ')}`, 2)

@@ -1,8 +1,10 @@
 // `fibula lab …`: racks, routers, nodes and pods on this host. The work is in src/lab; here are its words, tables and exit status.
 import { spawn } from 'node:child_process'
 import {
+  addPod,
   awaitSessions,
   bringUp,
+  deletePod,
   followGobgp,
   isRunning,
   type LinkReport,
@@ -10,6 +12,7 @@ import {
   namespacesOf,
   netnsPath,
   openLab,
+  type Pod,
   type RouterKind,
   readLinks,
   readProcesses,
@@ -74,9 +77,31 @@ export function addLab(cli: Cli, describe: string, environment: Environment): vo
           }),
       (args) => guarded(() => link(args)),
     )
+    lab.command('pod', 'Add and delete pods, through the CNI plugin as a container runtime does', (pod: Cli) =>
+      pod
+        .command(
+          'add <name>',
+          'Make a pod on a node: a namespace with addresses that the agent of the node gives',
+          (to) =>
+            to
+              .options(labOptions(environment))
+              .positional('name', { type: 'string', demandOption: true, describe: 'Name of the pod, new in the lab' })
+              .option('node', { type: 'string', demandOption: true, requiresArg: true, describe: 'Node of the pod' })
+              .example('$0 lab pod add pod-1c --node node-1', 'then: fibula lab exec pod-1c -- ping pod-3b'),
+          (args) => guarded(() => podAdd(args)),
+        )
+        .command(
+          'delete <name>',
+          'Remove a pod; its addresses go back to the block',
+          (to) =>
+            to.options(labOptions(environment)).positional('name', { type: 'string', demandOption: true, describe: 'Name of the pod' }),
+          (args) => guarded(() => podDelete(args)),
+        )
+        .demandCommand(1, 'say what to do: add or delete'),
+    )
     addDemo(lab, environment)
     addProbe(lab, environment)
-    return lab.demandCommand(1, 'say what to do with the lab: up, status, exec, link, probe, demo or down')
+    return lab.demandCommand(1, 'say what to do with the lab: up, status, exec, link, pod, probe, demo or down')
   })
 }
 
@@ -144,6 +169,7 @@ type LabReport = {
   readonly processes: readonly ProcessReport[]
   readonly sessions: readonly SessionReport[]
   readonly links: readonly LinkReport[]
+  readonly pods: readonly Pod[]
 }
 
 async function status(args: { readonly dir: string; readonly output: 'table' | 'json' | 'yaml' }): Promise<void> {
@@ -162,6 +188,7 @@ async function status(args: { readonly dir: string; readonly output: 'table' | '
     processes,
     sessions,
     links,
+    pods: lab.pods,
   }
   await print(args.output, report, formatStatus)
   const isHealthy =
@@ -186,13 +213,22 @@ const LINK_COLUMNS: readonly Column<LinkReport>[] = [
   { title: 'state', cell: ({ isUp }) => (isUp ? { text: 'up', tone: 'good' } : { text: 'down', tone: 'bad' }) },
 ]
 
-function formatStatus({ dir, topology, router, isSupervised, processes, sessions, links }: LabReport, screen: Screen): string {
+const POD_COLUMNS: readonly Column<Pod>[] = [
+  { title: 'pod', cell: ({ name }) => name },
+  { title: 'node', cell: ({ node }) => node },
+  { title: 'ipv4', cell: ({ address }) => address.ipv4 },
+  { title: 'ipv6', cell: ({ address }) => address.ipv6 },
+  { title: 'interface', cell: ({ hostDevice }) => hostDevice },
+]
+
+function formatStatus({ dir, topology, router, isSupervised, processes, sessions, links, pods }: LabReport, screen: Screen): string {
   const head = `${topology} in ${dir}, routers run ${router}${isSupervised ? '' : '; the supervisor has ended: nothing is restarted any more (fibula lab up starts anew)'}\n`
   return [
     head,
     formatTable(PROCESS_COLUMNS, processes, screen),
     formatSessions(sessions, screen),
     formatTable(LINK_COLUMNS, links, screen),
+    formatTable(POD_COLUMNS, pods, screen),
   ].join('\n')
 }
 
@@ -204,7 +240,7 @@ type ExecArgs = { readonly dir: string; readonly place: string; readonly command
 /** Runs with the lab's host names and with `fibula` in the PATH asking the agent of that place. Exit status is the command's. */
 async function execute({ place, command, ...args }: ExecArgs): Promise<void> {
   const lab = openLab(pathsOf(args))
-  const places = namespacesOf(lab.plan)
+  const places = new Map([...namespacesOf(lab.plan), ...lab.pods.map(({ name, netns }) => [name, netns] as const)])
   const netns = places.get(place)
   if (netns === undefined) throw new CliError(`there is no ${place} in the lab: there are ${[...places.keys()].join(', ')}`, 2)
   const speaker = speakersOf(lab.plan).find(({ name }) => name === place)
@@ -232,6 +268,20 @@ async function execute({ place, command, ...args }: ExecArgs): Promise<void> {
   } finally {
     process.off('SIGINT', ignore)
   }
+}
+
+type PodArgs = { readonly dir: string; readonly name: string; readonly output: 'table' | 'json' | 'yaml' }
+
+async function podAdd({ name, node, ...args }: PodArgs & { readonly node: string }): Promise<void> {
+  const lab = openLab(pathsOf(args))
+  const pod = await addPod(lab, name, node)
+  await print(args.output, [pod], (all, screen) => formatTable(POD_COLUMNS, all, screen))
+}
+
+async function podDelete({ name, ...args }: PodArgs): Promise<void> {
+  const lab = openLab(pathsOf(args))
+  await deletePod(lab, name)
+  await print(args.output, { name, isDeleted: true }, () => `pod ${name} is gone\n`)
 }
 
 async function link(args: {

@@ -1,5 +1,7 @@
 // The demo: brings a lab up and shows, in order, sessions, routes, pings, cut cables and killed agents. Collects everything that
 // is not as it should be; what it cannot go on without ends it early.
+import { cidr, comparePrefix } from '../net/index.ts'
+import { openStore } from '../store/index.ts'
 import {
   awaitSessions,
   awaitSettledRouters,
@@ -12,8 +14,10 @@ import {
   pingMatrix,
 } from './experiments.ts'
 import { bringUp, type Lab, type Progress, release, takeDown, type UpOptions } from './lab.ts'
+import { CLUSTER_FOLDER } from './manifests.ts'
 import { kernelRoutes } from './netns.ts'
-import { podsOf, speakersOf } from './plan.ts'
+import type { LabPaths } from './paths.ts'
+import { speakersOf } from './plan.ts'
 import { Prober } from './prober.ts'
 import type { SessionReport } from './sessions.ts'
 import { crashFailures, cutFailures, type PingCell, pingFailures, sessionFailures } from './verdict.ts'
@@ -77,12 +81,12 @@ async function demonstrate(lab: Lab, observe: (event: DemoEvent) => void, progre
   }
   if (missing.length > 0) return report
 
-  await using prober = await Prober.open(podsOf(lab.plan))
+  await using prober = await Prober.open(lab.pods)
   progress('pinging between all pods')
   const pings = await awaitPings(lab, prober, signal)
   const routes = await readRoutes(lab)
   observe({ kind: 'routes', routes, speakers: speakersOf(lab.plan).map(({ name }) => name) })
-  observe({ kind: 'pings', pings, pods: podsOf(lab.plan).map(({ name }) => name) })
+  observe({ kind: 'pings', pings, pods: lab.pods.map(({ name }) => name) })
   const failures = pings.flatMap(pingFailures)
   if (failures.length > 0) return { ...report, routes, pings, failures }
 
@@ -131,18 +135,23 @@ async function awaitPings(lab: Lab, prober: Prober, signal: AbortSignal): Promis
 }
 
 /** Routes to the blocks, as the kernels have them. */
-async function readRoutes({ plan }: Lab): Promise<readonly RouteRow[]> {
+async function readRoutes({ plan, paths }: Lab): Promise<readonly RouteRow[]> {
+  const blocks = await claimedBlocks(paths)
   const tables = await Promise.all(speakersOf(plan).map(async ({ name, netns }) => [name, await kernelRoutes(netns)] as const))
-  return plan.nodes
-    .flatMap(({ name, block }) => [
-      { prefix: block.ipv4, owner: name },
-      { prefix: block.ipv6, owner: name },
-    ])
-    .map(({ prefix, owner }) => ({
-      prefix,
-      owner,
-      via: Object.fromEntries(
-        tables.map(([name, routes]) => [name, routes.filter((route) => route.prefix === prefix).flatMap(({ devices }) => devices)]),
-      ),
-    }))
+  return blocks.map(({ prefix, owner }) => ({
+    prefix,
+    owner,
+    via: Object.fromEntries(
+      tables.map(([name, routes]) => [name, routes.filter((route) => route.prefix === prefix).flatMap(({ devices }) => devices)]),
+    ),
+  }))
+}
+
+/** The blocks that nodes have claimed, by node. */
+async function claimedBlocks(paths: LabPaths): Promise<readonly { readonly prefix: string; readonly owner: string }[]> {
+  await using store = openStore(`dir:${paths.store(CLUSTER_FOLDER)}`)
+  const blocks = await store.list({ kind: 'IPAMBlock' })
+  return blocks
+    .flatMap(({ spec }) => (spec.node === undefined || spec.state !== 'Confirmed' ? [] : [{ prefix: spec.cidr, owner: spec.node }]))
+    .sort((a, b) => a.owner.localeCompare(b.owner) || comparePrefix(cidr(a.prefix), cidr(b.prefix)))
 }

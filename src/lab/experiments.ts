@@ -6,7 +6,7 @@ import { LabError } from './error.ts'
 import { isRunning, signalProcess } from './identity.ts'
 import type { Lab } from './lab.ts'
 import { runBatch, sentPackets } from './netns.ts'
-import { type Link, podsOf, speakersOf } from './plan.ts'
+import { type Link, speakersOf } from './plan.ts'
 import { total } from './probe-record.ts'
 import { type Flow, flowsBetween, type Prober, type ProbeStream } from './prober.ts'
 import { redundantLinks } from './redundancy.ts'
@@ -98,9 +98,9 @@ function lastLineOf(file: string): string {
 }
 
 /** Flows that cross the fabric, at most two pods a node. */
-export function fabricFlows({ plan }: Lab): readonly Flow[] {
-  const pods = plan.nodes.flatMap((node) => node.pods.slice(0, 2))
-  return flowsBetween(pods, (from, to) => from.node !== to.node)
+export function fabricFlows({ plan, pods }: Lab): readonly Flow[] {
+  const some = plan.nodes.flatMap(({ name }) => pods.filter(({ node }) => node === name).slice(0, 2))
+  return flowsBetween(some, (from, to) => from.node !== to.node)
 }
 
 /** The link that carries the most among those whose loss the fabric can bear; null if there is no such link. */
@@ -286,7 +286,7 @@ function flowsThrough(lab: Lab, victim: string): readonly Flow[] {
 
 /** A ping between every two pods, both families. */
 export async function pingMatrix(lab: Lab, prober: Prober, signal: AbortSignal) {
-  const flows = flowsBetween(podsOf(lab.plan), () => true)
+  const flows = flowsBetween(lab.pods, () => true)
   const probes = await prober.pingAll(flows, 2, 100, signal)
   return probes.map(({ flow, record }) => {
     const { sent, lost, medianRttMs } = record.summary(0)

@@ -2,7 +2,6 @@
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { type ManifestOf, openStore } from '../store/index.ts'
 import { LabError } from './error.ts'
 import { type Manifest, manifestFolders } from './manifests.ts'
 import type { LabPaths } from './paths.ts'
@@ -10,17 +9,11 @@ import { fibulaSpeakers, type Plan, type Router } from './plan.ts'
 import { type RouterPaths, realRouter } from './routers/index.ts'
 import { writeWhole } from './state.ts'
 
-/** Writes every folder of manifests; the blocks of the nodes go in through the store, as an agent would put them there. */
-export async function writeManifests(plan: Plan, paths: LabPaths): Promise<void> {
-  for (const { name: folder, files, blocks } of manifestFolders(plan)) {
+/** Writes every folder of manifests. */
+export function writeManifests(plan: Plan, paths: LabPaths): void {
+  for (const { name: folder, files } of manifestFolders(plan)) {
     for (const { name, comment, manifests } of files) writeWhole(join(paths.store(folder), name), yamlOf(comment, manifests))
-    if (blocks.length > 0) await createBlocks(paths.store(folder), blocks)
   }
-}
-
-async function createBlocks(folder: string, blocks: readonly ManifestOf<'IPAMBlock'>[]): Promise<void> {
-  await using store = openStore(`dir:${folder}`)
-  for (const block of blocks) await store.create(block)
 }
 
 function yamlOf(comment: string, manifests: readonly Manifest[]): string {

@@ -11,13 +11,12 @@ export {
   fibulaSpeakers,
   namespacesOf,
   type Plan,
-  type Pod,
-  podsOf,
   ROUTER_KINDS,
   type RouterKind,
   type Speaker,
   speakersOf,
 } from './plan.ts'
+export { addPod, deletePod, type Pod } from './pods.ts'
 export { type FlowSummary, total } from './probe-record.ts'
 export { type Flow, type FlowProbe, flowsBetween, Prober } from './prober.ts'
 export { followGobgp, realRouter } from './routers/index.ts'

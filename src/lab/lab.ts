@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { ExecError, exec } from '../lib/exec.ts'
 import { LabError } from './error.ts'
@@ -12,13 +11,15 @@ import { identityOf, isRunning, type ProcessIdentity, signalProcess } from './id
 import { folderOf, hostsFile } from './manifests.ts'
 import { buildNetwork, netnsPath, removeNamespaces } from './netns.ts'
 import { DEFAULT_LAB_DIR, type LabPaths } from './paths.ts'
-import { fibulaSpeakers, namespacesOf, type Plan, planLab, type RouterKind } from './plan.ts'
+import { fibulaSpeakers, namespacesOf, type Plan, planLab, plannedPods, type RouterKind } from './plan.ts'
+import { attachedPods, attachPods, type Pod, podRecords } from './pods.ts'
 import { type ProcessSpec, realRouter } from './routers/index.ts'
 import { type LabState, readProcesses, readState, removeFolder, writeState, writeWhole } from './state.ts'
 import { parseTopology, type Topology } from './topology.ts'
 import { waitFor } from './wait.ts'
 
-export type Lab = { readonly paths: LabPaths; readonly plan: Plan }
+/** `pods`: those that had a network when the lab was looked at. */
+export type Lab = { readonly paths: LabPaths; readonly plan: Plan; readonly pods: readonly Pod[] }
 
 /** Told what is being done, in words, while it is done. */
 export type Progress = (step: string) => void
@@ -58,13 +59,15 @@ export async function bringUp({ paths, topologyFile, routerKind, program, comman
     processes: processes.map((each) => ({ ...each, argv: [...each.argv] })),
   })
   copyFileSync(file, paths.topology)
-  writeWhole(paths.hosts, hostsFile(plan))
+  writeWhole(paths.hosts, hostsFile(plan, []))
   await buildNetwork(plan)
-  await writeManifests(plan, paths)
+  writeManifests(plan, paths)
   writeConfigurations(plan, paths)
   progress(`starting ${plan.nodes.length} nodes and ${plan.routers.length} routers (${routerKind})`)
   await startSupervisor(paths, program)
-  return { paths, plan }
+  const pods = plannedPods(plan)
+  progress(`adding ${pods.length} pods through the CNI plugin`)
+  return { paths, plan, pods: await attachPods(plan, paths, pods) }
 }
 
 /** The lab that is up in this folder. Throws LabError if there is none. */
@@ -73,7 +76,7 @@ export function openLab(paths: LabPaths): Lab {
   if (state === null || !existsSync(paths.topology))
     throw new LabError('FAILED', `no lab is up in ${paths.dir}: start one with \`fibula lab up\``)
   const { routerKind, netnsPrefix } = state
-  return { paths, plan: planLab(readTopology(paths.topology), { routerKind, netnsPrefix }) }
+  return { paths, plan: planLab(readTopology(paths.topology), { routerKind, netnsPrefix }), pods: attachedPods(paths) }
 }
 
 /** Gives the lab up to whoever comes next: nothing is being built any more. */
@@ -91,7 +94,7 @@ export async function takeDown(paths: LabPaths, progress: Progress): Promise<boo
   progress('removing the lab')
   const supervisor = readProcesses(paths)?.supervisor
   if (supervisor !== undefined) await endSupervisor(supervisor)
-  await removeNamespaces(state.namespaces)
+  await removeNamespaces([...new Set([...state.namespaces, ...podRecords(paths).map(({ netns }) => netns)])])
   removeFolder(paths)
   return true
 }
@@ -178,8 +181,7 @@ function agentProcesses(plan: Plan, paths: LabPaths, program: readonly [string, 
       `dir:${paths.store(folderOf(speaker))}`,
       '--run-dir',
       paths.run(name),
-      '--cni-socket',
-      join(paths.run(name), 'cni.sock'),
+      ...(speaker.role === 'node' ? ['--cni-socket', paths.cniSocket(name)] : []),
     ]
     return { name, speaker: name, netns, argv: [...program, 'agent', ...options], env: {}, log: paths.log(name), waitFor: null }
   })

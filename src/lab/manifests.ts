@@ -1,10 +1,9 @@
 // The manifests of a lab: what a person would write to configure these speakers, one folder for the nodes' cluster and one for
 // each router that is Fibula. Pure; the values are plain objects in the shape `kubectl apply` takes.
 
-import { cidr } from '../net/index.ts'
-import { BLOCK_NODE_LABEL, blockName, GROUP_VERSION, type ManifestOf, NODE_ANNOTATION } from '../store/index.ts'
+import { GROUP_VERSION, NODE_ANNOTATION } from '../store/index.ts'
 import type { DualAddress, Node, Plan, Router, Session, Speaker } from './plan.ts'
-import { FAMILIES, HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, podsOf, RESTART_TIME_SECONDS, sessionsOf } from './plan.ts'
+import { FAMILIES, HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, RESTART_TIME_SECONDS, sessionsOf } from './plan.ts'
 
 export type Manifest = {
   readonly apiVersion: string
@@ -24,8 +23,6 @@ export type ManifestFolder = {
   /** Folder name under `store/`. */
   readonly name: string
   readonly files: readonly ManifestFile[]
-  /** What agents claim for themselves in a cluster; here the lab assigns blocks and addresses. */
-  readonly blocks: readonly ManifestOf<'IPAMBlock'>[]
 }
 
 /** The folder all nodes share. */
@@ -68,7 +65,6 @@ function clusterFolder(plan: Plan): ManifestFolder {
       },
       { name: 'pools.yaml', comment: 'Where pod addresses come from.', manifests: pools(plan) },
     ],
-    blocks: nodes.flatMap(blocksOf),
   }
 }
 
@@ -94,7 +90,6 @@ function routerFolder(plan: Plan, router: Router): ManifestFolder {
         manifests: sessionsOf(plan, router.name).map((session) => peerManifest(session, false)),
       },
     ],
-    blocks: [],
   }
 }
 
@@ -170,26 +165,9 @@ function pools(plan: Plan): readonly Manifest[] {
   }))
 }
 
-function blocksOf(node: Node): readonly ManifestOf<'IPAMBlock'>[] {
-  return FAMILIES.map((family) => {
-    const allocations = node.pods.map(({ name, address }) => ({
-      address: address[family],
-      handle: `lab.${name}`,
-      pod: name,
-      namespace: 'default',
-    }))
-    return {
-      apiVersion: GROUP_VERSION,
-      kind: 'IPAMBlock',
-      metadata: { name: blockName(cidr(node.block[family])), labels: { [BLOCK_NODE_LABEL]: node.name } },
-      spec: { cidr: node.block[family], node: node.name, state: 'Confirmed', sequence: allocations.length, allocations },
-    }
-  })
-}
-
 /** `/etc/hosts` of the lab, so that `fibula lab exec pod-1a -- ping pod-3b` works. */
-export function hostsFile(plan: Plan): string {
+export function hostsFile(plan: Plan, pods: readonly { readonly name: string; readonly address: DualAddress }[]): string {
   const speakers = [...plan.routers, ...plan.nodes].map(({ name, loopback }) => ({ name, address: loopback }))
-  const lines = [...speakers, ...podsOf(plan)].flatMap(({ name, address }) => [`${address.ipv4} ${name}`, `${address.ipv6} ${name}`])
+  const lines = [...speakers, ...pods].flatMap(({ name, address }) => [`${address.ipv4} ${name}`, `${address.ipv6} ${name}`])
   return ['127.0.0.1 localhost', '::1 localhost', ...lines, ''].join('\n')
 }

@@ -6,20 +6,26 @@ import { LabError } from './error.ts'
 import { isRunning, processesIn, signalProcess } from './identity.ts'
 import type { Plan } from './plan.ts'
 import { waitFor } from './wait.ts'
-import { deviceBatch, earlySysctls, type IpBatch, insideBatches, lateSysctls, namespaceBatch, type Sysctl } from './wiring.ts'
+import { deviceBatch, earlySysctls, type IpBatch, insideBatches, namespaceBatch, namespaceSysctls, type Sysctl } from './wiring.ts'
 
 export function netnsPath(netns: string): string {
   return `/run/netns/${netns}`
 }
 
-/** Builds all namespaces, cables, addresses and pods of a plan. Throws LabError. */
+/** Builds all namespaces, cables and addresses of a plan. Throws LabError. */
 export async function buildNetwork(plan: Plan): Promise<void> {
   await settleThreadPool()
   await runBatch(namespaceBatch(plan))
   applySysctls(earlySysctls(plan))
   await runBatch(deviceBatch(plan))
   await Promise.all(insideBatches(plan).map(runBatch))
-  applySysctls(lateSysctls(plan))
+}
+
+/** Makes one more namespace, as a pod needs it. Throws LabError. */
+export async function addNamespace(netns: string): Promise<void> {
+  await settleThreadPool()
+  await runBatch({ netns: null, lines: [`netns add ${netns}`] })
+  applySysctls(namespaceSysctls(netns))
 }
 
 /** Kills what runs in the namespaces and removes them. What is not there is fine. */

@@ -15,17 +15,22 @@ export type LabPaths = {
   readonly runRoot: string
   readonly logRoot: string
   readonly configRoot: string
+  /** A file for every pod. */
+  readonly podRoot: string
   /** Manifests: `cluster` for the nodes, one folder a Fibula router. */
   store(folder: string): string
   /** Run directory of a speaker: its control socket. */
   run(speaker: string): string
+  /** Where the agent of a node serves CNI. */
+  cniSocket(node: string): string
   log(process: string): string
   /** Configuration of a router that is a real daemon. */
   config(speaker: string): string
 }
 
 export function labPaths(dir: string): LabPaths {
-  const [storeRoot, runRoot, logRoot, configRoot] = ['store', 'run', 'log', 'config'].map((name) => join(dir, name)) as [
+  const [storeRoot, runRoot, logRoot, configRoot, podRoot] = ['store', 'run', 'log', 'config', 'pods'].map((name) => join(dir, name)) as [
+    string,
     string,
     string,
     string,
@@ -41,8 +46,10 @@ export function labPaths(dir: string): LabPaths {
     runRoot,
     logRoot,
     configRoot,
+    podRoot,
     store: (folder) => join(storeRoot, folder),
     run: (speaker) => join(runRoot, speaker),
+    cniSocket: (node) => join(runRoot, node, 'cni.sock'),
     log: (process) => join(logRoot, `${process}.log`),
     config: (speaker) => join(configRoot, speaker),
   }

@@ -22,14 +22,8 @@ export type Link = {
   readonly ends: readonly [Port, Port]
 }
 
-export type Pod = {
-  readonly name: string
-  readonly node: string
-  readonly netns: string
-  readonly address: DualAddress
-  /** The end of its veth pair in the node's namespace: `fib` and 11 hex digits. */
-  readonly hostDevice: string
-}
+/** A pod there is to be. Its addresses are for the agent of its node to give. */
+export type PlannedPod = { readonly name: string; readonly node: string; readonly netns: string }
 
 export type Speaker = {
   readonly name: string
@@ -43,8 +37,7 @@ export type Speaker = {
 
 export type Node = Speaker & {
   readonly role: 'node'
-  readonly block: { readonly ipv4: string; readonly ipv6: string }
-  readonly pods: readonly Pod[]
+  readonly pods: readonly PlannedPod[]
 }
 export type Router = Speaker & { readonly role: 'router' }
 
@@ -64,6 +57,8 @@ export type Session = {
 export type Plan = {
   readonly name: string
   readonly routerKind: RouterKind
+  /** Begins the name of every namespace. */
+  readonly netnsPrefix: string
   readonly pools: DualAddress
   readonly blockSize: { readonly ipv4: number; readonly ipv6: number }
   /** The range of the loopbacks of all speakers. */
@@ -130,22 +125,25 @@ export function planLab(topology: Topology, { routerKind, netnsPrefix }: PlanOpt
       netns: netnsOf(name),
       loopback: addressing.nodeLoopback(at),
       ports: portsOf(name),
-      block: addressing.block(at),
-      pods: pods.map((pod, index) => {
-        return {
-          name: pod,
-          node: name,
-          netns: netnsOf(pod),
-          address: addressing.pod(at, index),
-          hostDevice: addressing.podDevice(at, index),
-        }
-      }),
+      pods: pods.map((pod) => ({ name: pod, node: name, netns: netnsOf(pod) })),
     }),
   )
   const { pools, loopbacks } = addressing
   const { blockSize } = topology.cluster
   const sessions = planSessions(links, [...routers, ...nodes])
-  return { name: topology.name, routerKind, pools, blockSize, loopbacks, nodes, routers, links, sessions, wires: netnsOf('wires') }
+  return {
+    name: topology.name,
+    routerKind,
+    netnsPrefix,
+    pools,
+    blockSize,
+    loopbacks,
+    nodes,
+    routers,
+    links,
+    sessions,
+    wires: netnsOf('wires'),
+  }
 }
 
 /** Two sessions a link, one for each family and over it, each seen from both ends. */
@@ -191,13 +189,13 @@ export function speakersOf({ nodes, routers }: Plan): readonly Speaker[] {
   return [...routers, ...nodes]
 }
 
-export function podsOf({ nodes }: Plan): readonly Pod[] {
+export function plannedPods({ nodes }: Plan): readonly PlannedPod[] {
   return nodes.flatMap(({ pods }) => pods)
 }
 
-/** Every namespace of the lab by the name people use for it. */
+/** Every namespace a lab begins with, by the name people use for it. */
 export function namespacesOf(plan: Plan): ReadonlyMap<string, string> {
-  const places = [...speakersOf(plan), ...podsOf(plan)].map(({ name, netns }) => [name, netns] as const)
+  const places = [...speakersOf(plan), ...plannedPods(plan)].map(({ name, netns }) => [name, netns] as const)
   return new Map([...places, ['wires', plan.wires]])
 }
 

@@ -5,7 +5,8 @@ import { sleep } from '../lib/clock.ts'
 import { setSocketOption, socket } from '../sys/libc.ts'
 import { inNetns, settleThreadPool } from '../sys/netns.ts'
 import { netnsPath } from './netns.ts'
-import { FAMILIES, type Pod } from './plan.ts'
+import { FAMILIES } from './plan.ts'
+import type { Pod } from './pods.ts'
 import { FlowRecord } from './probe-record.ts'
 
 export type Flow = { readonly from: Pod; readonly to: Pod; readonly family: (typeof FAMILIES)[number] }

@@ -72,7 +72,8 @@ export function writeWhole(path: string, text: string): void {
 
 /** Removes what the lab puts into its folder, and the folder if nothing else is in it. */
 export function removeFolder(paths: LabPaths): void {
-  for (const part of [paths.storeRoot, paths.runRoot, paths.logRoot, paths.configRoot]) rmSync(part, { recursive: true, force: true })
+  for (const part of [paths.storeRoot, paths.runRoot, paths.logRoot, paths.configRoot, paths.podRoot])
+    rmSync(part, { recursive: true, force: true })
   for (const file of [paths.topology, paths.processes, paths.hosts, paths.state]) rmSync(file, { force: true })
   try {
     rmdirSync(paths.dir)

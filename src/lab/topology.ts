@@ -8,6 +8,11 @@ import { type IpFamily, type Prefix, parsePrefix, prefixFamily } from '../net/in
 const speakerName = z
   .string()
   .regex(/^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/, 'must be up to 20 lower-case letters, digits and dashes, beginning with a letter')
+/** True if a speaker or pod may have this name. */
+export function isPlaceName(name: string): boolean {
+  return speakerName.safeParse(name).success
+}
+
 /** Also the name of a network device, which the kernel limits to 15 octets; the lab appends two. */
 const linkName = z
   .string()
@@ -77,16 +82,14 @@ function faultsOf({ cluster, fabric, routers, nodes, links }: Topology): readonl
   }
   for (const { name } of speakers) if (!attached.has(name)) faults.push(`${name}: no link leads to it`)
   faults.push(
-    ...tooSmall('cluster.pools.ipv4', cluster.pools.ipv4, nodes.length + 1, cluster.blockSize.ipv4),
-    ...tooSmall('cluster.pools.ipv6', cluster.pools.ipv6, nodes.length + 1, cluster.blockSize.ipv6),
+    ...tooSmall('cluster.pools.ipv4', cluster.pools.ipv4, nodes.length, cluster.blockSize.ipv4),
+    ...tooSmall('cluster.pools.ipv6', cluster.pools.ipv6, nodes.length, cluster.blockSize.ipv6),
     ...tooSmall('fabric.loopbacks.ipv4', fabric.loopbacks.ipv4, FIRST_NODE_HOST + nodes.length, 32),
     ...tooSmall('fabric.loopbacks.ipv6', fabric.loopbacks.ipv6, FIRST_NODE_HOST + nodes.length, 128),
     ...tooSmall('fabric.links.ipv4', fabric.links.ipv4, links.length, 31),
     ...tooSmall('fabric.links.ipv6', fabric.links.ipv6, links.length, 127),
   )
   if (routers.length >= FIRST_NODE_HOST) faults.push(`routers: at most ${FIRST_NODE_HOST - 1}`)
-  const podsPerBlock = Math.min(2 ** (32 - cluster.blockSize.ipv4), 2 ** (128 - cluster.blockSize.ipv6)) - FIRST_POD_HOST
-  for (const { name, pods } of nodes) if (pods.length > podsPerBlock) faults.push(`${name}: a block has room for ${podsPerBlock} pods`)
   return faults
 }
 
@@ -94,8 +97,6 @@ function faultsOf({ cluster, fabric, routers, nodes, links }: Topology): readonl
 export const RESERVED = 'wires'
 /** Routers have the loopbacks from .1 up, nodes from here. */
 export const FIRST_NODE_HOST = 11
-/** The first pod of a node has this address within the node's block. */
-export const FIRST_POD_HOST = 2
 
 function tooSmall(field: string, { length }: Prefix, wanted: number, partLength: number): readonly string[] {
   const parts = partLength < length ? 0 : 2 ** Math.min(partLength - length, 40)

@@ -5,7 +5,7 @@ import { plan } from './fixtures.ts'
 
 describe('manifestFolders', () => {
   test('every manifest is valid', () => {
-    const all = manifestFolders(plan()).flatMap(({ files, blocks }) => [...files.flatMap(({ manifests }) => manifests), ...blocks])
+    const all = manifestFolders(plan()).flatMap(({ files }) => files.flatMap(({ manifests }) => manifests))
     expect(all.length).toBeGreaterThan(30)
     for (const manifest of all) expect({ manifest, parsed: parseResource(manifest) }).toMatchObject({ parsed: { ok: true } })
   })
@@ -16,8 +16,8 @@ describe('manifestFolders', () => {
   })
 
   test('no two objects of a folder have one kind and name', () => {
-    for (const { files, blocks } of manifestFolders(plan())) {
-      const names = [...files.flatMap(({ manifests }) => manifests), ...blocks].map(({ kind, metadata }) => `${kind}/${metadata.name}`)
+    for (const { files } of manifestFolders(plan())) {
+      const names = files.flatMap(({ manifests }) => manifests).map(({ kind, metadata }) => `${kind}/${metadata.name}`)
       expect(new Set(names).size).toBe(names.length)
     }
   })
@@ -30,19 +30,10 @@ describe('manifestFolders', () => {
         .find(({ kind, metadata }) => kind === 'BGPConfiguration' && metadata.name === 'default')?.spec
     expect([specOf(cluster), specOf(router)]).toMatchObject([{ mode: 'Host' }, { mode: 'Router' }])
   })
-
-  test('every node has a block of each family, with its pods in it', () => {
-    const blocks = manifestFolders(plan())[0]?.blocks ?? []
-    expect(blocks.filter(({ spec }) => spec.node === 'node-2').map(({ spec }) => spec.allocations?.map(({ pod }) => pod))).toEqual([
-      ['pod-2a', 'pod-2b'],
-      ['pod-2a', 'pod-2b'],
-    ])
-  })
 })
 
 test('hostsFile names every speaker and pod by both addresses', () => {
-  const { nodes } = plan()
-  const pod = nodes[2]?.pods[1]
-  expect(hostsFile(plan())).toContain(`${pod?.address.ipv4} pod-3b\n${pod?.address.ipv6} pod-3b\n`)
-  expect(hostsFile(plan())).toContain('10.0.0.1 tor-a\n')
+  const pods = [{ name: 'pod-3b', address: { ipv4: '10.244.7.1', ipv6: 'fd00:10:244::7' } }]
+  expect(hostsFile(plan(), pods)).toContain('10.244.7.1 pod-3b\nfd00:10:244::7 pod-3b\n')
+  expect(hostsFile(plan(), [])).toContain('10.0.0.1 tor-a\n')
 })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { fibulaSpeakers, namespacesOf, podsOf, speakersOf } from '../../src/lab/plan.ts'
+import { fibulaSpeakers, namespacesOf, plannedPods, speakersOf } from '../../src/lab/plan.ts'
 import { redundantLinks } from '../../src/lab/redundancy.ts'
 import { cidr, containsAddress, ip } from '../../src/net/index.ts'
 import { plan, twoRacks } from './fixtures.ts'
@@ -8,11 +8,7 @@ describe('planLab', () => {
   test('everything has an address and a device of its own', () => {
     const { links } = plan()
     const ports = links.flatMap(({ ends }) => ends)
-    const addresses = [
-      ...speakersOf(plan()).map(({ loopback }) => loopback),
-      ...podsOf(plan()).map(({ address }) => address),
-      ...ports.map(({ address }) => address),
-    ]
+    const addresses = [...speakersOf(plan()).map(({ loopback }) => loopback), ...ports.map(({ address }) => address)]
     expect(new Set(addresses.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6])).size).toBe(addresses.length * 2)
     expect(new Set(ports.map(({ speaker, device }) => `${speaker} ${device}`)).size).toBe(ports.length)
   })
@@ -28,17 +24,17 @@ describe('planLab', () => {
     }
   })
 
-  test('pods have addresses of the block of their node', () => {
-    for (const { block, pods } of plan().nodes) {
-      for (const { address } of pods) {
-        expect(containsAddress(cidr(block.ipv4), ip(address.ipv4))).toBe(true)
-        expect(containsAddress(cidr(block.ipv6), ip(address.ipv6))).toBe(true)
-      }
-    }
-  })
-
-  test('host ends of pod links are named as DESIGN decision 13 says, and fit a device name', () => {
-    for (const { hostDevice } of podsOf(plan())) expect(hostDevice).toMatch(/^fib[0-9a-f]{11}$/)
+  test('every pod is on the node that the topology names, in a namespace of its own', () => {
+    const pods = plannedPods(plan())
+    expect(pods.map(({ name, node }) => [name, node])).toEqual([
+      ['pod-1a', 'node-1'],
+      ['pod-1b', 'node-1'],
+      ['pod-2a', 'node-2'],
+      ['pod-2b', 'node-2'],
+      ['pod-3a', 'node-3'],
+      ['pod-3b', 'node-3'],
+    ])
+    expect(new Set(pods.map(({ netns }) => netns)).size).toBe(6)
   })
 
   test('every link has a session a family, each end the mirror of the other', () => {

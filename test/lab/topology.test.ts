@@ -40,7 +40,7 @@ describe('a topology that cannot work is refused, naming what to change', () => 
     [
       'a pool without a block for every node',
       (d) => Object.assign(d, { cluster: { pools: { ipv4: '10.244.0.0/25', ipv6: 'fd00::/48' }, blockSize: { ipv4: 26, ipv6: 122 } } }),
-      /cluster\.pools\.ipv4: has room for 2 of the 4/,
+      /cluster\.pools\.ipv4: has room for 2 of the 3/,
     ],
     [
       'a prefix of the wrong family',

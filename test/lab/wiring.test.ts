@@ -21,16 +21,6 @@ test('device names fit the kernel (15 octets)', () => {
   for (const name of names) expect(name.length).toBeLessThanOrEqual(15)
 })
 
-test('a pod has host routes only, and reaches everything through 169.254.1.1 and a link-local address (DESIGN decision 13)', () => {
-  const pod = insideBatches(plan()).find(({ netns }) => netns === 'fiblab-pod-1a')
-  expect(pod?.lines.filter((line) => line.startsWith('address'))).toEqual([
-    'address add 10.244.0.66/32 dev eth0',
-    'address add fd00:10:244::42/128 dev eth0 nodad',
-  ])
-  expect(pod?.lines).toContain('route add default via 169.254.1.1 dev eth0')
-  expect(pod?.lines.some((line) => /route add default via fe80::/.test(line))).toBe(true)
-})
-
 test('forwarding is set where a real daemon leaves it to the administrator, and left to the agent where Fibula routes', () => {
   const forwarding = (kind: 'fibula' | 'bird'): readonly string[] =>
     earlySysctls(plan(kind))

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { crashAgent } from '../../../src/lab/experiments.ts'
-import { awaitSessions, bringUp, type DemoReport, labPaths, Prober, podsOf, takeDown } from '../../../src/lab/index.ts'
+import { awaitSessions, bringUp, type DemoReport, labPaths, Prober, takeDown } from '../../../src/lab/index.ts'
 import { crashFailures } from '../../../src/lab/verdict.ts'
 import { describeWith } from '../../support/tier.ts'
 import { LabFolder, PROGRAM } from './program.ts'
@@ -59,7 +59,7 @@ describeWith(['ip', 'nsenter', 'unshare'], 'kill -9 without graceful restart', (
           const file = join(paths.store(store), 'bgp.yaml')
           writeFileSync(file, readFileSync(file, 'utf8').replaceAll('enabled: true', 'enabled: false'))
         }
-        await using prober = await Prober.open(podsOf(lab.plan))
+        await using prober = await Prober.open(lab.pods)
         await awaitSessions(lab, () => {}, signal)
         const withGracefulRestart = async (): Promise<boolean> =>
           (await offers(folder, 'tor-a')).some((each) => each.startsWith('graceful restart'))

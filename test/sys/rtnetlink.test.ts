@@ -106,7 +106,12 @@ function mac(text: string): Mac {
 
 const HOST_MAC = mac('ee:ee:ee:ee:ee:ee')
 const route = (over: Partial<InterfaceRoute>): InterfaceRoute => ({
-  ...{ family: 4, destination: null, gateway: ip('169.254.1.1'), interfaceIndex: 7, mtu: null, metric: 0 },
+  family: 4,
+  destination: null,
+  gateway: ip('169.254.1.1'),
+  interfaceIndex: 7,
+  mtu: null,
+  metric: 0,
   ...over,
 })
 
@@ -115,8 +120,14 @@ describe('a request is what iproute2 sends for', () => {
     [
       'veth',
       createVeth({
-        ...{ name: 'fibbb', mac: HOST_MAC, mtu: 1500 },
-        peer: { name: 'eth0', mac: mac('02:00:00:00:00:01'), namespaceFd: 4 },
+        name: 'fibbb',
+        mac: HOST_MAC,
+        mtu: 1500,
+        peer: {
+          name: 'eth0',
+          mac: mac('02:00:00:00:00:01'),
+          namespaceFd: 4,
+        },
       }),
     ],
     ['deleteLink', deleteLink(7)],
@@ -227,19 +238,26 @@ describe("the kernel's answers", () => {
   test('a veth with its settings', () => {
     const view = viewOf(link)
     expect(readLink(view, 0, view.byteLength)).toEqual({
-      ...{
-        index: 7,
-        name: 'fib00000000001',
-        isUp: true,
-        isOperational: true,
-        mtu: 1480,
-        mac: HOST_MAC,
-        kind: 'veth',
-        peerIndex: 2,
-        group: 5,
+      index: 7,
+      name: 'fib00000000001',
+      isUp: true,
+      isOperational: true,
+      mtu: 1480,
+      mac: HOST_MAC,
+      kind: 'veth',
+      peerIndex: 2,
+      group: 5,
+      ipv4: {
+        forwarding: 0,
+        proxyArp: 0,
+        rpFilter: 0,
       },
-      ipv4: { forwarding: 0, proxyArp: 0, rpFilter: 0 },
-      ipv6: { forwarding: 0, acceptRa: 1, disableIpv6: 0, addrGenMode: 0 },
+      ipv6: {
+        forwarding: 0,
+        acceptRa: 1,
+        disableIpv6: 0,
+        addrGenMode: 0,
+      },
     })
   })
 

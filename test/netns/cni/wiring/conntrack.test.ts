@@ -27,8 +27,27 @@ describeWith(['ip', 'conntrack'], 'connections of released addresses', () => {
     answers = { source: destination, destination: source },
   ): Promise<unknown> =>
     node.net.exec('host', 'conntrack', [
-      ...['-I', '-p', 'udp', '-t', '300', '--sport', '1000', '--dport', `${port}`, '-s', source, '-d', destination],
-      ...['-r', answers.source, '-q', answers.destination, '--reply-port-src', `${port}`, '--reply-port-dst', '1000'],
+      '-I',
+      '-p',
+      'udp',
+      '-t',
+      '300',
+      '--sport',
+      '1000',
+      '--dport',
+      `${port}`,
+      '-s',
+      source,
+      '-d',
+      destination,
+      '-r',
+      answers.source,
+      '-q',
+      answers.destination,
+      '--reply-port-src',
+      `${port}`,
+      '--reply-port-dst',
+      '1000',
     ])
   /** Ports of the connections that are left. */
   const ports = async (): Promise<readonly number[]> => {

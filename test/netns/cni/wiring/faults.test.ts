@@ -1,5 +1,5 @@
 // What attach refuses, and that nothing is left of what failed; detach in every circumstance.
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { exec } from '../../../../src/lib/exec.ts'
 import { ip } from '../../../../src/net/index.ts'
@@ -132,6 +132,26 @@ describeWith(['ip'], 'attach that fails, and detach', () => {
     expect(detach(first, second)).toEqual([])
     expect(node.inNode(() => node.links.list())).toEqual([])
     expect(await node.net.ip('host', 'link show uplink')).toContain('uplink')
+  })
+
+  test('no descriptor is left open, whatever the outcome', () => {
+    const open = (): number => readdirSync('/proc/self/fd').length
+    const link = linkOf(node.net, 'a', 1)
+    const all = (): void => {
+      node.attach(link)
+      node.attach(link)
+      node.attach(linkOf(node.net, 'a', 2, { netns: '/run/netns/fib-nowhere' }))
+      node.attach(linkOf(node.net, 'a', 2, { netns: node.net.pathOf('host') }))
+      node.inNode(() => [node.links.check(link), node.links.setMtu(link, 1400)])
+      saboteur.arm(3)
+      node.attach(linkOf(node.net, 'b', 3))
+      saboteur.arm(null)
+      detach(link)
+    }
+    all()
+    const before = open()
+    for (let round = 0; round < 5; round++) all()
+    expect(open()).toBe(before)
   })
 
   test('detach that the kernel refuses says so, and works the next time', () => {

@@ -8,7 +8,12 @@ const [netns = '', ...addresses] = process.argv.slice(2)
 await settleThreadPool()
 using links = new PodLinks()
 const link = {
-  ...{ containerId: 'c', ifName: 'eth0', netns, hostInterface: 'fib00000000001', mtu: 1500, mac: null },
+  containerId: 'c',
+  ifName: 'eth0',
+  netns,
+  hostInterface: 'fib00000000001',
+  mtu: 1500,
+  mac: null,
   addresses: addresses.map(ip),
 }
 const attached = links.attach(link)

@@ -1,7 +1,7 @@
 // What `make bench` measures: the cases of each scenario, who takes part, and the targets. Sizes are those of the targets;
 // GoBGP, which needs minutes where others need a second, takes part at a tenth of them unless asked for in full.
 import type { Family } from '../src/bgp/family.ts'
-import { bridge, type CniPlugin, fibulaCni } from './cni-plugins.ts'
+import { bridge, type CniPlugin, type FibulaBuild, fibulaCni } from './cni-plugins.ts'
 import type { Dut } from './dut/dut.ts'
 import type { Target } from './report.ts'
 import { measureCni } from './scenarios/cni.ts'
@@ -34,8 +34,7 @@ export type CaseOptions = {
   readonly clients: number | null
   readonly attributeSets: number
   readonly mrt: string | null
-  /** Fibula's command line before `agent`. */
-  readonly fibula: readonly string[]
+  readonly fibula: FibulaBuild
 }
 
 const SLOW = new Set(['gobgp'])

@@ -33,13 +33,20 @@ const PODS_V6 = '2001:2:0:8000::/112'
 const NODE = 'dut'
 const READY_MS = 60_000
 /** What `make build` leaves. */
-const SHIM = fileURLToPath(new URL('../dist/cni/fibula', import.meta.url))
+export const SHIM = fileURLToPath(new URL('../dist/cni/fibula', import.meta.url))
 
-/** The agent that ships, on a folder of manifests, and its plugin. `command`: what stands before `agent`. */
-export function fibulaCni(command: readonly string[], families: 'IPv4' | 'dual stack'): CniPlugin {
+export type FibulaBuild = {
+  /** What stands before `agent`. */
+  readonly command: readonly string[]
+  /** The plugin. */
+  readonly shim: string
+}
+
+/** The agent that ships, on a folder of manifests, and its plugin. */
+export function fibulaCni({ command, shim }: FibulaBuild, families: 'IPv4' | 'dual stack'): CniPlugin {
   return {
     name: families === 'IPv4' ? 'fibula' : `fibula, ${families}`,
-    missing: () => (existsSync(SHIM) ? null : "there is no plugin: 'make build' first"),
+    missing: () => (existsSync(shim) ? null : "there is no plugin: 'make build' first"),
     async install(bed) {
       const folder = (name: string): string => join(bed.directory, name)
       const socket = folder('cni.sock')
@@ -51,13 +58,13 @@ export function fibulaCni(command: readonly string[], families: 'IPv4' | 'dual s
       const running = new RunningDut([child], [log])
       const config = { cniVersion: CNI_VERSION, name: 'bench', type: 'fibula', socket }
       try {
-        await ready(bed.dutNamespace, config, running)
+        await ready(bed.dutNamespace, shim, config, running)
       } catch (error) {
         await running[Symbol.asyncDispose]()
         throw error
       }
       return {
-        program: SHIM,
+        program: shim,
         path: DEBIAN_PLUGINS,
         config,
         addressesEach: families === 'IPv4' ? 1 : 2,
@@ -82,13 +89,13 @@ function manifests(families: 'IPv4' | 'dual stack'): string {
 }
 
 /** Resolves when STATUS (CNI specification 1.1.0) says that pods can have a network. */
-async function ready(namespace: string, config: object, agent: RunningDut): Promise<void> {
+async function ready(namespace: string, shim: string, config: object, agent: RunningDut): Promise<void> {
   const input = JSON.stringify({ ...config, cniVersion: '1.1.0' })
   const env = { PATH: process.env['PATH'], CNI_COMMAND: 'STATUS', CNI_PATH: DEBIAN_PLUGINS }
   const deadlineMs = performance.now() + READY_MS
   for (;;) {
     try {
-      await Promise.race([exec('ip', ['netns', 'exec', namespace, SHIM], { env, input }), agent.failure])
+      await Promise.race([exec('ip', ['netns', 'exec', namespace, shim], { env, input }), agent.failure])
       return
     } catch (error) {
       if (performance.now() > deadlineMs) throw new Error(`${(error as Error).message}\n${agent.lastWords()}`, { cause: error })

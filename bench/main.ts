@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { settleThreadPool } from '../src/sys/netns.ts'
 import { type Case, casesOf, SCENARIOS, type Scenario } from './cases.ts'
+import { type FibulaBuild, SHIM } from './cni-plugins.ts'
 import { bird } from './dut/bird.ts'
 import type { Dut } from './dut/dut.ts'
 import { fibula, LAUNCHER } from './dut/fibula.ts'
@@ -29,6 +30,7 @@ Scenarios: ${SCENARIOS.join(', ')} (all of them by default)
   --mrt FILE           forward and churn a real table, TABLE_DUMP_V2, plain or .gz
   --full               GoBGP at full size too: minutes and gigabytes
   --fibula COMMAND     another build of Fibula: what stands before 'agent'
+  --cni-plugin FILE    another build of its CNI plugin
   --profile DIR        leave CPU profiles of Fibula's threads there; the figures are then worth little
 `
 
@@ -44,7 +46,7 @@ type Settings = {
   readonly clients: number | null
   readonly attributeSets: number
   readonly mrt: string | null
-  readonly fibula: readonly string[]
+  readonly fibula: FibulaBuild
 }
 
 function parseSettings(args: readonly string[]): Settings {
@@ -57,6 +59,7 @@ function parseSettings(args: readonly string[]): Settings {
     mrt: string,
     'attribute-sets': string,
     fibula: string,
+    'cni-plugin': string,
     profile: string,
     full: { type: 'boolean' },
   } as const
@@ -74,7 +77,7 @@ function parseSettings(args: readonly string[]): Settings {
     clients: positive('--clients', values.clients),
     attributeSets: positive('--attribute-sets', values['attribute-sets']) ?? 1000,
     mrt: values.mrt ?? null,
-    fibula: launcher,
+    fibula: { command: launcher, shim: values['cni-plugin'] ?? SHIM },
   }
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { TUNNELS } from '../../src/routes/index.ts'
 import type { NetnsProcess } from '../support/netns-process.ts'
 import { holds, until } from '../support/poll.ts'
+import { Prober } from '../support/prober.ts'
 import { NODES, type NodeName, patient, TwoSubnets } from './two-subnets.ts'
 
 const SUBNET = { a: 1, b: 1, c: 2 } as const
@@ -123,13 +124,32 @@ describe('a change of mode under an established connection', () => {
     240_000,
   )
 
+  test.each(FAMILIES)(
+    'IPv$family: not one packet is lost on the way from one mode to another',
+    async ({ pod }) => {
+      await world.route(NEVER)
+      await using prober = await Prober.start(
+        world.net,
+        { node: 'pod-a', address: NODES.a[pod] },
+        { node: 'pod-c', address: NODES.c[pod] },
+        patient(5_000).deadlineMs,
+      )
+      for (const wayOf of [CROSS_SUBNET, ALWAYS, NEVER, CROSS_SUBNET, NEVER, ALWAYS]) await world.route(wayOf)
+      for (const { sent, lost, gaps } of await prober.finish()) {
+        expect(sent).toBeGreaterThan(50)
+        expect([lost, gaps]).toEqual([0, []])
+      }
+    },
+    120_000,
+  )
+
   test('a connection whose tunnel is blocked stalls, and goes on when it is not', async () => {
     await world.route(CROSS_SUBNET)
     const server = world.stream('pod-c', 'listen', NODES.c.pod4, '5300')
     await until('the server listens', () => server.log().includes('listening'), patient(3_000))
     const client = world.stream('pod-a', 'keep', NODES.c.pod4, '5300')
     await moves(client, 'open')
-    await world.net.exec('router', 'iptables', ['-I', 'FORWARD', '-p', '4', '-j', 'DROP'])
+    await world.net.exec('router', 'iptables-legacy', ['-I', 'FORWARD', '-p', '4', '-j', 'DROP'])
     await until(
       'what was under way has arrived',
       async () => {
@@ -141,7 +161,7 @@ describe('a change of mode under an established connection', () => {
     )
     const stalled = echoed(client)
     await holds('nothing comes through a blocked tunnel', 3_000, () => echoed(client) === stalled)
-    await world.net.exec('router', 'iptables', ['-D', 'FORWARD', '-p', '4', '-j', 'DROP'])
+    await world.net.exec('router', 'iptables-legacy', ['-D', 'FORWARD', '-p', '4', '-j', 'DROP'])
     await moves(client, 'open again')
     for (const process of [client, server]) await process.end('SIGKILL')
   }, 180_000)

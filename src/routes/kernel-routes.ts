@@ -31,7 +31,8 @@ export class KernelRoutes implements AsyncDisposable {
   readonly #backend: NetlinkRouteBackend
   readonly #events: NetlinkEvents
   readonly #clock: Clock
-  readonly #onPodMtu: (mtu: number) => void
+  /** Nothing until the constructor is done: nobody has hold of us before. */
+  #onPodMtu: (mtu: number) => void = () => {}
   readonly #tunnelBackend: NetlinkTunnelBackend
   readonly #tunnels: Tunnels
   #peers: readonly PeerOnLink[] = []
@@ -43,7 +44,6 @@ export class KernelRoutes implements AsyncDisposable {
   /** Opens the netlink sockets and looks at the kernel once. Throws SysError where sockets are refused. */
   constructor({ log, clock, onPodMtu = () => {}, ...options }: KernelRoutesOptions) {
     this.#clock = clock
-    this.#onPodMtu = onPodMtu
     this.#backend = new NetlinkRouteBackend()
     this.#tunnelBackend = new NetlinkTunnelBackend()
     this.syncer = new RouteSyncer({ backend: this.#backend, log, clock, onTurn: () => this.#look(), ...options })
@@ -64,6 +64,7 @@ export class KernelRoutes implements AsyncDisposable {
       },
     })
     this.syncer.resync()
+    this.#onPodMtu = onPodMtu
   }
 
   /** BGP peers, by which links towards the fabric are known. */

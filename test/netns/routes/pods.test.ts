@@ -150,6 +150,15 @@ describe('routes to pods', () => {
 })
 
 describe('the MTU for pods', () => {
+  test('is known when the constructor returns, and no news before', async () => {
+    await routes[Symbol.asyncDispose]()
+    await net.ipBatch('host', ['link set eth0 mtu 4000', 'route add default via 10.0.0.254'])
+    mtus = []
+    routes = open()
+    expect(routes.podMtu()).toBe(4000)
+    expect(mtus).toEqual([])
+  })
+
   test('is that of the interface with the default route or the node address, whatever it is called, and follows it', async () => {
     await net.ipBatch('host', [
       'link set eth0 mtu 8950',

@@ -4,7 +4,7 @@ import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
 import type { IpamConfig } from '../../ipam/index.ts'
 import type { LogLevel } from '../../lib/log.ts'
 import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
-import { BLOCK_NODE_LABEL, type Selection, type Snapshot } from '../../store/index.ts'
+import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Selection, type Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
 import type { LocalSettings } from '../threads.ts'
 import { deriveEncapsulation, tunnelNeeds } from './encapsulation.ts'
@@ -30,7 +30,7 @@ const DERIVED_KINDS = [
 
 /** What a snapshot must hold. Of blocks our own alone: BGP carries everybody else's (decision 9). */
 export function derivedSelections(node: string): readonly Selection[] {
-  return [...DERIVED_KINDS.map((kind) => ({ kind })), { kind: 'IPAMBlock', labels: { [BLOCK_NODE_LABEL]: node } }]
+  return [...DERIVED_KINDS.map((kind) => ({ kind })), { kind: 'IPAMBlock', labels: { [BLOCK_NODE_LABEL]: blockNodeLabelValue(node) } }]
 }
 
 export type DeriveInput = {

@@ -107,7 +107,7 @@ export class PodsOwner {
     const host = {
       ...this.#deps,
       random: Math.random,
-      blocks: new blocks.ObjectBlockStore(store),
+      blocks: blocks.createBlockStore(store),
       podSource: new source.StorePodSource(store, snapshot, log),
       wiring: this.#wiring,
       adopt: (links: Parameters<Parameters<typeof servePods>[0]['adopt']>[0]) => dataplane.ask('adoptPods', links),

@@ -53,7 +53,7 @@ export class Attachments implements AsyncDisposable {
       touchedKernel = true
       const wired = await doing(CNI_CODE.wiringFailed, 'making the link', signal, this.#deps.wiring.attach(link, signal))
       if (!wired.ok) {
-        touchedKernel = false // the port has undone it; an interface that was there before is not ours to remove
+        touchedKernel = wired.error.kind === 'failed' // else nothing was begun, and an interface of that name is not ours to remove
         throw new CniError(faultOfWiring(wired.error, link))
       }
       await doing(CNI_CODE.wiringFailed, 'applying network policy', signal, this.#deps.gate.admit(link, pod, signal))

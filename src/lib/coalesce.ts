@@ -16,16 +16,18 @@ export class Coalescer {
       this.#again = true
       return this.#running
     }
-    this.#running = this.#loop().finally(() => {
-      this.#running = undefined
-    })
+    this.#running = this.#loop()
     return this.#running
   }
 
   async #loop(): Promise<void> {
-    do {
-      this.#again = false
-      await this.#turn()
-    } while (this.#again)
+    try {
+      do {
+        this.#again = false
+        await this.#turn()
+      } while (this.#again)
+    } finally {
+      this.#running = undefined // in the same breath as the look at `#again`: a request in between would be lost
+    }
   }
 }

@@ -1,6 +1,5 @@
 // What the kernel holds, as far as we know, and the transactions that change it: sets up, chains, sets down. Knows the state from
 // its own writes and reads back only when told to, because a read of all rules costs as much as many writes.
-import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { IpFamily } from '../net/index.ts'
 import type { Wanted, WantedFamily } from './compose.ts'
@@ -36,7 +35,6 @@ export type Written = {
 export type KernelRulesOptions = {
   readonly tools: NetfilterTools
   readonly log: Log
-  readonly clock: Clock
   /** `auto`: as the host's rules show. */
   readonly variant: Variant | 'auto'
 }
@@ -70,9 +68,9 @@ export class KernelRules {
   transactions = 0
   drifts = 0
 
-  constructor({ tools, log, clock, variant }: KernelRulesOptions) {
+  constructor({ tools, log, variant }: KernelRulesOptions) {
     this.#tools = tools
-    this.#reader = new KernelReader(tools, clock)
+    this.#reader = new KernelReader(tools)
     this.#log = log
     this.#choice = variant
   }

@@ -60,7 +60,7 @@ export class Netfilter implements NetfilterService {
   /** Does nothing until the first client asks. */
   constructor(options: NetfilterOptions) {
     const { clients, log, clock, variant = 'auto', tools = new ProcessTools(), readBackIntervalMs = 60_000 } = options
-    this.#kernel = new KernelRules({ tools, log, clock, variant })
+    this.#kernel = new KernelRules({ tools, log, variant })
     this.#log = log
     this.#clock = clock
     this.#random = options.random ?? Math.random

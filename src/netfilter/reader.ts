@@ -1,5 +1,5 @@
 // Reads everything there is of iptables and ipset, giving way to the event loop meanwhile.
-import type { Clock } from '../lib/clock.ts'
+import { sleep } from '../lib/clock.ts'
 import type { IpFamily } from '../net/index.ts'
 import { ToolError } from './failure.ts'
 import type { Variant } from './port.ts'
@@ -21,11 +21,9 @@ const LINES_A_SLICE = 4_000
 
 export class KernelReader {
   readonly #tools: NetfilterTools
-  readonly #clock: Clock
 
-  constructor(tools: NetfilterTools, clock: Clock) {
+  constructor(tools: NetfilterTools) {
     this.#tools = tools
-    this.#clock = clock
   }
 
   /** `inUse`: the variant whose absence would be news. Rejects with ToolError. */
@@ -82,7 +80,7 @@ export class KernelReader {
       const end = newline === -1 ? text.length : newline
       parser.line(text.slice(at, end))
       at = end + 1
-      if (++count % LINES_A_SLICE === 0) await new Promise<void>((resolve) => void this.#clock.soon(resolve))
+      if (++count % LINES_A_SLICE === 0) await sleep(0)
     }
   }
 }

@@ -89,6 +89,23 @@ describe('Coalescer', () => {
     await again
     expect(turns).toBe(3)
   })
+
+  test.each([0, 1, 2, 3, 4, 5, 6])('a request made %d promise jobs after the end of a turn is not lost', async (jobs) => {
+    let turns = 0
+    let second: Promise<void> | undefined
+    const coalescer: Coalescer = new Coalescer(async () => {
+      turns++
+      if (turns > 1) return
+      void (async () => {
+        for (let job = 0; job < jobs; job++) await undefined
+        second = coalescer.request()
+      })()
+    })
+    await coalescer.request()
+    for (let job = 0; job < 10; job++) await undefined
+    await second
+    expect(turns).toBe(2)
+  })
 })
 
 test('back-off doubles up to its cap and stays within the jitter of RFC 4271 §10', () => {

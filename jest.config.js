@@ -2,6 +2,7 @@
 // `kube` starts a real kube-apiserver; `uml` does so inside user-mode-linux, about twenty times slower (test/uml/run.sh).
 const common = {
   testEnvironment: 'node',
+  modulePathIgnorePatterns: ['<rootDir>/.cache/', '<rootDir>/dist/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [

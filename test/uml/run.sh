@@ -32,7 +32,14 @@ else
 fi
 quoted=''
 for argument; do quoted="$quoted '$(printf %s "$argument" | sed "s/'/'\\\\''/g")'"; done
-printf 'cd "%s"\nCI=%s\nexport CI\nexec%s\n' "$PWD" "${CI:-}" "$quoted" >"$job/command"
+{
+  echo "cd '$PWD'"
+  for name in CI FIBULA FIBULA_CNI; do # what tests go by
+    eval "value=\${$name:-}"
+    [ -z "$value" ] || echo "export $name='$value'"
+  done
+  echo "exec$quoted"
+} >"$job/command"
 
 # The kernel is a process with many children: in a process namespace of their own they all end with the first of them.
 HOME=$job TMPDIR=$job unshare --pid --fork --kill-child --mount-proc linux.uml \

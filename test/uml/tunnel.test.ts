@@ -1,10 +1,10 @@
 // IP-in-IP with the real modules: what goes over the wire, how long it may be, and that no connection minds how it goes.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { TUNNELS } from '../../src/routes/index.ts'
-import type { NetnsProcess } from '../support/netns-process.ts'
 import { holds, until } from '../support/poll.ts'
 import { Prober } from '../support/prober.ts'
-import { NODES, type NodeName, patient, TwoSubnets } from './two-subnets.ts'
+import { echoed, moves, patient } from './programs.ts'
+import { NODES, type NodeName, TwoSubnets } from './two-subnets.ts'
 
 const SUBNET = { a: 1, b: 1, c: 2 } as const
 const CROSS_SUBNET = (from: NodeName, to: NodeName) => (SUBNET[from] === SUBNET[to] ? 'plain' : 'tunnel')
@@ -80,22 +80,6 @@ describe.each(FAMILIES)('IPv$family', ({ family, pod, node, overhead, headers })
 })
 
 describe('a change of mode under an established connection', () => {
-  const echoed = (client: NetnsProcess): number => {
-    const lines = client.log(Number.POSITIVE_INFINITY).trim().split('\n')
-    return Number(/"echoed":(\d+)/.exec(lines.at(-1) ?? '')?.[1] ?? -1)
-  }
-  const moves = async (client: NetnsProcess, what: string): Promise<void> => {
-    const before = echoed(client)
-    await until(
-      `${what}: more octets come back`,
-      () => {
-        client.assertRunning()
-        return echoed(client) > before + 500
-      },
-      { ...patient(2_000), explain: () => client.log() },
-    )
-  }
-
   test.each(FAMILIES)(
     'IPv$family: Never, CrossSubnet, Always and back, and every octet arrives',
     async ({ pod, family }) => {

@@ -1,17 +1,14 @@
 // Two subnets with a router between that knows no pod: nodes a and b on one, c on the other, a pod with both families on each.
 // Routes and tunnels of the nodes are ours (KernelRoutes); the routes of BGP come from the test.
-import os from 'node:os'
-import path from 'node:path'
 import { systemClock } from '../../src/lib/clock.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { ip } from '../../src/net/index.ts'
 import { applySysctls, KernelRoutes, NO_LOCAL_ROUTES, TUNNELS } from '../../src/routes/index.ts'
 import { fibBatch, via } from '../support/fib-batch.ts'
 import { buildNetns, type Netns } from '../support/netns.ts'
-import { NetnsProcess } from '../support/netns-process.ts'
+import type { NetnsProcess } from '../support/netns-process.ts'
 import { until } from '../support/poll.ts'
-
-const ROOT = path.resolve(import.meta.dirname, '../..')
+import { captureOn, patient, startStream } from './programs.ts'
 
 export type NodeName = 'a' | 'b' | 'c'
 export const NODES = {
@@ -25,17 +22,11 @@ const NAMES: readonly NodeName[] = ['a', 'b', 'c']
 const POD_LINK = 'fib0123456789a'
 const GATEWAY = '169.254.1.1'
 const GATEWAY6 = 'fe80::ecee:eeff:feee:eeee'
-const UML_FACTOR = 10
-
-/** A deadline for something that takes `ms` on bare metal. */
-export const patient = (ms: number): { readonly deadlineMs: number } => ({ deadlineMs: ms * UML_FACTOR })
-
 /** Namespaces `a`, `b`, `c`, their pods `pod-a` …, `router`; disposing ends everything. */
 export class TwoSubnets implements AsyncDisposable {
   readonly net: Netns
   readonly #kernels = new Map<NodeName, KernelRoutes>()
   readonly #sets = new Map<NodeName, number>()
-  #logs = 0
 
   private constructor(net: Netns) {
     this.net = net
@@ -105,31 +96,12 @@ export class TwoSubnets implements AsyncDisposable {
     return link.index
   }
 
-  /** Starts a program whose output is kept. */
-  start(node: string, command: string, args: readonly string[]): NetnsProcess {
-    return new NetnsProcess(this.net, node, command, args, path.join(os.tmpdir(), `log-${process.pid}-${this.#logs++}`))
-  }
-
   stream(node: string, ...args: readonly string[]): NetnsProcess {
-    return this.start(node, path.join(ROOT, 'scripts/node'), [
-      '--disable-warning=ExperimentalWarning',
-      path.join(ROOT, 'test/uml/stream-main.ts'),
-      ...args,
-    ])
+    return startStream(this.net, node, ...args)
   }
 
-  /** tcpdump in words, of one interface. */
-  async capture(node: string, name: string, filter: string): Promise<NetnsProcess> {
-    const capture = this.start(node, 'tcpdump', ['-i', name, '-n', '-l', '-v', '--immediate-mode', '-Z', 'root', filter])
-    await until(
-      'tcpdump listens',
-      () => {
-        capture.assertRunning()
-        return capture.log().includes('listening on')
-      },
-      patient(2_000),
-    )
-    return capture
+  capture(node: string, name: string, filter: string): Promise<NetnsProcess> {
+    return captureOn(this.net, node, name, filter)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

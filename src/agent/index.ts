@@ -1,12 +1,28 @@
 // The agent as others see it: what its control socket answers, and the way to run one. Loading this module is cheap; the
 // agent itself is loaded when it is run.
+import type { BlockStore } from '../ipam/index.ts'
+import type { Store } from '../store/index.ts'
 import type { AgentOptions } from './options.ts'
 
-export { type AgentStatus, CONTROL_SOCKET, type KernelRouteStatus, type Problem } from './control-api.ts'
+export {
+  type AgentStatus,
+  CONTROL_SOCKET,
+  type IpamStatus,
+  type KernelRouteStatus,
+  type PodStatus,
+  type Problem,
+  type StopRequest,
+} from './control-api.ts'
 export { type AgentOptions, type CniOptions, DEFAULT_CNI_BIN_DIRS, defaultStateDir } from './options.ts'
 
 /** Runs an agent until it is told to end; resolves with the exit status of the process. Rejects if it cannot start. */
 export async function runAgent(options: AgentOptions): Promise<number> {
   const main = await import('./main.ts')
   return main.runAgent(options)
+}
+
+/** The blocks of IPAM in a store. */
+export async function blockStoreOf(store: Store): Promise<BlockStore> {
+  const { createBlockStore } = await import('./ipam/block-store.ts')
+  return createBlockStore(store)
 }

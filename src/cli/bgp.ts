@@ -1,4 +1,5 @@
-// `fibula bgp peers|routes|reset`.
+// `fibula bgp peers|routes|reset|drain`.
+import { addDrain } from './bgp-drain.ts'
 import { addPeers } from './bgp-peers.ts'
 import { addReset } from './bgp-reset.ts'
 import { addBgpRoutes } from './bgp-routes.ts'
@@ -9,6 +10,7 @@ export function addBgp(cli: Cli, describe: string, environment: Environment): vo
     addPeers(bgp, environment)
     addBgpRoutes(bgp, environment)
     addReset(bgp, environment)
-    return bgp.demandCommand(1, 'say what to look at: peers, routes or reset')
+    addDrain(bgp, environment)
+    return bgp.demandCommand(1, 'say what to do: peers, routes, reset or drain')
   })
 }

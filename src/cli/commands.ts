@@ -13,19 +13,23 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     add: async (...to) => (await import('./status.ts')).addStatus(...to),
   },
   bgp: {
-    describe: 'BGP peers and routes: peers, routes, reset',
+    describe: 'BGP peers and routes: peers, routes, reset, drain',
     add: async (...to) => (await import('./bgp.ts')).addBgp(...to),
   },
   routes: {
     describe: 'Desired kernel routes against those in the kernel',
     add: async (...to) => (await import('./routes.ts')).addRoutes(...to),
   },
+  ipam: {
+    describe: 'Pools, blocks and addresses of pods: show, check, release',
+    add: async (...to) => (await import('./ipam.ts')).addIpam(...to),
+  },
   agent: {
-    describe: 'Run the agent of a node: BGP and kernel routes',
+    describe: 'Run the agent of a node: BGP, kernel routes, pods',
     add: async (...to) => (await import('./agent.ts')).addAgent(...to),
   },
   lab: {
-    describe: 'Racks, routers, nodes and pods on this host: up, status, exec, link, probe, demo, down',
+    describe: 'Racks, routers, nodes and pods on this host: up, status, exec, link, pod, probe, demo, down',
     add: async (...to) => (await import('./lab.ts')).addLab(...to),
   },
   'lab-supervisor': {

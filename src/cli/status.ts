@@ -54,6 +54,8 @@ export function formatStatus(status: AgentStatus, troubles: readonly Problem[], 
     ['Sessions', toned(`${sessions.established} of ${sessions.configured} established`, sessions.established === sessions.configured)],
     ['Routes', routes.installRoutes ? routesCell(routes) : 'kept in the RIB only (installRoutes: false)'],
     ['Originates', listOf(status.originated)],
+    ...(status.pods === null ? [] : [['Pods', podsCell(status.pods)] as const]),
+    ...(status.draining ? [['Draining', { text: 'peers are asked to find other ways', tone: 'warning' }] as const] : []),
   ]
   const problems = troubles.length === 0 ? '' : `\n${formatTable(PROBLEM_COLUMNS, troubles, screen)}`
   return `${formatFields(fields, screen)}${problems}`
@@ -61,6 +63,11 @@ export function formatStatus(status: AgentStatus, troubles: readonly Problem[], 
 
 function routesCell({ desired, inKernel, failed }: AgentStatus['routes']): Cell {
   return toned(`${inKernel} of ${desired} in the kernel${failed > 0 ? `, ${failed} failed` : ''}`, failed === 0 && inKernel >= desired)
+}
+
+function podsCell({ attached, ready, notReadyBecause }: NonNullable<AgentStatus['pods']>): Cell {
+  if (ready) return { text: `${attached} attached`, tone: 'good' }
+  return { text: `${attached} attached, no room for more: ${notReadyBecause ?? 'not known why'}`, tone: 'bad' }
 }
 
 function toned(text: string, isGood: boolean): Cell {

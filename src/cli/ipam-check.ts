@@ -1,0 +1,132 @@
+// `fibula ipam check` and `release`: addresses that nobody has any more. What is found at one moment may be on its way, so `check`
+// looks twice and tells only what was there both times; it changes nothing. `release` frees one address, by compare-and-swap.
+import type { PodStatus } from '../agent/index.ts'
+import { type Finding, findingName, findLeaks, LeakWatch, nodeOfAllocation, withoutFindings } from '../ipam/index.ts'
+import { sleep } from '../lib/clock.ts'
+import { formatIp, formatPrefix, type IpAddress, parseIp } from '../net/index.ts'
+import { AgentClient } from './client.ts'
+import { type Addresses, readAddresses } from './ipam-census.ts'
+import { agentChoice, type Environment } from './options.ts'
+import { CliError, type Column, formatTable, type OutputFormat, print } from './output.ts'
+import { withStore } from './store-option.ts'
+
+type Common = { readonly output: OutputFormat; readonly store: string; readonly runDir: string; readonly node?: string | undefined }
+
+type FindingRow = {
+  readonly kind: string
+  readonly block: string | null
+  readonly address: string | null
+  readonly handle: string | null
+  readonly message: string
+}
+
+export async function checkIpam(args: Common & { readonly seconds: number }, environment: Environment): Promise<void> {
+  if (!(args.seconds >= 1 && args.seconds <= 3600)) throw new CliError('--seconds is 1 to 3600', 2)
+  const watch = new LeakWatch(args.seconds * 1000)
+  const look = async (): Promise<readonly Finding[]> => {
+    const addresses = await withStore(args.store, readAddresses)
+    return [...findLeaks(addresses.census), ...(await unknownToAgent(addresses, args, environment))]
+  }
+  watch.observe((await look()).map(findingName), performance.now())
+  process.stderr.write(`looking again in ${args.seconds} s: what is found twice is no accident\n`)
+  await sleep(args.seconds * 1000 + 1)
+  const findings = await look()
+  const confirmed = watch.observe(findings.map(findingName), performance.now())
+  const rows = findings.filter((each) => confirmed.has(findingName(each))).map(rowOf)
+  await print(args.output, rows, (all, screen) =>
+    all.length === 0 ? 'every address has a living owner\n' : formatTable(COLUMNS, all, screen),
+  )
+  if (rows.length > 0) process.exitCode = 1
+}
+
+export async function releaseAddress(
+  args: Common & { readonly address: string; readonly force: boolean },
+  environment: Environment,
+): Promise<void> {
+  const address = parseIp(args.address)
+  if (address === null) throw new CliError(`${JSON.stringify(args.address)} is not an IP address`, 2)
+  const released = await withStore(args.store, async (store) => {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const addresses = await readAddresses(store)
+      const stored = addresses.blocks.find(({ block }) => block.allocations.some((each) => each.address === address))
+      const allocation = stored?.block.allocations.find((each) => each.address === address)
+      if (stored === undefined || allocation === undefined) throw new CliError(`nobody has ${formatIp(address)}: nothing to release`)
+      const findings = [...findLeaks(addresses.census), ...(await unknownToAgent(addresses, args, environment))]
+      const found = findings.find((each) => 'allocation' in each && each.allocation.address === address)
+      const node = nodeOfAllocation(stored.block, allocation)
+      if (found === undefined && !args.force) {
+        const owner = allocation.pod === null ? `handle ${allocation.handle}` : `pod ${allocation.pod.namespace}/${allocation.pod.name}`
+        throw new CliError(
+          `${formatIp(address)} belongs to ${owner} on node ${node}, and nothing says that it is gone; delete the pod, or release it with --force if you know better`,
+        )
+      }
+      const message = found?.message ?? 'released by force'
+      const finding: Finding = { kind: 'noOwner', block: stored.block.range, allocation, message }
+      const without = withoutFindings(stored.block, [finding], new Date().toISOString())
+      if (without === null) continue
+      try {
+        await addresses.store.update(stored, without)
+        return { address: formatIp(address), block: formatPrefix(stored.block.range), handle: allocation.handle, node, because: message }
+      } catch (cause) {
+        if (!isConflict(cause)) throw cause // somebody was faster: look again
+      }
+    }
+    throw new CliError(`the block of ${args.address} changes all the time; try again`)
+  })
+  await print(args.output, released, ({ address: freed, handle, because }) => `${freed} is free again (${because}; it was of ${handle})\n`)
+}
+
+const MAX_ATTEMPTS = 20
+
+function isConflict(cause: unknown): boolean {
+  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'CONFLICT'
+}
+
+/** Allocations of the node whose agent answers that it knows nothing of. No agent: nothing is said. */
+async function unknownToAgent({ blocks }: Addresses, args: Common, environment: Environment): Promise<readonly Finding[]> {
+  const client = new AgentClient(agentChoice(args, environment))
+  const agent = await Promise.all([
+    client.get<{ readonly node: string }>('/v1/status'),
+    client.get<readonly PodStatus[]>('/v1/pods'),
+  ]).catch((cause: unknown) => {
+    if (!(cause instanceof CliError) || args.node !== undefined) throw cause
+    return null // no agent here, or one that serves no pods
+  })
+  if (agent === null) return []
+  const [{ node }, pods] = agent
+  const held = new Set<IpAddress | null>(pods.flatMap(({ addresses }) => addresses.map((each) => parseIp(each.address))))
+  return blocks.flatMap(({ block }) =>
+    block.allocations
+      .filter((each) => nodeOfAllocation(block, each) === node && !held.has(each.address))
+      .map((allocation): Finding => {
+        const owner = allocation.pod === null ? allocation.handle : `pod ${allocation.pod.namespace}/${allocation.pod.name}`
+        const message = `${formatIp(allocation.address)} belongs to ${owner}, which the agent of node ${node} does not have`
+        return { kind: 'noOwner', block: block.range, allocation, message }
+      }),
+  )
+}
+
+function rowOf(finding: Finding): FindingRow {
+  const address =
+    'allocation' in finding
+      ? finding.allocation.address
+      : 'reserve' in finding
+        ? finding.reserve.address
+        : 'address' in finding
+          ? finding.address
+          : null
+  return {
+    kind: finding.kind,
+    block: finding.block === null ? null : formatPrefix(finding.block),
+    address: address === null ? null : formatIp(address),
+    handle: 'allocation' in finding ? finding.allocation.handle : null,
+    message: finding.message,
+  }
+}
+
+const COLUMNS: readonly Column<FindingRow>[] = [
+  { title: 'finding', cell: ({ kind }) => ({ text: kind, tone: 'bad' }) },
+  { title: 'block', cell: ({ block }) => block ?? '-' },
+  { title: 'address', cell: ({ address }) => address ?? '-' },
+  { title: 'what', cell: ({ message }) => message },
+]

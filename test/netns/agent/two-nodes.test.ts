@@ -1,14 +1,12 @@
 // Two agents that serve pods, and a BGP session of each family between them: pods reach one another, a restart under traffic loses
 // nothing, a borrowed address beats the blackhole of its block, and a node that is drained says goodbye.
 import { expect, test } from '@jest/globals'
-import { until } from '../../support/poll.ts'
+import { until, untilEqual } from '../../support/poll.ts'
 import { Prober } from '../../support/prober.ts'
 import { describeWith } from '../../support/tier.ts'
 import { PROGRAMS, pool, World } from './world.ts'
 
 const MINUTES = 60_000
-/** GRACEFUL_SHUTDOWN (RFC 8326 §5). */
-const GRACEFUL_SHUTDOWN = '65535:0'
 
 describeWith(PROGRAMS, 'two nodes', () => {
   test(
@@ -55,7 +53,7 @@ describeWith(PROGRAMS, 'two nodes', () => {
       await world.node('n2').launch()
       const second = await world.add('n2', 'p2')
       expect(await world.pods('n2')).toEqual([expect.objectContaining({ addresses: [expect.objectContaining({ borrowed: true })] })])
-      expect((await world.status('n2')).originated).toEqual([`${second.ipv4}/32`])
+      await untilEqual('n2 advertises the address', [`${second.ipv4}/32`], async () => (await world.status('n2')).originated)
       await world.reaches('p1', second.ipv4)
       await world.reaches('p2', first.ipv4)
       const routes = await world.net.ip('n1', 'route show')
@@ -81,15 +79,12 @@ describeWith(PROGRAMS, 'two nodes', () => {
       const isMarked = async (): Promise<boolean> => {
         const routes = await world.routes('n2', `in=${encodeURIComponent(peer)}`)
         const paths = routes.flatMap((route) => route.paths)
-        return (
-          paths.length > 0 &&
-          paths.every(({ communities }) => communities.includes(GRACEFUL_SHUTDOWN) || communities.includes('graceful-shutdown'))
-        )
+        return paths.length > 0 && paths.every(({ communities }) => communities.includes('GRACEFUL_SHUTDOWN')) // RFC 8326 §5
       }
       await until('n2 has the blocks of n1', async () => (await world.routes('n2', `in=${encodeURIComponent(peer)}`)).length > 0)
       expect(await isMarked()).toBe(false)
       await world.ask('n1', 'POST', '/v1/drain', { draining: true })
-      await until('what n1 advertises is marked', isMarked)
+      await until('what n1 advertises is marked', isMarked, { explain: () => world.node('n1').log() })
       expect(await world.status('n1')).toMatchObject({ draining: true, sessions: { established: 2 } })
       await world.ask('n1', 'POST', '/v1/drain', { draining: false })
       await until('it is no more', async () => !(await isMarked()))
@@ -99,7 +94,7 @@ describeWith(PROGRAMS, 'two nodes', () => {
       await until('what n1 advertises is marked again', isMarked)
       await until('the sessions have ended and nothing is retained', async () => {
         const { sessions } = await world.status('n2')
-        return sessions.established === 0 && (await world.routes('n2', '')).every(({ paths }) => paths.length === 0)
+        return sessions.established === 0 && (await world.routes('n2', `in=${encodeURIComponent(peer)}`)).length === 0
       })
       const peers = await world.ask<readonly { readonly lastError: string | null }[]>('n2', 'GET', '/v1/bgp/peers')
       expect(peers.map(({ lastError }) => lastError).join()).toMatch(/cease|shutdown/i)

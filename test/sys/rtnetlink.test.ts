@@ -1,7 +1,7 @@
 // Requests against what iproute2 sends for the same, attribute by attribute, and answers as a kernel gave them.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
-import { formatIp, ip, type Mac, parseMac } from '../../src/net/index.ts'
+import { formatIp, ip, ipv4, type Mac, parseMac } from '../../src/net/index.ts'
 import { eachAttribute, NLM_F_ACK } from '../../src/sys/netlink-message.ts'
 import {
   ADDR_GEN_MODE,
@@ -23,6 +23,7 @@ import {
   readRoute,
   replaceRoute,
   setProxyArpDelay,
+  type Tunnel,
 } from '../../src/sys/rtnetlink/index.ts'
 
 type Fixture = {
@@ -115,6 +116,15 @@ const route = (over: Partial<InterfaceRoute>): InterfaceRoute => ({
   ...over,
 })
 
+const ipip: Tunnel = {
+  kind: 'ipip',
+  name: 'fibipip',
+  local: ipv4(0xc000_0201),
+  mtu: 1480,
+  ttl: 64,
+  isPathMtuDiscovered: true,
+}
+
 describe('a request is what iproute2 sends for', () => {
   test.each<[string, NetlinkRequest]>([
     [
@@ -182,31 +192,24 @@ describe('a request is what iproute2 sends for', () => {
     expect(parse(setProxyArpDelay(7, 0).bytes)).toEqual({ ...iproute2('proxyDelay'), fixed: '02000000' })
   })
 
-  test('tunnels: what iproute2 sets the same way has the same octets', () => {
-    const ipip = { kind: 'ipip', name: 'fibipip', local: ip('192.0.2.1'), mtu: 1480, ttl: 64, isPathMtuDiscovered: true } as const
-    const ip6tnl = { kind: 'ip6tnl', name: 'fib6tnl', local: ip('2001:db8::1'), mtu: 1452, ttl: 64 } as const
-    for (const [name, tunnel, differing] of [
-      ['ipip', ipip, { 3: '00000000', 9: '04' }], // iproute2: no far end by silence, and any protocol
-      ['ip6tnl', ip6tnl, { 3: '0'.repeat(32), 6: '00' }],
-    ] as const) {
-      const ours = parse(createTunnel(tunnel as Parameters<typeof createTunnel>[0]).bytes)
-      const theirs = iproute2(name)
-      const [ourData, theirData] = [dataOf(ours), dataOf(theirs)]
-      expect(ours).toMatchObject({ type: theirs.type, flags: theirs.flags, fixed: theirs.fixed })
-      expect({ 3: ours.attributes[3], 4: ours.attributes[4] }).toEqual({ 3: theirs.attributes[3], 4: theirs.attributes[4] })
-      expect(ourData).toEqual({ ...Object.fromEntries(Object.keys(ourData).map((key) => [key, theirData[key]])), ...differing })
-    }
+  test.each<[string, Tunnel, Record<string, string>]>([
+    // iproute2 says nothing of the far end when there is none, and takes any protocol in.
+    ['ipip', ipip, { 3: '00000000', 9: '04' }],
+    // In external mode it sends no more than that, and any protocol but for `mode ip6ip6`, which it does not take together with it.
+    ['ip6tnlExternal', { kind: 'ip6tnl', name: 'fib6tnl', mtu: 1452, index: 42 }, { 9: '29' }],
+  ])('tunnel %s: what iproute2 sets the same way has the same octets', (name, tunnel, differing) => {
+    const [ours, theirs] = [parse(createTunnel(tunnel).bytes), iproute2(name)]
+    const [ourData, theirData] = [dataOf(ours), dataOf(theirs)]
+    expect(ours).toMatchObject({ type: theirs.type, flags: theirs.flags, fixed: theirs.fixed })
+    expect({ 3: ours.attributes[3], 4: ours.attributes[4] }).toEqual({ 3: theirs.attributes[3], 4: theirs.attributes[4] })
+    expect(ourData).toEqual({ ...Object.fromEntries(Object.keys(ourData).map((key) => [key, theirData[key]])), ...differing })
   })
 
   test('a tunnel is changed in place by index', () => {
-    const message = parse(changeTunnel(9, { kind: 'ip6tnl', name: 'fib6tnl', local: ipv6('2001:db8::2'), mtu: 1400, ttl: 64 }).bytes)
-    expect(message).toMatchObject({ type: NEWLINK, flags: 1, fixed: '00000000090000000000000000000000' })
+    const message = parse(changeTunnel(9, { ...ipip, mtu: 1400 }).bytes)
+    expect(message).toMatchObject({ type: NEWLINK, flags: 1, fixed: '00000000090000000000000000000000', attributes: { 4: '78050000' } })
   })
 })
-
-function ipv6(text: string): Extract<Parameters<typeof createTunnel>[0], { kind: 'ip6tnl' }>['local'] {
-  return ip(text) as Extract<Parameters<typeof createTunnel>[0], { kind: 'ip6tnl' }>['local']
-}
 
 function dataOf({ attributes }: Message): Tree {
   const linkInfo = attributes[18]

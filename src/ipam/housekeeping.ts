@@ -1,7 +1,7 @@
 // What is done after every look at the blocks: leaks are released after their second sight, claims beyond need are given up, blocks
 // that have been empty for long are given back (shell around `reservesToGiveUp` and `blocksToRetire`).
 import type { Log } from '../lib/log.ts'
-import { containsAddress, formatIp, type IpAddress, prefixFamily } from '../net/index.ts'
+import { formatIp, type IpAddress, prefixFamily } from '../net/index.ts'
 import { Block } from './block.ts'
 import type { BlockReserve } from './block-record.ts'
 import type { BlockWriter } from './block-writer.ts'
@@ -102,7 +102,7 @@ function isEmpty(tracked: TrackedBlock, node: string): boolean {
 }
 
 /**
- * Claims that are no use: of addresses that an IPReservation keeps back now, of pools that give nothing to this node now, and those
+ * Claims that are of no use: of addresses that an IPReservation keeps back now, of pools that give nothing to this node now, and those
  * beyond twice the target; borrowed ones as soon as own ones suffice.
  */
 export function reservesToGiveUp(
@@ -120,11 +120,7 @@ export function reservesToGiveUp(
     const target = pool === null || !isUsable(pool) ? 0 : targetOf(pool)
     const keep = Math.max(0, (tracked.isOwnedBy(node) ? 2 * target : target) - before)
     if (pool !== null) spare.set(pool, before + Math.min(keep, slots.length))
-    const keptBack = (tracked.stored?.block.reserves ?? []).filter(
-      (each) =>
-        each.node === node && !tracked.held.has(each.address) && config.reservations.some((range) => containsAddress(range, each.address)),
-    )
-    const surplus = [...slots.slice(keep), ...keptBack]
+    const surplus = [...slots.slice(keep), ...tracked.idle(node, config.reservations)]
     if (surplus.length > 0) givenUp.set(tracked, surplus)
   }
   return givenUp

@@ -71,8 +71,7 @@ export class Supply {
         if (fault !== null) return fault
         const slots = tracked.slots(this.#blocks.node, this.#blocks.config.reservations)
         if (slots.some((each) => each.address === address)) return null
-        // A claim that was being given up when the store failed is given up for certain, and made anew.
-        const giveUp = tracked.stored.block.reserves.filter((each) => each.address === address && each.node === this.#blocks.node)
+        const giveUp = tracked.idle(this.#blocks.node, this.#blocks.config.reservations)
         if ((await this.#writer.write(tracked, { giveUp, claimAt: [address], confirm: true })) !== 'done') continue
         this.#blocks.settle(this.#nowMs())
         return null
@@ -147,7 +146,8 @@ export class Supply {
   }
 
   async #claimIn(tracked: TrackedBlock, claim: number, { onMore }: Wanted): Promise<void> {
-    await this.#writer.write(tracked, { claim, confirm: true })
+    const giveUp = tracked.idle(this.#blocks.node, this.#blocks.config.reservations)
+    await this.#writer.write(tracked, { giveUp, claim, confirm: true })
     onMore()
   }
 

@@ -84,6 +84,21 @@ export class TrackedBlock {
       .sort((a, b) => a.sequence - b.sequence)
   }
 
+  /**
+   * Claims of `node` that are neither in use nor to be handed out: kept back meanwhile, or being given up by a write of which nobody
+   * knows whether it has landed. Giving them up (again) settles it.
+   */
+  idle(node: string, reservations: readonly Prefix[]): readonly BlockReserve[] {
+    if (this.#stored === null) return []
+    return this.#stored.block.reserves.filter(
+      (reserve) =>
+        reserve.node === node &&
+        !this.held.has(reserve.address) &&
+        !this.releasing.has(nameOf(reserve)) &&
+        !this.#isSlot(reserve, reservations),
+    )
+  }
+
   #isSlot(reserve: BlockReserve, reservations: readonly Prefix[]): boolean {
     const name = nameOf(reserve)
     return (

@@ -8,6 +8,8 @@ export type FakeOperation = 'listOf' | 'listIn' | 'get' | 'create' | 'update' | 
 export type FakeBlockStoreHooks = {
   /** Awaited before the operation happens; throws to make it not happen. */
   readonly before?: (operation: FakeOperation) => Promise<void> | void
+  /** An operation that its caller has given up on happens all the same, however late. */
+  readonly landsLate?: boolean
   /** Awaited after it has happened and before the caller hears; throws to make it look failed. */
   readonly after?: (operation: FakeOperation) => Promise<void> | void
 }
@@ -17,6 +19,9 @@ export class FakeBlockStore {
   #version = 0
   /** Operations that have happened, by name. */
   readonly counts: Record<FakeOperation, number> = { listOf: 0, listIn: 0, get: 0, create: 0, update: 0, delete: 0 }
+
+  /** Called with every change; a throw goes to whoever wrote. */
+  onWrite: (before: BlockRecord, after: BlockRecord | null) => void = () => {}
 
   all(): readonly BlockRecord[] {
     return [...this.#blocks.values()].map(({ block }) => block)
@@ -40,10 +45,10 @@ export class FakeBlockStore {
   }
 
   /** The store as one node sees it. */
-  port({ before, after }: FakeBlockStoreHooks = {}): BlockStore {
+  port({ before, after, landsLate = false }: FakeBlockStoreHooks = {}): BlockStore {
     const run = async <T>(operation: FakeOperation, signal: AbortSignal | undefined, happen: () => T): Promise<T> => {
       await before?.(operation)
-      signal?.throwIfAborted()
+      if (!landsLate) signal?.throwIfAborted()
       this.counts[operation]++
       const result = happen()
       await after?.(operation)
@@ -63,11 +68,13 @@ export class FakeBlockStore {
       update: (from, to, signal) =>
         run('update', signal, () => {
           this.#check(from)
+          this.onWrite(from.block, to)
           return this.#set(to)
         }),
       delete: (from, signal) =>
         run('delete', signal, () => {
           this.#check(from)
+          this.onWrite(from.block, null)
           this.#blocks.delete(formatPrefix(from.block.range))
         }),
     }

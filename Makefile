@@ -37,7 +37,7 @@ netns: setup-test build ## real kernel, real peers, in throwaway namespaces (roo
 kube: setup-test ## against a real kube-apiserver
 	@$(JEST) --selectProjects kube $(TESTS)
 
-uml: setup-test ## kernel modules that this host may lack (IP-in-IP), in user-mode-linux (root)
+uml: setup-test build ## kernel modules that this host may lack (IP-in-IP), in user-mode-linux (root)
 	@test/uml/run.sh $(TESTS)
 
 fuzz: setup ## ten million mutated messages into the decoder

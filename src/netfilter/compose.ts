@@ -91,7 +91,7 @@ function faultsOf({ ruleset }: Request, taken: Wanted): readonly string[] {
     }
     for (const { table, jumpTo, match } of hooks) {
       if (!keys.has(chainKey(table, jumpTo))) faults.push(`jump to ${jumpTo}: table ${table} has no such chain for IPv${family}`)
-      if (!isSafe(match)) faults.push(`jump to ${jumpTo}: a match has a control character in it`)
+      if (!isSafe(formatRule(match))) faults.push(`jump to ${jumpTo}: a match has a control character in it`)
     }
   }
   return faults
@@ -102,7 +102,7 @@ const safe = new WeakSet<readonly Rule[]>()
 /** Remembers what it has looked at: unchanged chains cost nothing. */
 function areSafe(rules: readonly Rule[]): boolean {
   if (safe.has(rules)) return true
-  if (!rules.every(isSafe)) return false
+  if (!linesOf(rules).every(isSafe)) return false
   safe.add(rules)
   return true
 }

@@ -42,6 +42,11 @@ export function explainFailure(
   const said = words === '' ? `${tool} ended with status ${exitCode}` : `${tool}: ${words}`
   if (/xtables lock|another app is currently/i.test(stderr))
     return { code: 'LOCKED', message: `${said}; another program holds the xtables lock; it is tried again` }
+  if (/open lock file/i.test(stderr))
+    return {
+      code: 'UNSUPPORTED',
+      message: `${said}; give the agent the host's /run/xtables.lock, writable: legacy iptables cannot do without`,
+    }
   if (/Permission denied|Operation not permitted|you must be root/i.test(stderr))
     return { code: 'UNSUPPORTED', message: `${said}; the agent needs the capabilities NET_ADMIN and NET_RAW` }
   if (

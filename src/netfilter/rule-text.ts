@@ -7,16 +7,25 @@ export const MARK = 'fibula'
 /** Chains and sets with this prefix are ours, and nothing else is. */
 export const PREFIX = 'fib'
 
-const BARE = /^[^\s"'\\]+$/
-const CONTROL = /\p{Cc}/u
+/** Words with one of these are quoted, and empty ones. */
+const QUOTED = /[\s"'\\]/
+/** Anything but printable characters. */
+const CONTROL = /[^ -~\u00a0-\uffff]/
+const NAMED_PROTOCOL = /(^| )-p [gi]/
+/** Character codes. */
+const SPACE = 0x20
+const DOUBLE_QUOTE = 0x22
+const QUOTE = 0x27
+const BACKSLASH = 0x5c
+const TILDE = 0x7e
 /** iptables prints these by name where /etc/protocols knows them, and by number elsewhere. */
 const PROTOCOL_NUMBERS: Readonly<Record<string, string>> = { ipencap: '4', ipv4: '4', ipv6: '41', gre: '47' }
 
 const rendered = new WeakMap<readonly Rule[], readonly string[]>()
 
-/** True if the words cannot break out of their line. */
-export function isSafe(rule: Rule): boolean {
-  return rule.every((word) => !CONTROL.test(word))
+/** True if a rule on this line cannot break out of it: no line break or other control character. */
+export function isSafe(line: string): boolean {
+  return !CONTROL.test(line)
 }
 
 /** One line a rule, without `-A CHAIN`. The same array of rules gives the same array of lines. */
@@ -30,13 +39,30 @@ export function linesOf(rules: readonly Rule[]): readonly string[] {
 
 /** Words as one line that iptables-restore splits into the same words. */
 export function formatRule(rule: Rule): string {
+  const line = rule.join(' ')
+  if (isPlain(line, rule.length)) return line
   return rule.map((word, index) => quoteWord(rule[index - 1] === '-p' ? (PROTOCOL_NUMBERS[word] ?? word) : word)).join(' ')
+}
+
+/** True if joining the words was enough: none is empty, needs quotes or is the name of a protocol. One pass: there may be 50,000 rules. */
+function isPlain(line: string, words: number): boolean {
+  let spaces = 0
+  let before = SPACE
+  for (let at = 0; at < line.length; at++) {
+    const code = line.charCodeAt(at)
+    if (code <= SPACE) {
+      if (code !== SPACE || before === SPACE) return false
+      spaces++
+    } else if (code === DOUBLE_QUOTE || code === QUOTE || code === BACKSLASH || code > TILDE) return false
+    before = code
+  }
+  return before !== SPACE && spaces === words - 1 && !NAMED_PROTOCOL.test(line)
 }
 
 /** A rule as iptables-save printed it, spelled as `formatRule` would have. */
 export function canonicalLine(printed: string): string {
   const line = printed.trimEnd()
-  return line.includes('"') || /(^| )-p [gi]/.test(line) ? formatRule(splitWords(line)) : line
+  return line.includes('"') || NAMED_PROTOCOL.test(line) ? formatRule(splitWords(line)) : line
 }
 
 /** The words of a line, with quotes undone as iptables-restore does. */
@@ -54,5 +80,5 @@ export function targetOf(line: string): string | null {
 }
 
 function quoteWord(word: string): string {
-  return BARE.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&')}"`
+  return word !== '' && !QUOTED.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&')}"`
 }

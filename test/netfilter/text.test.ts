@@ -67,8 +67,9 @@ describe('rules as text', () => {
     expect(canonicalLine(printed)).toBe(canonical)
   })
   test('a word with a line break in it is not safe: it would be a command of its own', () => {
-    expect(isSafe(['--comment', 'x\n-F INPUT'])).toBe(false)
-    expect(isSafe(['--comment', 'höflich, "quoted"'])).toBe(true)
+    expect(isSafe(formatRule(['--comment', 'x\n-F INPUT']))).toBe(false)
+    expect(isSafe(formatRule(['--comment', 'x\u0085']))).toBe(false)
+    expect(isSafe(formatRule(['--comment', 'höflich, "quoted"']))).toBe(true)
   })
   test('the same rules give the same lines without rendering them again', () => {
     const rules = [['-j', 'DROP']]
@@ -208,6 +209,7 @@ describe('what the tools say when they fail', () => {
       /modprobe xt_/,
     ],
     ['iptables-nft-restore', 'iptables: Permission denied (you must be root)', /NET_ADMIN/],
+    ['iptables-legacy-restore', "Fatal: can't open lock file /run/xtables.lock: Permission denied", /writable/],
   ])('%s: %j is explained by its remedy', (tool, stderr, expected) => {
     expect(explainFailure(tool, 1, stderr).message).toMatch(expected)
   })

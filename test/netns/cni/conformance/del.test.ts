@@ -104,17 +104,4 @@ suiteOfBoth('DEL', [], ({ node, plugin }) => {
     node().configurePools()
     await until('addresses again', () => node().hasAddresses())
   })
-
-  test('no agent for 30 s: ADD, CHECK and DEL end with code 11 [cni 9, 43, 48]', async () => {
-    await node().stopAgent()
-    const netns = await node().newPod()
-    const replies = await Promise.all(
-      ['ADD', 'CHECK', 'DEL'].map((command) => plugin().run(command, { netns, over: { cniVersion: '0.4.0' } })),
-    )
-    for (const { exitStatus, json } of replies) {
-      expect(exitStatus).toBe(1)
-      expect(json).toMatchObject({ cniVersion: '0.4.0', code: 11, msg: expect.stringContaining(node().socket) })
-    }
-    await node().startAgent()
-  })
 })

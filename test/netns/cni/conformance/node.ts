@@ -1,5 +1,6 @@
 // A node that answers plugins: the real service, socket, journal, IPAM and pod wiring in this process, acting in a network namespace
 // of its own; host routes are made as the route syncer would. Blocks are kept in memory. A machine `outside` is on the node's link.
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -178,6 +179,11 @@ export class Node implements AsyncDisposable {
   /** Runs a program inside a pod's namespace to its end. */
   execInPod(netns: string, command: string, args: readonly string[]): ReturnType<typeof exec> {
     return exec('nsenter', [`--net=${netns}`, command, ...args])
+  }
+
+  /** Starts a program inside a pod's namespace; kill it before the end of the test. */
+  spawnInPod(netns: string, command: string, args: readonly string[]): ChildProcess {
+    return spawn('nsenter', [`--net=${netns}`, command, ...args], { stdio: 'ignore' })
   }
 
   /** Other pools from now on; without an argument those of the beginning. */

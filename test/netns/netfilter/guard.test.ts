@@ -251,6 +251,15 @@ describe.each(['nft', 'legacy'] as const)('iptables-%s', (variant) => {
     await until('its link-local address too', () => net.exec('pod', 'ping', ['-c1', '-W1', `${linkLocal}%eth0`]).then(() => true))
   })
 
+  test('a pod learns that its address is taken, though it asks with none (RFC 4862 duplicate address detection)', async () => {
+    await using lab = await build(variant)
+    const { net, guards } = lab
+    await guards.apply(renderGuards(INPUT))
+    await net.exec('pod', 'sh', ['-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/accept_dad; echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad'])
+    await net.ip('pod', '-6 address add fd00:244:1::1/64 dev eth0')
+    await until('it hears of the duplicate', async () => (await net.ip('pod', '-6 address show dev eth0')).includes('dadfailed'))
+  })
+
   test('TCP segments through the tunnel fit it in both directions, whatever MTU the pod has', async () => {
     await using lab = await build(variant)
     const { net, guards } = lab

@@ -70,10 +70,11 @@ function forgetAll(netlink: Rtnetlink, addresses: readonly IpAddress[], perList:
  * gets belongs to a connection that it began (original source) or that it answers (reply source).
  */
 function listsFor(netlink: Rtnetlink, addresses: readonly IpAddress[], perList: number): readonly NetlinkRequest[] {
-  const filtered = addresses.flatMap((address) => (['original', 'reply'] as const).map((from) => listConnectionsFrom(address, from)))
   let count = 0
   netlink.ask(countConnections(), (view, _type, _flags, from, to) => {
     count = readConnectionCount(view, from, to) ?? count
   })
+  if (count === 0) return []
+  const filtered = addresses.flatMap((address) => (['original', 'reply'] as const).map((from) => listConnectionsFrom(address, from)))
   return count <= perList * (filtered.length - 1) ? [listConnections()] : filtered
 }

@@ -47,18 +47,23 @@ export function hostChange(hasIpv6: boolean): LinkChange {
   }
 }
 
-/** IPv6 settings of the host end that differ from what they should be. */
+/** IPv6 settings of the host end that differ from what they should be: off without an address in the pod, a router's with one. */
 export function hostSysctls({ name, ipv6 }: LinkView, hasIpv6: boolean): readonly Sysctl[] {
-  if (ipv6 === null || !hasIpv6) return [] // no IPv6 for the pod: with no address of its own the end does not speak it
+  if (ipv6 === null) return []
   const settings: Sysctl[] = []
   const want = (key: string, value: number, consequence: string | null, isVital = false): void => {
     settings.push({ path: `ipv6/conf/${name}/${key}`, value, consequence, isVital })
   }
+  // With forwarding on, 1 means the same as 0 (Documentation/networking/ip-sysctl.rst).
+  const isHeeded = ipv6.acceptRa === 2 || (ipv6.acceptRa === 1 && ipv6.forwarding !== 1)
+  const ofAdvertisements = isHeeded ? 'a pod could give the node routes by router advertisement' : null
+  if (!hasIpv6) {
+    if (ipv6.disableIpv6 !== 1) want('disable_ipv6', 1, ofAdvertisements)
+    return settings
+  }
   if (ipv6.disableIpv6 !== 0) want('disable_ipv6', 0, 'the pod has an IPv6 address', true)
   if (ipv6.forwarding !== 1) want('forwarding', 1, 'the host end acts as a host towards the pod, not as a router')
-  // With forwarding on, 1 means the same as 0 (Documentation/networking/ip-sysctl.rst).
-  const isHeeded = ipv6.acceptRa === 2 || ipv6.forwarding !== 1
-  if (ipv6.acceptRa !== 0) want('accept_ra', 0, isHeeded ? 'a pod could give the node routes by router advertisement' : null)
+  if (ipv6.acceptRa !== 0) want('accept_ra', 0, ofAdvertisements)
   return settings
 }
 

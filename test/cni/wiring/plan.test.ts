@@ -82,7 +82,9 @@ describe('settings to write', () => {
     ['what a new link has on a host', { acceptRa: 1, forwarding: 0 }, true, ['forwarding=1 matters', 'accept_ra=0 matters']],
     ['advertisements heeded by routers too', { acceptRa: 2 }, true, ['accept_ra=0 matters']],
     ['IPv6 off', { disableIpv6: 1 }, true, ['disable_ipv6=0 vital']],
-    ['a pod without IPv6', { disableIpv6: 1, acceptRa: 2 }, false, []],
+    ['a pod without IPv6', { acceptRa: 1 }, false, ['disable_ipv6=1']],
+    ['a pod without IPv6, and advertisements heeded', { acceptRa: 2 }, false, ['disable_ipv6=1 matters']],
+    ['a pod without IPv6, and IPv6 off', { disableIpv6: 1, acceptRa: 2 }, false, []],
     ['a kernel without IPv6', null, false, []],
   ])('host end, %s', (_name, ipv6, hasIpv6, expected) => {
     expect(shown(hostSysctls(link(ipv6), hasIpv6))).toEqual(expected)

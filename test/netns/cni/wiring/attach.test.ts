@@ -125,6 +125,7 @@ describeWith(['ip', 'ping', 'nsenter'], 'attach', () => {
     await node.wire(linkOf(node.net, 'a', 1, { addresses: [ip('10.244.0.1')] }))
     await node.wire(linkOf(node.net, 'b', 2, { addresses: [ip('fd00:244::2')] }))
     expect(await sysctl('a', 'ipv6/conf/eth0/disable_ipv6')).toBe('1')
+    expect(await sysctl('host', 'ipv6/conf/fib00000000001/disable_ipv6')).toBe('1')
     expect(await node.net.ip('a', '-6 address show dev eth0')).toBe('')
     expect(await node.net.ip('host', '-6 address show dev fib00000000001')).toBe('')
     expect(await node.net.ip('b', '-4 route')).toBe('')

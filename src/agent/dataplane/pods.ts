@@ -120,8 +120,9 @@ export class DataplanePods {
     const leaving = this.#leaving.splice(0, DETACHED_AT_ONCE)
     if (leaving.length === 0) return // went with those before
     try {
-      syncer.dropPods(leaving.flatMap(({ link }) => routesOf(link)))
-      const left = links.detach(leaving.map(({ link }) => link))
+      const complete = leaving.map(({ link }) => this.#completed(link))
+      syncer.dropPods(complete.flatMap(routesOf))
+      const left = links.detach(complete)
       const present = left.length === 0 ? new Set<string>() : new Set(links.list())
       for (const reason of left) log.warn('agent.pod.detachIncomplete', { reason })
       for (const { link, resolve, reject } of leaving) {
@@ -137,6 +138,12 @@ export class DataplanePods {
       const reason = error instanceof Error ? error : new Error(String(error))
       for (const { reject } of leaving) reject(reason)
     }
+  }
+
+  /** With the addresses we know of, too: a runtime's DEL may come without a record. */
+  #completed(link: LeavingLink): LeavingLink {
+    const known = this.#known.get(link.hostInterface)
+    return known === undefined ? link : { ...link, addresses: [...new Set([...link.addresses, ...known.addresses])] }
   }
 
   #repair(name: string): void {

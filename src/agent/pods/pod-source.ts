@@ -14,12 +14,14 @@ export class StorePodSource implements PodSource {
   readonly #store: Pick<Store, 'get'>
   readonly #snapshot: Snapshot
   readonly #log: Log
+  readonly #askWithinMs: number
 
   /** `snapshot` follows Namespaces and the Pods of this node. */
-  constructor(store: Pick<Store, 'get'>, snapshot: Snapshot, log: Log) {
+  constructor(store: Pick<Store, 'get'>, snapshot: Snapshot, log: Log, askWithinMs = ASK_WITHIN_MS) {
     this.#store = store
     this.#snapshot = snapshot
     this.#log = log
+    this.#askWithinMs = askWithinMs
   }
 
   /** Never rejects. The watch may lag behind: it may not know the pod yet, or still its namesake of before, which `uid` tells apart. */
@@ -40,7 +42,7 @@ export class StorePodSource implements PodSource {
   }
 
   async #ask<K extends KindName>(kind: K, key: ObjectKey, signal: AbortSignal | undefined): Promise<ResourceOf<K> | null> {
-    const deadline = AbortSignal.timeout(ASK_WITHIN_MS)
+    const deadline = AbortSignal.timeout(this.#askWithinMs)
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
     const aborted = Promise.withResolvers<never>()
     const abort = (): void => aborted.reject(either.reason)

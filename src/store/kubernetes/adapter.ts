@@ -27,8 +27,8 @@ export class KubernetesStore implements Store {
   readonly #log: Log | null
   readonly #followings = new Set<Following>()
 
-  constructor(connection: ApiConnection, { clock = systemClock, log, random = Math.random }: KubernetesStoreOptions = {}) {
-    this.#api = new ApiServer(connection)
+  constructor(connect: () => Promise<ApiConnection>, { clock = systemClock, log, random = Math.random }: KubernetesStoreOptions = {}) {
+    this.#api = new ApiServer(connect)
     this.#clock = clock
     this.#random = random
     this.#log = log ?? null

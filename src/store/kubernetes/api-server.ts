@@ -1,14 +1,13 @@
 // HTTP to a Kubernetes API server: requests with a JSON answer, and watches, whose answer is a line for each event. Says what went
 // wrong in the server's own terms; what to do about it is for the callers.
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
-import type { Agent, AgentOptions } from 'node:https'
+import type { RequestOptions } from 'node:https'
 
-/** How to reach a server and who we are there. `authorize` is asked anew for every request, so that a rotated token is used. */
-export type ApiConnection = {
+/** How to reach a server and who we are there. */
+export interface ApiConnection extends Disposable {
   readonly url: URL
-  /** Client certificate, authority and the like, as node:https takes them. */
-  readonly tls: AgentOptions
-  authorize(): Promise<OutgoingHttpHeaders>
+  /** Agent, TLS settings and headers for one request. Asked before each, so that a rotated token or certificate is used. */
+  options(): Promise<RequestOptions>
 }
 
 export type ApiRequest = {
@@ -44,24 +43,21 @@ export type ApiCause = { readonly field: string; readonly message: string }
 const SILENCE_MS = 30_000
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
-/** Loaded when used: a folder of manifests needs no TLS. */
-const https = () => process.getBuiltinModule('node:https')
-const http = () => process.getBuiltinModule('node:http')
-
 export class ApiServer implements Disposable {
-  readonly #connection: ApiConnection
-  readonly #agent: Agent | InstanceType<ReturnType<typeof http>['Agent']>
+  readonly #connect: () => Promise<ApiConnection>
+  #connection: Promise<ApiConnection> | null = null
 
-  constructor(connection: ApiConnection) {
-    this.#connection = connection
-    const options = { keepAlive: true, keepAliveMsecs: 10_000, maxFreeSockets: 4 }
-    this.#agent =
-      connection.url.protocol === 'https:' ? new (https().Agent)({ ...options, ...connection.tls }) : new (http().Agent)(options)
+  /** `connect` finds the server when it is needed first; if it cannot, every request rejects with why, and the next one tries again. */
+  constructor(connect: () => Promise<ApiConnection>) {
+    this.#connect = connect
   }
 
   /** Ends what is under way. */
   [Symbol.dispose](): void {
-    this.#agent.destroy()
+    this.#connection?.then(
+      (connection) => connection[Symbol.dispose](),
+      () => {},
+    )
   }
 
   /** The JSON answer. Rejects with ApiError, the error of the socket, or the reason of `signal`. */
@@ -87,19 +83,21 @@ export class ApiServer implements Disposable {
 
   async #send({ method, path, query, body, contentType }: ApiRequest, silenceMs: number, signal?: AbortSignal): Promise<IncomingMessage> {
     signal?.throwIfAborted()
-    const { url, tls, authorize } = this.#connection
+    const connection = await this.#connected()
+    const { url } = connection
     const target = new URL(url.pathname.replace(/\/$/, '') + path, url)
     for (const [key, value] of Object.entries(query ?? {})) target.searchParams.set(key, value)
     const content = body === undefined ? undefined : JSON.stringify(body)
+    const options = await connection.options()
     const headers: OutgoingHttpHeaders = {
       accept: 'application/json',
       'user-agent': 'fibula',
-      ...(await authorize()),
+      ...(options.headers as OutgoingHttpHeaders | undefined), // an object wherever a connection makes them
       ...(content === undefined ? {} : { 'content-type': contentType ?? 'application/json', 'content-length': Buffer.byteLength(content) }),
     }
+    const client = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http')
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const options = { method, headers, agent: this.#agent, timeout: silenceMs, ...(signal === undefined ? {} : { signal }) }
-      const asked = url.protocol === 'https:' ? https().request(target, { ...tls, ...options }) : http().request(target, options)
+      const asked = client.request(target, { ...options, method, headers, timeout: silenceMs, ...(signal === undefined ? {} : { signal }) })
       asked.on('timeout', () =>
         asked.destroy(Object.assign(new Error(`${url.host} has said nothing for ${silenceMs / 1000} s`), { code: 'ETIMEDOUT' })),
       )
@@ -110,6 +108,14 @@ export class ApiServer implements Disposable {
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return response
     throw errorOf(status, response.headers['retry-after'], await readAll(response))
+  }
+
+  #connected(): Promise<ApiConnection> {
+    this.#connection ??= this.#connect().catch((error: unknown) => {
+      this.#connection = null
+      throw error
+    })
+    return this.#connection
   }
 }
 

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import https from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,11 +19,13 @@ export class KubeApi implements AsyncDisposable {
   readonly url: URL
   readonly #folder: string
   readonly #etcd: ChildProcess
+  readonly #etcdUrl: string
   #server: ChildProcess
   readonly #startServer: () => ChildProcess
 
-  private constructor(url: URL, folder: string, etcd: ChildProcess, startServer: () => ChildProcess) {
+  private constructor(url: URL, folder: string, etcd: ChildProcess, etcdUrl: string, startServer: () => ChildProcess) {
     this.url = url
+    this.#etcdUrl = etcdUrl
     this.#folder = folder
     this.#etcd = etcd
     this.#startServer = startServer
@@ -64,7 +67,7 @@ export class KubeApi implements AsyncDisposable {
         '--allow-privileged=true',
         '--min-request-timeout=60',
       ])
-    const api = new KubeApi(new URL(`https://127.0.0.1:${secure}`), folder, etcd, startServer)
+    const api = new KubeApi(new URL(`https://127.0.0.1:${secure}`), folder, etcd, `http://127.0.0.1:${client}`, startServer)
     try {
       await api.ready()
     } catch (error) {
@@ -75,8 +78,12 @@ export class KubeApi implements AsyncDisposable {
   }
 
   /** As the administrator, or with another token. */
-  connection(token: string = ADMIN): ApiConnection {
-    return { url: this.url, tls: { rejectUnauthorized: false }, authorize: async () => ({ authorization: `Bearer ${token}` }) }
+  connection(token: string = ADMIN): () => Promise<ApiConnection> {
+    return async () => {
+      const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: false })
+      const headers = { authorization: `Bearer ${token}` }
+      return { url: this.url, options: async () => ({ agent, headers }), [Symbol.dispose]: () => agent.destroy() }
+    }
   }
 
   /** Sends a signal to the API server; SIGKILL ends it until `restart`. */
@@ -89,6 +96,21 @@ export class KubeApi implements AsyncDisposable {
     await ended(this.#server)
     this.#server = this.#startServer()
     await this.ready()
+  }
+
+  /** Makes etcd forget all versions but the present one, so that a watch from an older one is refused (410). */
+  async compact(): Promise<void> {
+    const status = await this.#etcdRequest('/v3/maintenance/status', {})
+    await this.#etcdRequest('/v3/kv/compaction', {
+      revision: (status as { readonly header: { readonly revision: string } }).header.revision,
+      physical: true,
+    })
+  }
+
+  async #etcdRequest(path: string, body: unknown): Promise<unknown> {
+    const answer = await fetch(`${this.#etcdUrl}${path}`, { method: 'POST', body: JSON.stringify(body) })
+    if (!answer.ok) throw new Error(`etcd ${path}: ${answer.status} ${await answer.text()}`)
+    return answer.json()
   }
 
   async ready(): Promise<void> {
@@ -135,7 +157,6 @@ function freePort(): Promise<number> {
 }
 
 async function fetchStatus(url: URL, path: string): Promise<number> {
-  const https = process.getBuiltinModule('node:https')
   return new Promise((resolve, reject) => {
     https
       .get(new URL(path, url), { rejectUnauthorized: false, headers: { authorization: `Bearer ${ADMIN}` } }, (response) => {

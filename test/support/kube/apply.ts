@@ -10,8 +10,8 @@ const CRDS = join(import.meta.dirname, '..', '..', '..', 'crds')
 const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 
 /** Creates every CRD of crds/ and waits until the server serves them. */
-export async function installCrds(connection: ApiConnection): Promise<void> {
-  using api = new ApiServer(connection)
+export async function installCrds(connect: () => Promise<ApiConnection>): Promise<void> {
+  using api = new ApiServer(connect)
   for (const name of readdirSync(CRDS)) {
     await api.request({ method: 'POST', path: CRD_PATH, body: parse(readFileSync(join(CRDS, name), 'utf8')) })
   }
@@ -29,8 +29,8 @@ export async function installCrds(connection: ApiConnection): Promise<void> {
 }
 
 /** Creates a namespace, unless it is there. */
-export async function makeNamespace(connection: ApiConnection, name: string): Promise<void> {
-  using api = new ApiServer(connection)
+export async function makeNamespace(connect: () => Promise<ApiConnection>, name: string): Promise<void> {
+  using api = new ApiServer(connect)
   try {
     await api.request({ method: 'POST', path: '/api/v1/namespaces', body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name } } })
   } catch (error) {
@@ -39,8 +39,8 @@ export async function makeNamespace(connection: ApiConnection, name: string): Pr
 }
 
 /** Deletes all objects of our kinds, all nodes, and the secrets of the given namespaces. */
-export async function clean(connection: ApiConnection, namespaces: readonly string[]): Promise<void> {
-  using api = new ApiServer(connection)
+export async function clean(connect: () => Promise<ApiConnection>, namespaces: readonly string[]): Promise<void> {
+  using api = new ApiServer(connect)
   const own = KIND_NAMES.filter((each) => kindInfo(each).writer !== 'core').map((kind) => collectionPath(kind))
   for (const path of [...own, '/api/v1/nodes', ...namespaces.map((namespace) => collectionPath('Secret', namespace))]) {
     await api.request({ method: 'DELETE', path })

@@ -45,11 +45,15 @@ export function parseSets(text: string): Map<string, SetState> {
   return parser.sets
 }
 
+/** A whole IPv4 address as everybody spells it: most members of most sets. */
+const PLAIN_IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/
+
 /**
  * A member in one spelling, whoever wrote it; null if it is none of this type and family. Two members for a range of length 0,
  * which a hash set cannot hold.
  */
 export function canonicalMembers(set: Pick<IpSet, 'type' | 'family'>, member: string): readonly string[] | null {
+  if (set.family === 4 && !set.type.endsWith(',port') && PLAIN_IPV4.test(member)) return [member]
   const [text = '', flag, ...rest] = member.split(' ')
   if (rest.length > 0 || (flag !== undefined && !(flag === 'nomatch' && set.type.startsWith('hash:net')))) return null
   const [addressText = '', port, ...more] = text.split(',')

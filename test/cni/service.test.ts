@@ -175,6 +175,19 @@ describe('ADD', () => {
     await settle(() => world.leftovers().length === 0)
   })
 
+  test('what could not even be undone is, by the next ADD [cni 31, 42]', async () => {
+    await using world = await World.create()
+    world.agent.onStep = (step, after) => {
+      if (step === 'admit' && !after) throw new Error('no policy')
+      if (step === 'detach') throw new Error('EBUSY')
+    }
+    expect((await world.agent.call(environment('ADD'), CONFIG)).json?.msg).toContain('no policy')
+    expect(world.agent.journal.all().map(({ state }) => state)).toEqual(['assigned'])
+    world.agent.onStep = () => {}
+    expect((await world.agent.call(environment('ADD'), CONFIG)).exitStatus).toBe(0)
+    expect(world.leftovers()).toHaveLength(4)
+  })
+
   test('past its deadline it is given up with code 11 and undone', async () => {
     await using world = await World.create()
     let admitting = false
@@ -455,7 +468,9 @@ describe('GC', () => {
     const adding = world.agent.call(environment('ADD', 'new'), CONFIG)
     const deleting = world.agent.call(environment('DEL', 'old'), CONFIG)
     await settle(() => held.length === 2)
-    world.agent.onStep = () => {}
+    world.agent.onStep = (step) => {
+      if (step === 'detach') throw new Error('removed already')
+    }
     const collecting = gc(world, [])
     for (const go of held) go()
     const replies = await Promise.all([adding, deleting, collecting])
@@ -463,6 +478,19 @@ describe('GC', () => {
     await settle(() => world.agent.journal.all().length === 1)
     expect([...world.agent.allocated.keys()]).toEqual(['fibula.new.eth0'])
   })
+})
+
+test('GC that comes when ADD has all but answered leaves its pod alone [cni 60]', async () => {
+  await using world = await World.create()
+  let collecting: Promise<unknown> = Promise.resolve()
+  let puts = 0
+  world.agent.onStep = (step, after) => {
+    if (step !== 'put' || !after || ++puts !== 2) return
+    collecting = world.agent.call(environment('GC'), { ...CONFIG, 'cni.dev/valid-attachments': [] })
+  }
+  expect((await world.agent.call(environment('ADD'), CONFIG)).exitStatus).toBe(0)
+  expect(await collecting).toMatchObject({ exitStatus: 0 })
+  expect(world.agent.journal.all().map(({ state }) => state)).toEqual(['attached'])
 })
 
 test('VERSION needs nothing and changes nothing [cni 15, 16, 17]', async () => {

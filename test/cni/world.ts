@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { jest } from '@jest/globals'
 import {
   type CniObserver,
   CniService,
@@ -255,6 +256,10 @@ export class Agent {
   }
 }
 
+/** A busy machine's disk takes its time. */
+const SETTLED_WITHIN_MS = 20_000
+jest.setTimeout(2 * SETTLED_WITHIN_MS)
+
 export const CONFIG = { cniVersion: '1.1.0', name: 'fibula', type: 'fibula' }
 
 /** Environment of a command about container `containerId`. */
@@ -262,8 +267,9 @@ export function environment(command: string, containerId = 'c1', ifName = 'eth0'
   return { CNI_COMMAND: command, CNI_CONTAINERID: containerId, CNI_NETNS: netns, CNI_IFNAME: ifName, CNI_PATH: '/opt/cni/bin' }
 }
 
-/** Lets everything run that waits for nothing but its turn and the disk. */
+/** Lets everything run that waits for nothing but its turn and the disk, until `condition` holds. */
 export async function settle(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 10_000 && !condition(); turn++) await new Promise((resolve) => setImmediate(resolve))
+  const deadlineMs = performance.now() + SETTLED_WITHIN_MS
+  while (!condition() && performance.now() < deadlineMs) await new Promise((resolve) => setImmediate(resolve))
   if (!condition()) throw new Error(`never came: ${condition}`)
 }

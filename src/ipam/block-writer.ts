@@ -67,7 +67,10 @@ export class BlockWriter {
       if (stored === null && tracked.held.size === 0) return 'absent'
       const plan = planBlock(stored?.block ?? this.#newBlock(tracked.range), this.#wants(tracked, extra), this.#context())
       tracked.conflicts = plan.conflicts
-      if (plan.next === null) return 'done'
+      if (plan.next === null) {
+        this.#observe(tracked, stored) // what is to be released may be gone already
+        return 'done'
+      }
       if (stored === null) {
         // Somebody removed a block whose addresses are in use: it is made again, and confirmed in the next round.
         const code = await this.#create(tracked, { ...plan.next, state: 'Pending' })

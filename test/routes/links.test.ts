@@ -38,6 +38,14 @@ describe('uplinks', () => {
     expect(uplinksOf(host(), [], peers)).toEqual({ uplinks: ['eth1'], raDefaultInterfaces: [] })
   })
 
+  test('are also those that hold an address of this node, but neither a loopback nor a device of ours', () => {
+    expect(uplinksOf(host(), [], [], [ip('fd01::1')]).uplinks).toEqual(['eth1'])
+    const links = host()
+    links.setLink({ index: 9, name: 'fibipip', isUp: true, isRunning: true, mtu: 1480 })
+    for (const interfaceIndex of [1, 9]) links.setAddress({ address: ip('10.7.0.1'), prefixLength: 32, interfaceIndex, isUsable: true })
+    expect(uplinksOf(links, [route('0.0.0.0/0', 4, ['10.0.0.254', 9])], [], [ip('10.7.0.1')]).uplinks).toEqual([])
+  })
+
   test('a link-local peer is on the interface it is named by, not on every link', () => {
     expect(uplinksOf(host(), [], [{ address: ip('fe80::7'), interface: 'eth1' }]).uplinks).toEqual(['eth1'])
   })

@@ -60,6 +60,7 @@ describe('routes to pods', () => {
     plug(kernel)
     syncer.setPods([V4])
     syncer.setLocal({ ...NO_LOCAL_ROUTES, blackholes: [cidr('10.244.0.5/32')] })
+    expect(ours(kernel)).toEqual(['10.244.0.5/32 dev 10'])
     syncer.applyBatch(fibBatch({ '10.244.0.5/32': 1 }, { 1: [via('10.0.0.2', ETH0)] }))
     expect(ours(kernel)).toEqual(['10.244.0.5/32 dev 10'])
     syncer.setPods([])
@@ -89,6 +90,18 @@ describe('routes to pods', () => {
     plug(kernel, POD, 11)
     syncer.poll()
     expect(ours(kernel)).toEqual(['10.244.0.5/32 dev 11'])
+  })
+
+  test('are written again when the interface has been made anew under its old number before we looked', () => {
+    const { kernel, syncer } = setUp()
+    plug(kernel)
+    syncer.setPods([V4, V6])
+    kernel.removeLink(10)
+    plug(kernel)
+    expect(ours(kernel)).toEqual([])
+    syncer.poll()
+    expect(ours(kernel)).toEqual(['10.244.0.5/32 dev 10', 'fd44::5/128 dev 10'])
+    expect(kernel.calls.listRoutes).toBe(2)
   })
 
   test('change their source with the node, in one step each', () => {

@@ -147,6 +147,49 @@ describe('preferred source', () => {
   })
 })
 
+describe('next hops through a tunnel', () => {
+  const TUNNEL = 9
+  const FAR = '2001:db8:44::/64'
+  const bodyOf = (kernel: FakeKernel, prefix: string) => kernel.ours.find((each) => formatPrefix(each.prefix) === prefix)?.body
+
+  test('IPv6 names the far node in an outer header from the node address, plain next hops stay as they are', () => {
+    const { kernel, syncer } = setUp()
+    kernel.setLink({ index: TUNNEL, name: 'fibip6tnl', isUp: true, isRunning: true })
+    syncer.setLocal(SOURCES)
+    syncer.applyBatch(fibBatch({ [FAR]: 1 }, { 1: [via('fd02::13', TUNNEL, true)] }))
+    const outer = { destination: ip('fd02::13'), source: ip('fd00::1') }
+    const hop = { gateway: null, interfaceIndex: TUNNEL, onlink: false, outer }
+    expect(bodyOf(kernel, FAR)).toEqual({ kind: 'unicast', nextHops: [hop], source: ip('fd00::1') })
+    expect(syncer.status(FAR)).toMatchObject([
+      { state: 'inSync', nextHops: [{ gateway: 'fd02::13', interface: 'fibip6tnl', onlink: true }] },
+    ])
+    syncer.applyBatch(fibBatch({ [FAR]: 2 }, { 2: [via('fd00::2', ETH0)] }))
+    expect(bodyOf(kernel, FAR)).toEqual(unicast([via('fd00::2', ETH0)], ip('fd00::1')))
+    expect(kernel.calls).toMatchObject({ created: 1, replaced: 1, removed: 0 })
+  })
+
+  test('IPv4 has an onlink gateway', () => {
+    const { kernel, syncer } = setUp()
+    kernel.setLink({ index: TUNNEL, name: 'fibip6tnl', isUp: true, isRunning: true })
+    kernel.setLink({ index: TUNNEL + 1, name: 'fibipip', isUp: true, isRunning: true })
+    syncer.setLocal(SOURCES)
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: [via('10.2.0.13', TUNNEL + 1, true)] }))
+    expect(bodyOf(kernel, A)).toEqual(unicast([via('10.2.0.13', TUNNEL + 1, true)], ip('10.0.0.1')))
+  })
+
+  test('a device that is made anew under another number takes its routes with it as soon as BGP names that', () => {
+    const { kernel, syncer } = setUp()
+    kernel.setLink({ index: TUNNEL, name: 'fibip6tnl', isUp: true, isRunning: true })
+    syncer.setLocal(SOURCES)
+    syncer.applyBatch(fibBatch({ [FAR]: 1 }, { 1: [via('fd02::13', TUNNEL, true)] }))
+    kernel.removeLink(TUNNEL)
+    kernel.setLink({ index: TUNNEL + 5, name: 'fibip6tnl', isUp: true, isRunning: true })
+    syncer.poll()
+    syncer.applyBatch(fibBatch({ [FAR]: 2 }, { 2: [via('fd02::13', TUNNEL + 5, true)] }))
+    expect(bodyOf(kernel, FAR)).toMatchObject({ nextHops: [{ interfaceIndex: TUNNEL + 5, outer: { destination: ip('fd02::13') } }] })
+  })
+})
+
 describe('restart', () => {
   test('what a predecessor left stays until sweeping is allowed, and what is confirmed stays for good', () => {
     const { kernel, syncer } = setUp()

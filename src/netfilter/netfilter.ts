@@ -188,7 +188,9 @@ export class Netfilter implements NetfilterService {
     const { wanted, refused } = compose(requests)
     for (const [name, faults] of refused) if (!problems.has(name)) problems.set(name, faults)
     try {
-      const { hasBusySets } = await this.#kernel.write(wanted, problems.size + postponed.size === 0 && asked.size === this.#clients.size)
+      // Without the rules of a client that this process has never written, what its predecessor left is all there is of them.
+      const maySweep = requests.length === this.#clients.size && refused.size === 0
+      const { hasBusySets } = await this.#kernel.write(wanted, maySweep)
       for (const [name, ruleset] of asked) if (!problems.has(name) && !postponed.has(name)) this.#stateOf(name).good = ruleset
       return hasBusySets
     } catch (cause) {

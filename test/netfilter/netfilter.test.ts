@@ -316,6 +316,23 @@ describe('failures', () => {
     expect(model.chain('nft', 4, 'filter', 'FORWARD')).toEqual([mark('fib-a'), mark('fib-c')])
   })
 
+  test('a client whose rules are refused keeps neither itself nor others from taking theirs away', async () => {
+    const { model, netfilter } = setUp({ clients: ['guards', 'policy'] })
+    const policy = netfilter.client('policy')
+    await Promise.all([netfilter.client('guards').apply(good), policy.apply(rulesetOf([{ chain: 'fib-c', rules: [DROP], hook: 'first' }]))])
+    const [guards, refused] = await Promise.all([netfilter.client('guards').apply(NOTHING), policy.apply(bad)])
+    expect([guards.ok, refused.ok]).toEqual([true, false])
+    expect(model.chain('nft', 4, 'filter', 'FORWARD')).toEqual([mark('fib-c')])
+    expect(model.chain('nft', 4, 'filter', 'fib-a')).toBeUndefined()
+  })
+
+  test('what a former process left of a client stays while its first rules are refused', async () => {
+    const { model, netfilter } = setUp()
+    model.meddle('nft', 4, 'filter', ':fib-old - [0:0]', '-A fib-old -j DROP', `-A FORWARD ${mark('fib-old')}`)
+    expect((await netfilter.client('guards').apply(bad)).ok).toBe(false)
+    expect(model.chain('nft', 4, 'filter', 'FORWARD')).toEqual([mark('fib-old')])
+  })
+
   test('what a client had before stays when its new rules are refused, and is tried again with back-off', async () => {
     const { model, clock, netfilter } = setUp()
     await netfilter.client('guards').apply(good)

@@ -3,6 +3,7 @@
 
 import { err, ok, type Result } from '../../lib/result.ts'
 import { bitsOf, type IpAddress, isIpv6, type Mac } from '../../net/index.ts'
+import { NetlinkError } from '../../sys/netlink-socket.ts'
 import {
   ADDR_GEN_MODE,
   addAddress,
@@ -21,6 +22,7 @@ import { findLink, waitUntilReady } from './links.ts'
 import { messageOf, type PodNamespace } from './pod-namespace.ts'
 import { familiesOf, gatewayOf, podRoutes } from './pod-side.ts'
 import type { WiredLink } from './port.ts'
+import { addBehind, removeRules } from './second-interface.ts'
 import { hostChange, hostSysctls, podSysctls, sourceCheckWarnings, writeSysctls } from './settings.ts'
 
 const LOOPBACK_INDEX = 1
@@ -41,7 +43,7 @@ export function attachLink(host: Rtnetlink, pod: PodNamespace, link: PodLink): R
   try {
     return ok(configure(host, pod, link))
   } catch (cause) {
-    return err({ kind: 'failed', message: `${messageOf(cause)}${undo(host, link.hostInterface)}` })
+    return err({ kind: 'failed', message: `${messageOf(cause)}${undo(host, pod, link)}` })
   }
 }
 
@@ -132,13 +134,11 @@ function addRoutes(netlink: Rtnetlink, interfaceIndex: number, addresses: readon
   const failed = refusals.find((refusal) => refusal !== null && !TAKEN.has(refusal.code))
   if (failed !== undefined && failed !== null) throw failed
   const taken = routes.filter((_, at) => refusals[at] !== null)
-  if (taken.length > 0) netlink.requestAll(taken.map((route) => addRoute({ ...route, metric: BEHIND + interfaceIndex })))
+  if (taken.length > 0) addBehind(netlink, interfaceIndex, addresses, { routes, taken })
 }
 
 /** ENETUNREACH: the default route could not be, because the route to the gateway was taken. */
 const TAKEN = new Set(['EEXIST', 'ENETUNREACH'])
-/** More than the metric of any route that the kernel or another plugin makes by default (IPv6: 1024). */
-const BEHIND = 2048
 
 function present(link: LinkView | null, name: string): LinkView {
   if (link === null) throw new Error(`${name} is gone just after it was made`)
@@ -150,8 +150,13 @@ function macOf({ name, mac }: LinkView): Mac {
   return mac
 }
 
-/** Removes the pair; returns words to add to an error if that fails too. */
-function undo(host: Rtnetlink, name: string): string {
-  const [refusal] = host.batch([deleteLink(name)])
-  return refusal === undefined || refusal === null || refusal.code === 'ENODEV' ? '' : `; and ${refusal.message}`
+/** Removes the pair, and what does not go with it; returns words to add to an error if that fails too. */
+function undo(host: Rtnetlink, pod: PodNamespace, { hostInterface, addresses }: PodLink): string {
+  try {
+    removeRules(pod.netlink, addresses)
+    host.request(deleteLink(hostInterface))
+    return ''
+  } catch (cause) {
+    return cause instanceof NetlinkError && cause.code === 'ENODEV' ? '' : `; and ${messageOf(cause)}`
+  }
 }

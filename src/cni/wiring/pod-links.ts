@@ -1,6 +1,6 @@
 // The links of a node's pods: public face of this folder. Owned by one thread, in the host's network namespace.
 import { err, type Result } from '../../lib/result.ts'
-import { isIpv6 } from '../../net/index.ts'
+import { type IpAddress, isIpv6 } from '../../net/index.ts'
 import { DATAGRAM_BYTES, NetlinkSocket } from '../../sys/netlink-socket.ts'
 import { Rtnetlink } from '../../sys/rtnetlink/index.ts'
 import type { PodLink, WiringFault } from '../ports.ts'
@@ -12,6 +12,7 @@ import { findLink } from './links.ts'
 import { setLinkMtu } from './mtu.ts'
 import { messageOf, openPodNamespace, type PodNamespace } from './pod-namespace.ts'
 import type { DetachedLink, LinkWiring, WiredLink } from './port.ts'
+import { removeRules } from './second-interface.ts'
 
 export class PodLinks implements LinkWiring, Disposable {
   readonly #openNetlink: () => Rtnetlink
@@ -45,6 +46,7 @@ export class PodLinks implements LinkWiring, Disposable {
         links.map(({ hostInterface }) => hostInterface),
       ),
     )
+    for (const { netns, addresses } of links) if (netns !== undefined && netns !== '') this.#removeRules(netns, addresses)
     return [...left, ...this.#conntrack.forget(links.flatMap(({ addresses }) => addresses))]
   }
 
@@ -80,6 +82,14 @@ export class PodLinks implements LinkWiring, Disposable {
   [Symbol.dispose](): void {
     this.#host[Symbol.dispose]()
     this.#conntrack[Symbol.dispose]()
+  }
+
+  /** What cannot be entered has no rules that matter. */
+  #removeRules(netns: string, addresses: readonly IpAddress[]): void {
+    const opened = openPodNamespace(netns, this.#openNetlink)
+    if (!opened.ok) return
+    using pod = opened.value
+    removeRules(pod.netlink, addresses)
   }
 
   /** Runs `work` on the pod's namespace; if that cannot be entered, says so and what `otherwise` says. */

@@ -8,8 +8,8 @@ export type WiredLink = WiredPod & {
   readonly warnings: readonly string[]
 }
 
-/** Enough of a link to take it away. */
-export type DetachedLink = Pick<PodLink, 'hostInterface' | 'addresses'>
+/** Enough of a link to take it away. With `netns` the rules of a pod's further interface go too; the namespace may be gone. */
+export type DetachedLink = Pick<PodLink, 'hostInterface' | 'addresses'> & Partial<Pick<PodLink, 'netns'>>
 
 /** Links of pods in the network namespace of the calling thread. Every method blocks for as long as the kernel takes: milliseconds. */
 export interface LinkWiring {

@@ -19,6 +19,7 @@ export type { NetlinkRequest } from './message.ts'
 export { addNeighbour, setProxyArpDelay } from './neighbour.ts'
 export {
   addRoute,
+  addRouteToTable,
   type InterfaceRoute,
   isLocalRoute,
   listRoutes,
@@ -27,4 +28,5 @@ export {
   replaceRoute,
 } from './route.ts'
 export { Rtnetlink } from './rtnetlink.ts'
+export { addSourceRule, deleteSourceRule, type SourceRule } from './rule.ts'
 export { changeTunnel, createTunnel, type Tunnel } from './tunnel.ts'

@@ -6,7 +6,9 @@ import { AF_INET, AF_INET6, MessageWriter, type NetlinkRequest, struct } from '.
 const RTM_NEWROUTE = 24
 const RTM_GETROUTE = 26
 const RTMSG_LENGTH = 12
+const RT_TABLE_UNSPEC = 0
 const RT_TABLE_MAIN = 254
+const RT_TABLE_MAX_OCTET = 255
 const RT_SCOPE_UNIVERSE = 0
 const RT_SCOPE_LINK = 253
 const RTN_UNICAST = 1
@@ -16,7 +18,7 @@ const RTM_F_CLONED = 0x200
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, METRICS: 8, TABLE: 15 } as const
 const RTAX_MTU = 2
 
-/** A unicast route of table main with one next hop. */
+/** A unicast route with one next hop. */
 export type InterfaceRoute = {
   readonly family: IpFamily
   /** null: the default route. */
@@ -30,14 +32,19 @@ export type InterfaceRoute = {
   readonly metric: number
 }
 
-/** Adds a route. EEXIST: one with this destination and metric is there. */
+/** Adds a route to table main. EEXIST: one with this destination and metric is there. */
 export function addRoute(route: InterfaceRoute): NetlinkRequest {
-  return write('add', NLM_F_CREATE | NLM_F_EXCL, route)
+  return addRouteToTable(RT_TABLE_MAIN, route)
+}
+
+/** As `addRoute`, in another table. */
+export function addRouteToTable(table: number, route: InterfaceRoute): NetlinkRequest {
+  return write('add', NLM_F_CREATE | NLM_F_EXCL, route, table)
 }
 
 /** Replaces the route with the same destination and metric by this one. ENOENT: there is none. */
 export function replaceRoute(route: InterfaceRoute): NetlinkRequest {
-  return write('replace', NLM_F_REPLACE, route)
+  return write('replace', NLM_F_REPLACE, route, RT_TABLE_MAIN)
 }
 
 /** Asks for the routes of table main. */
@@ -101,11 +108,12 @@ function addressAt(view: DataView, at: number, family: IpFamily): IpAddress {
   return ipFromBytes(family, new Uint8Array(view.buffer, view.byteOffset + at, bitsOf(family) / 8))
 }
 
-function write(verb: string, flags: number, { family, destination, gateway, interfaceIndex, mtu, metric }: InterfaceRoute): NetlinkRequest {
+function write(verb: string, flags: number, route: InterfaceRoute, table: number): NetlinkRequest {
+  const { family, destination, gateway, interfaceIndex, mtu, metric } = route
   const fixed = struct(RTMSG_LENGTH, (view) => {
     view.setUint8(0, family === 4 ? AF_INET : AF_INET6)
     view.setUint8(1, destination?.length ?? 0)
-    view.setUint8(4, RT_TABLE_MAIN)
+    view.setUint8(4, table <= RT_TABLE_MAX_OCTET ? table : RT_TABLE_UNSPEC)
     view.setUint8(5, RTPROT_BOOT)
     view.setUint8(6, gateway === null && family === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
     view.setUint8(7, RTN_UNICAST)
@@ -115,6 +123,7 @@ function write(verb: string, flags: number, { family, destination, gateway, inte
   if (destination !== null) writer.address(RTA.DST, destination.address)
   if (gateway !== null) writer.address(RTA.GATEWAY, gateway)
   writer.u32(RTA.OIF, interfaceIndex)
+  if (table > RT_TABLE_MAX_OCTET) writer.u32(RTA.TABLE, table)
   if (metric !== 0) writer.u32(RTA.PRIORITY, metric)
   if (mtu !== null) writer.nest(RTA.METRICS, (metrics) => metrics.u32(RTAX_MTU, mtu))
   return writer.finish()

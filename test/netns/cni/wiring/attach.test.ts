@@ -153,17 +153,24 @@ describeWith(['ip', 'ping', 'nsenter'], 'attach', () => {
     expect((await json('host', 'link show fib00000000001'))[0]).toMatchObject({ mtu: 8900 })
   })
 
-  test('a second interface of the same pod is a link of its own: its routes come behind those of the first', async () => {
+  test('a second interface of the same pod: both addresses are reached, each by its own link; either may go', async () => {
     const first = linkOf(node.net, 'a', 1)
     const second = linkOf(node.net, 'a', 2, { ifName: 'net1' })
+    const rules = await node.net.ip('a', 'rule')
     await node.wire(first)
     await node.wire(second)
     expect(node.inNode(() => [...node.links.check(first), ...node.links.check(second)])).toEqual([])
-    await ping('a', '192.0.2.1')
+    for (const target of ['10.244.0.1', '10.244.0.2', 'fd00:244::1', 'fd00:244::2']) await ping('host', target)
+    for (const target of ['192.0.2.1', '2001:db8::1']) await ping('a', target)
     expect(node.inNode(() => node.links.detach([first]))).toEqual([])
     expect(node.inNode(() => node.links.check(second))).toEqual([])
-    await ping('a', '192.0.2.1')
-    await ping('a', '2001:db8::1')
+    for (const target of ['192.0.2.1', '2001:db8::1']) await ping('a', target)
+    await node.wire({ ...first, ifName: 'net2' })
+    expect(node.inNode(() => node.links.detach([second]))).toEqual([])
+    for (const target of ['10.244.0.1', 'fd00:244::1']) await ping('host', target)
+    expect(node.inNode(() => node.links.detach([first]))).toEqual([])
+    expect(await node.net.ip('a', 'rule')).toBe(rules)
+    expect(await node.net.ip('a', '-6 rule')).not.toContain('fd00:244::')
   })
 
   test('fifty in sequence, into one namespace after another', async () => {

@@ -46,6 +46,23 @@ describeWith(['ip'], 'attach that fails, and detach', () => {
     expect(refused).toContain('look up a route')
   }, 60_000)
 
+  test('of a second interface too, rules and all', async () => {
+    expect(fault(node.attach(linkOf(node.net, 'a', 1)))).toBe('none')
+    const link = linkOf(node.net, 'a', 2, { ifName: 'net1' })
+    const before = [await node.snapshot('host'), await node.snapshot('a')]
+    saboteur.arm(null)
+    expect(fault(node.attach(link))).toBe('none')
+    const rules = saboteur.seen.indexOf('add a rule for a source')
+    expect(rules).toBeGreaterThan(0)
+    expect(detach(link)).toEqual([])
+    for (const at of [rules, rules + 1, rules + 2]) {
+      saboteur.arm(at)
+      expect([at, fault(node.attach(link))]).toEqual([at, 'failed'])
+      saboteur.arm(null)
+      expect([at, await node.snapshot('host'), await node.snapshot('a')]).toEqual([at, ...before])
+    }
+  }, 20_000)
+
   test('a namespace that is not there, or no longer one, is gone; our own is refused', async () => {
     const file = `/run/netns/${node.net.nameOf('a')}-file`
     writeFileSync(file, '')

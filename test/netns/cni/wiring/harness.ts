@@ -45,7 +45,7 @@ export async function openNode(pods: readonly string[], openNetlink: () => Rtnet
       return made.value
     },
     async snapshot(node) {
-      const show = ['-details address', '-4 route show table all', '-6 route show table all', 'neighbour', 'rule']
+      const show = ['-details address', '-4 route show table all', '-6 route show table all', 'neighbour', 'rule', '-6 rule']
       const parts = await Promise.all(show.map((what) => net.ip(node, what)))
       return parts.join('\n').replaceAll(/(valid_lft|preferred_lft|expires) \d+sec/g, '')
     },

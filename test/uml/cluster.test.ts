@@ -69,7 +69,7 @@ beforeAll(async () => {
   for (const { name } of NODES) {
     const agent = new ClusterNode(net, name, { folder, store, wrap: [] })
     agents.set(name, agent)
-    await agent.launch()
+    await agent.launch(patient(15_000).deadlineMs)
   }
   for (const [at, { name }] of NODES.entries()) {
     const pod = `p${at + 1}`

@@ -69,7 +69,7 @@ export class ClusterNode {
   }
 
   /** Starts the agent and waits until STATUS says that pods can have a network. */
-  async launch(): Promise<void> {
+  async launch(deadlineMs = 30_000): Promise<void> {
     const options = {
       '--node': this.name,
       '--store': `dir:${this.#store}`,
@@ -90,7 +90,7 @@ export class ClusterNode {
         await this.call('STATUS', null)
         return true
       },
-      { deadlineMs: 30_000, explain: () => started.log() },
+      { deadlineMs, explain: () => started.log() },
     )
   }
 

@@ -8,6 +8,8 @@ import {
   addAddress,
   addNeighbour,
   addRoute,
+  addRouteToTable,
+  addSourceRule,
   changeLink,
   changeTunnel,
   createTunnel,
@@ -37,7 +39,7 @@ type Message = { readonly type: number; readonly flags: number; readonly fixed: 
 
 const NEWLINK = 16
 const SETLINK = 19
-const FIXED: Readonly<Record<number, number>> = { 16: 16, 17: 16, 18: 16, 19: 16, 20: 8, 21: 8, 24: 12, 26: 12, 28: 12, 67: 4 }
+const FIXED: Readonly<Record<number, number>> = { 16: 16, 17: 16, 18: 16, 19: 16, 20: 8, 21: 8, 24: 12, 26: 12, 28: 12, 32: 12, 67: 4 }
 /** Attributes that hold attributes, by their way from the top, with the length of what stands before those. */
 const NESTS: Readonly<Record<string, number>> = {
   'link/18': 0,
@@ -57,6 +59,7 @@ const KIND: Readonly<Record<number, string>> = {
   21: 'address',
   24: 'route',
   28: 'neighbour',
+  32: 'rule',
   67: 'table',
 }
 
@@ -147,6 +150,9 @@ describe('a request is what iproute2 sends for', () => {
     ['deleteAddress', deleteAddress({ interfaceIndex: 7, address: ip('10.244.0.1'), prefixLength: 32 })],
     ['gatewayRoute', addRoute(route({ destination: { address: ip('169.254.1.1'), length: 32 }, gateway: null }))],
     ['default4', addRoute(route({}))],
+    ['tableRoute', addRouteToTable(1_718_157_319, route({}))],
+    ['rule', addSourceRule({ source: ip('10.244.0.2'), priority: 17_900 }, 1_718_157_319)],
+    ['rule6', addSourceRule({ source: ip('fd00:244::2'), priority: 17_900 }, 1_718_157_319)],
     ['neighbour', addNeighbour(7, ip('169.254.1.1'), HOST_MAC)],
   ])('%s', (name, { bytes }) => {
     expect(parse(bytes)).toEqual(iproute2(name))

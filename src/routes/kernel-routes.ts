@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { HostNetwork } from '../net/index.ts'
 import type { PeerOnLink } from './links.ts'
-import { podMtu, uplinkMtu } from './mtu.ts'
+import { mtuProblems, podMtu, uplinkMtu } from './mtu.ts'
 import { NetlinkRouteBackend } from './netlink/backend.ts'
 import { NetlinkEvents } from './netlink/events.ts'
 import type { RouteProblem } from './status.ts'
@@ -39,6 +39,7 @@ export class KernelRoutes implements AsyncDisposable {
   #seenVersion = ''
   #uplinkMtu = uplinkMtu({ links: [], uplinks: [] })
   #podMtu = this.#uplinkMtu
+  #mtuProblems: readonly RouteProblem[] = []
   #fallback: Disposable | null = null
 
   /** Opens the netlink sockets and looks at the kernel once. Throws SysError where sockets are refused. */
@@ -89,7 +90,7 @@ export class KernelRoutes implements AsyncDisposable {
 
   /** What is not as it should be with routes and tunnels. */
   problems(): readonly RouteProblem[] {
-    return [...this.syncer.problems(), ...this.#tunnels.problems()]
+    return [...this.syncer.problems(), ...this.#tunnels.problems(), ...this.#mtuProblems]
   }
 
   /** Leaves every route and tunnel in the kernel. */
@@ -116,7 +117,9 @@ export class KernelRoutes implements AsyncDisposable {
     const { uplinks } = this.syncer.uplinks(this.#peers)
     const before = { uplink: this.#uplinkMtu, pod: this.#podMtu }
     this.#uplinkMtu = uplinkMtu({ links, uplinks })
-    this.#podMtu = podMtu({ links, uplinks, tunnels: this.#tunnels.needs })
+    const needs = { links, uplinks, tunnels: this.#tunnels.needs }
+    this.#podMtu = podMtu(needs)
+    this.#mtuProblems = mtuProblems(needs)
     if (before.uplink !== this.#uplinkMtu) this.#tunnels.sync()
     if (before.pod !== this.#podMtu) this.#onPodMtu(this.#podMtu)
   }

@@ -1,5 +1,6 @@
 // IP-in-IP with the real modules: what goes over the wire, how long it may be, and that no connection minds how it goes.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { ip } from '../../src/net/index.ts'
 import { TUNNELS } from '../../src/routes/index.ts'
 import { holds, until } from '../support/poll.ts'
 import { Prober } from '../support/prober.ts'
@@ -157,6 +158,18 @@ describe('a tunnel device', () => {
     await world.net.ip('a', 'link del fibipip')
     await until('the pod answers again', async () => (await ping('a', NODES.c.pod4)).includes('2 received'), patient(3_000))
     expect(await world.net.ip('a', `route show ${NODES.c.pod4}`)).toContain('dev fibipip')
+  }, 120_000)
+
+  test('changes its local address in place: the same device, its routes untouched', async () => {
+    await world.route(CROSS_SUBNET)
+    const kernel = world.kernel('a')
+    const before = { index: world.indexOf('a', 'fibipip'), routes: await world.net.ip('a', 'route show proto 179') }
+    await world.net.ip('a', 'address add 10.1.0.99/24 dev eth0')
+    kernel.setTunnels({ ipv4: { local: ip('10.1.0.99') }, ipv6: { local: ip(NODES.a.ipv6) } })
+    expect(await world.net.ip('a', '-d link show fibipip')).toContain('local 10.1.0.99')
+    expect({ index: world.indexOf('a', 'fibipip'), routes: await world.net.ip('a', 'route show proto 179') }).toEqual(before)
+    kernel.setTunnels({ ipv4: { local: ip(NODES.a.ipv4) }, ipv6: { local: ip(NODES.a.ipv6) } })
+    await expect(ping('a', NODES.c.pod4)).resolves.toContain('2 received')
   }, 120_000)
 
   test('that is not wanted any more goes when its last route has gone', async () => {

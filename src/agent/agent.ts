@@ -9,7 +9,7 @@ import { type Change, type Selection, SnapshotBuilder, type Store, type WatchObs
 import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
-import { type Derived, derive, derivedSelections } from './derive/index.ts'
+import { type Derived, derive, derivedSelections, isDerivedFrom } from './derive/index.ts'
 import type { CniOptions } from './options.ts'
 import type { PodFigures } from './pod-metrics.ts'
 import type { Pods } from './pods/index.ts'
@@ -258,9 +258,10 @@ export class Agent {
   }
 
   #onChanges(changes: readonly Change[]): void {
+    const relevant = changes.filter((change) => isDerivedFrom(this.#objects.snapshot, change))
     this.#objects.apply(changes)
-    if (changes.some(({ object }) => object.kind === 'IPAMBlock')) this.#owner?.pods?.blocksChanged()
-    if (changes.some(({ object }) => object.kind !== 'Pod' && object.kind !== 'Namespace')) this.#turnSoon()
+    if (relevant.some(({ object }) => object.kind === 'IPAMBlock')) this.#owner?.pods?.blocksChanged()
+    if (relevant.length > 0) this.#turnSoon()
   }
 
   #setProblems(source: ProblemSource, problems: readonly Problem[]): void {

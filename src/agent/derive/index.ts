@@ -4,7 +4,7 @@ import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
 import type { IpamConfig } from '../../ipam/index.ts'
 import type { LogLevel } from '../../lib/log.ts'
 import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
-import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Selection, type Snapshot } from '../../store/index.ts'
+import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Change, type Selection, type Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
 import type { LocalSettings } from '../threads.ts'
 import { deriveEncapsulation, tunnelNeeds } from './encapsulation.ts'
@@ -31,6 +31,15 @@ const DERIVED_KINDS = [
 /** What a snapshot must hold. Of blocks our own alone: BGP carries everybody else's (decision 9). */
 export function derivedSelections(node: string): readonly Selection[] {
   return [...DERIVED_KINDS.map((kind) => ({ kind })), { kind: 'IPAMBlock', labels: { [BLOCK_NODE_LABEL]: blockNodeLabelValue(node) } }]
+}
+
+/** False if the change makes no difference to what is derived: addresses of a block come and go with every pod. */
+export function isDerivedFrom(before: Snapshot, { type, object }: Change): boolean {
+  if (object.kind === 'Pod' || object.kind === 'Namespace') return false
+  if (object.kind !== 'IPAMBlock' || type === 'gone') return true
+  const known = before.IPAMBlock.get(object.metadata.name)?.spec
+  const { cidr, node, state } = object.spec
+  return known === undefined || known.cidr !== cidr || known.node !== node || known.state !== state
 }
 
 export type DeriveInput = {

@@ -1,6 +1,6 @@
 // Wiring of pods as the main thread sees it: the links are made in the dataplane thread.
 import type { PodLink, PodWiring, WiredPod, WiringFault } from '../../cni/index.ts'
-import { err, type Result } from '../../lib/result.ts'
+import type { Result } from '../../lib/result.ts'
 import type { Channel } from '../channel.ts'
 import type { DataplaneRequests } from '../threads.ts'
 
@@ -26,12 +26,9 @@ export class RemoteWiring implements PodWiring {
     return this.#mtu
   }
 
-  async attach(link: PodLink): Promise<Result<WiredPod, WiringFault>> {
-    try {
-      return await this.#dataplane.ask('attachPod', link)
-    } catch (error) {
-      return err({ kind: 'failed', message: error instanceof Error ? error.message : String(error) })
-    }
+  /** Rejects if it is not known whether the link is there: then it must be detached. */
+  attach(link: PodLink): Promise<Result<WiredPod, WiringFault>> {
+    return this.#dataplane.ask('attachPod', link)
   }
 
   async detach(link: Parameters<PodWiring['detach']>[0]): Promise<void> {

@@ -3,6 +3,7 @@
 // once the node can give a pod a network, the container runtime is told so.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Attachment,
   CniService,
@@ -116,7 +117,9 @@ class ServedPods implements Pods {
     this.#resources = resources
   }
 
+  /** Equal to before changes nothing: every turn of the agent comes here, and IPAM reads its blocks again when it is told something. */
   configure(config: IpamConfig): void {
+    if (isDeepStrictEqual(config, this.#config)) return
     this.#config = config
     this.#ipam.configure(config)
   }

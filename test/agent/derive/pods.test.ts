@@ -1,7 +1,7 @@
 // What a node makes of pools: IPAM, tunnels, rules, and which addresses of its pods it advertises itself.
 import { describe, expect, test } from '@jest/globals'
 import { TUNNEL_DEVICE } from '../../../src/agent/derive/encapsulation.ts'
-import { derive, derivedSelections } from '../../../src/agent/derive/index.ts'
+import { derive, derivedSelections, isDerivedFrom } from '../../../src/agent/derive/index.ts'
 import { formatIp, formatPrefix, ip } from '../../../src/net/index.ts'
 import { TUNNELS } from '../../../src/routes/index.ts'
 import { GROUP_VERSION } from '../../../src/store/index.ts'
@@ -25,6 +25,17 @@ function object(kind: string, name: string, spec: object): object {
 test('the watch of blocks is that of our own (decision 9)', () => {
   expect(derivedSelections('n1')).toContainEqual({ kind: 'IPAMBlock', labels: { 'fibula.network/node': 'n1' } })
   expect(derivedSelections('n1')).not.toContainEqual({ kind: 'IPAMBlock' })
+})
+
+test('addresses that come and go in a block are no reason to derive again; its state, its node and its end are', () => {
+  const before = snapshotOf([block('10.244.0.0/26', 'n1')])
+  const [known] = before.IPAMBlock.values()
+  if (known === undefined) throw new Error('no block')
+  const put = (spec: object, name = known.metadata.name): boolean =>
+    isDerivedFrom(before, { type: 'put', object: { ...known, metadata: { ...known.metadata, name }, spec: { ...known.spec, ...spec } } })
+  expect(put({ sequence: 9, allocations: [{ address: '10.244.0.1', handle: 'h', sequence: 1 }] })).toBe(false)
+  expect([put({ state: 'Pending' }), put({ node: 'n2' }), put({}, 'another')]).toEqual([true, true, true])
+  expect(isDerivedFrom(before, { type: 'gone', object: known })).toBe(true)
 })
 
 describe('IPAM', () => {

@@ -32,6 +32,42 @@ export function failedLine(stderr: string): number | null {
   return found === undefined ? null : Number(found)
 }
 
+type Explanation = { readonly says: RegExp; readonly code: ToolFailureCode; readonly remedy: (tool: string) => string }
+
+/** The first that fits counts. */
+const EXPLANATIONS: readonly Explanation[] = [
+  {
+    says: /xtables lock|another app is currently/i,
+    code: 'LOCKED',
+    remedy: () => 'another program holds the xtables lock; it is tried again',
+  },
+  {
+    says: /open lock file/i,
+    code: 'UNSUPPORTED',
+    remedy: () => "give the agent the host's /run/xtables.lock, writable: legacy iptables cannot do without",
+  },
+  {
+    says: /Permission denied|Operation not permitted|you must be root/i,
+    code: 'UNSUPPORTED',
+    remedy: () => 'the agent needs the capabilities NET_ADMIN and NET_RAW',
+  },
+  {
+    says: /Table does not exist|can't initialize|Address family not supported|rule set generation id|Protocol not supported/i,
+    code: 'UNSUPPORTED',
+    remedy: (tool) => `the kernel lacks this table: load ${tableModules(tool)}, or choose the other variant of iptables`,
+  },
+  {
+    says: /session to kernel|userspace incompatible|Kernel error received|Kernel support protocol|set type not supported|unknown settype/i,
+    code: 'UNSUPPORTED',
+    remedy: () => 'if the kernel lacks ipset, load the modules ip_set, ip_set_hash_ip, ip_set_hash_net and xt_set',
+  },
+  {
+    says: /missing kernel module|RULE_\w+ failed \((No such file|Operation not supported)|No chain\/target\/match by that name/i,
+    code: 'REFUSED',
+    remedy: () => 'if its chains and sets exist, the kernel lacks the module of a match or target (modprobe xt_NAME)',
+  },
+]
+
 /** Sorts a failure by what can be done about it, and says so. `tool` is the program's name. */
 export function explainFailure(
   tool: string,
@@ -40,36 +76,11 @@ export function explainFailure(
 ): { readonly code: ToolFailureCode; readonly message: string } {
   const words = toolWords(stderr)
   const said = words === '' ? `${tool} ended with status ${exitCode}` : `${tool}: ${words}`
-  if (/xtables lock|another app is currently/i.test(stderr))
-    return { code: 'LOCKED', message: `${said}; another program holds the xtables lock; it is tried again` }
-  if (/open lock file/i.test(stderr))
-    return {
-      code: 'UNSUPPORTED',
-      message: `${said}; give the agent the host's /run/xtables.lock, writable: legacy iptables cannot do without`,
-    }
-  if (/Permission denied|Operation not permitted|you must be root/i.test(stderr))
-    return { code: 'UNSUPPORTED', message: `${said}; the agent needs the capabilities NET_ADMIN and NET_RAW` }
-  if (
-    /Table does not exist|can't initialize|Address family not supported|Could not fetch rule set generation id|Protocol not supported/i.test(
-      stderr,
-    )
-  )
-    return {
-      code: 'UNSUPPORTED',
-      message: `${said}; the kernel lacks this table: load ${tableModules(tool)}, or choose the other variant of iptables`,
-    }
-  if (
-    /Cannot open session to kernel|Kernel and userspace incompatible|Kernel error received: (Invalid argument|Operation not supported)|Kernel support protocol|Unknown set type|set type not supported/i.test(
-      stderr,
-    )
-  )
-    return {
-      code: 'UNSUPPORTED',
-      message: `${said}; the kernel lacks ipset: load the modules ip_set, ip_set_hash_ip, ip_set_hash_net and xt_set`,
-    }
-  if (/Extension (\S+) .*missing kernel module/i.test(stderr) || /missing kernel module/i.test(stderr))
-    return { code: 'REFUSED', message: `${said}; load the kernel module of this match or target (modprobe xt_NAME)` }
-  return { code: exitCode === null ? 'FAILED' : 'REFUSED', message: said }
+  const found = EXPLANATIONS.find(({ says }) => says.test(stderr))
+  if (found === undefined) return { code: exitCode === null ? 'FAILED' : 'REFUSED', message: said }
+  // A set or member that is named is its owner's fault, whatever the kernel's reason.
+  const isOwners = tool === 'ipset' && failedLine(stderr) !== null
+  return { code: isOwners ? 'REFUSED' : found.code, message: `${said}; ${found.remedy(tool)}` }
 }
 
 function tableModules(tool: string): string {

@@ -238,15 +238,14 @@ export class KernelRules {
   // Chains and jumps
 
   async #writeFamilies(wanted: Wanted, maySweep: boolean): Promise<void> {
-    const failures: WriteFailure[] = []
-    for (const family of this.#reading.families) {
-      try {
-        await this.#writeFamily(family, wanted.families[family], maySweep)
-      } catch (cause) {
-        if (!(cause instanceof WriteFailure)) throw cause
-        failures.push(cause)
-      }
-    }
+    const outcomes = await Promise.allSettled(
+      this.#reading.families.map((family) => this.#writeFamily(family, wanted.families[family], maySweep)),
+    )
+    const failures = outcomes.flatMap((outcome): readonly WriteFailure[] => {
+      if (outcome.status === 'fulfilled') return []
+      if (outcome.reason instanceof WriteFailure) return [outcome.reason]
+      throw outcome.reason
+    })
     const [first, ...others] = failures
     if (first === undefined) return
     const isKnown = failures.every(({ owners }) => owners.length > 0)

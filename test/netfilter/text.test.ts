@@ -214,9 +214,19 @@ describe('what the tools say when they fail', () => {
       /modprobe xt_/,
     ],
     ['iptables-nft-restore', 'iptables: Permission denied (you must be root)', /NET_ADMIN/],
+    ['iptables-nft-restore', 'line 7: RULE_APPEND failed (No such file or directory): rule in chain fib-x', /modprobe xt_/],
+    ['iptables-legacy-restore', 'iptables: No chain/target/match by that name.', /modprobe xt_/],
     ['iptables-legacy-restore', "Fatal: can't open lock file /run/xtables.lock: Permission denied", /writable/],
   ])('%s: %j is explained by its remedy', (tool, stderr, expected) => {
     expect(explainFailure(tool, 1, stderr).message).toMatch(expected)
+  })
+  test.each([
+    ['ipset', 'ipset v7.17: Cannot open session to kernel.', 'UNSUPPORTED'],
+    ['ipset', 'ipset v7.17: Error in line 3: Kernel error received: Invalid argument', 'REFUSED'],
+    ['iptables-legacy-restore', 'Another app is currently holding the xtables lock.', 'LOCKED'],
+    ['iptables-nft-restore', "Chain 'NOSUCH' does not exist\nError occurred at line: 4", 'REFUSED'],
+  ])('%s: %j is %s: only what is refused can be the fault of a client', (tool, stderr, code) => {
+    expect(explainFailure(tool, 1, stderr).code).toBe(code)
   })
   test('a silent failure still says which program and status', () => {
     expect(explainFailure('ipset', 1, '').message).toBe('ipset ended with status 1')

@@ -86,7 +86,7 @@ async function serveOne(
       }
       invocation = received
     }
-    socket.on('end', abort).resume() // nothing more is due: an end is the end of the process
+    socket.resume() // nothing more is due: what closes it is the end of the process
     const reply = await service.handle(invocation, gone.signal).catch((error: unknown) => {
       log.error('cni.request.crashed', { err: error })
       return faultReply({ code: CNI_CODE.internal, message: 'a bug in the agent; its log says more' }, undefined)

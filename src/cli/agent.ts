@@ -1,4 +1,5 @@
 // `fibula agent`: the long-running role. The agent itself is loaded only when it runs.
+import { resolve } from 'node:path'
 import { type AgentOptions, DEFAULT_CNI_BIN_DIRS, defaultStateDir, runAgent } from '../agent/index.ts'
 import type { LogLevel } from '../lib/log.ts'
 import type { Cli, Environment } from './options.ts'
@@ -86,7 +87,12 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
         cni:
           cniSocket === undefined
             ? null
-            : { socket: cniSocket, stateDir: stateDir ?? defaultStateDir(runDir), confDir: cniConfDir ?? null, binDirs: cniBinDir },
+            : {
+                socket: resolve(cniSocket), // as the plugin will be told, which runs elsewhere
+                stateDir: resolve(stateDir ?? defaultStateDir(runDir)),
+                confDir: cniConfDir === undefined ? null : resolve(cniConfDir),
+                binDirs: cniBinDir.map((each) => resolve(each)),
+              },
       }
       const status = await runAgent(options).catch((cause: unknown) => {
         throw new CliError(cause instanceof Error ? cause.message : String(cause), 1, { cause }) // why it cannot start

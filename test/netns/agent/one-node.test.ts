@@ -244,6 +244,26 @@ describeWith(PROGRAMS, 'one node', () => {
     },
     MINUTES,
   )
+
+  test(
+    'pods of a pool with natOutgoing leave the pools with the node’s address, and reach nodes with their own; a change takes effect live',
+    async () => {
+      const pools = (natOutgoing: boolean) => [
+        pool('pods', '10.244.0.0/16', { natOutgoing }),
+        pool('pods6', 'fd00:244::/112', { natOutgoing }),
+      ]
+      await using world = await World.start('nat', { nodes: ['n1'], pods: ['p1'], others: ['x'], pools: pools(true) })
+      const { ipv4, ipv6 } = await world.add('n1', 'p1')
+      for (const address of ['10.0.0.101', 'fd00::101']) await world.reaches('p1', address) // x has no route back to pods
+      world.write('pools', pools(false))
+      const isMasqueraded = async (): Promise<boolean> =>
+        (await world.net.exec('n1', 'iptables-save', ['-t', 'nat'])).stdout.includes('MASQUERADE')
+      await until('there is no masquerade any more', async () => !(await isMasqueraded()))
+      await world.net.ipBatch('x', ['route add 10.244.0.0/16 via 10.0.0.11', 'route add fd00:244::/112 via fd00::11'])
+      for (const address of [ipv4, ipv6]) await world.reaches('x', address)
+    },
+    MINUTES,
+  )
 })
 
 /** The error object that a plugin printed. */

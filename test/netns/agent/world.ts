@@ -23,6 +23,8 @@ export type WorldOptions = {
   readonly nodes: readonly string[]
   /** Namespaces for pods. */
   readonly pods: readonly string[]
+  /** Hosts on the link that are no nodes; the first has 10.0.0.101. */
+  readonly others?: readonly string[]
   /** Instead of one pool of each family. */
   readonly pools?: readonly Manifest[]
   readonly objects?: readonly Manifest[]
@@ -40,9 +42,10 @@ export class World implements AsyncDisposable {
   }
 
   /** Agents are not started yet. */
-  static async make(topic: string, { nodes: names, pods, pools = POOLS, objects = [] }: WorldOptions): Promise<World> {
-    const ends = names.map((node, at) => ({ node, name: 'eth0', addresses: [`10.0.0.${at + 11}/24`, `fd00::${at + 11}/64`] }))
-    const net = await buildNetns(topic, { nodes: [...names, ...pods], switches: [{ name: 'lan', ends }] })
+  static async make(topic: string, { nodes: names, pods, others = [], pools = POOLS, objects = [] }: WorldOptions): Promise<World> {
+    const end = (node: string, host: number) => ({ node, name: 'eth0', addresses: [`10.0.0.${host}/24`, `fd00::${host}/64`] })
+    const ends = [...names.map((node, at) => end(node, at + 11)), ...others.map((node, at) => end(node, at + 101))]
+    const net = await buildNetns(topic, { nodes: [...names, ...others, ...pods], switches: [{ name: 'lan', ends }] })
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), `fib-${topic}-`))
     const store = path.join(folder, 'store')
     fs.mkdirSync(store)

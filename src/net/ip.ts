@@ -70,8 +70,18 @@ export function parseIp(text: string): IpAddress | null {
     if (octets.some((octet) => octet > 255) || /(^|\.)0\d/.test(text)) return null
     return ipFromBytes(4, Uint8Array.from(octets))
   }
-  if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return null
-  return ipFromBytes(6, Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray()))
+  if (!text.includes(':') || text.includes('%')) return null
+  const groups = withoutDottedQuad(text)
+  if (groups === null || !ipaddr.IPv6.isValid(groups)) return null
+  return ipFromBytes(6, Uint8Array.from(ipaddr.IPv6.parse(groups).toByteArray()))
+}
+
+/** The last 32 bits may be written as a dotted quad (RFC 4291 §2.2); the library reads `::1.2.3.4` as `::ffff:1.2.3.4`. */
+function withoutDottedQuad(text: string): string | null {
+  const at = text.lastIndexOf(':') + 1
+  if (!text.includes('.', at)) return text
+  const quad = parseIp(text.slice(at))
+  return quad === null || !isIpv4(quad) ? null : `${text.slice(0, at)}${(quad >>> 16).toString(16)}:${(quad & 0xffff).toString(16)}`
 }
 
 /** `parseIp` for text known to be good (constants, tests). Throws RangeError. */

@@ -134,7 +134,8 @@ export class Attachments implements AsyncDisposable {
     const wish = podRequest(found?.annotations ?? {}, config.requestedIps)
     if (!wish.ok) throw new CniError(wish.error)
     const handle = handleOf({ network, link: key })
-    const request = { handle, pod, namespaceLabels: found?.namespaceLabels ?? null, ...wish.value }
+    const owner = pod === null ? null : { namespace: pod.namespace, name: pod.name }
+    const request = { handle, pod: owner, namespaceLabels: found?.namespaceLabels ?? null, ...wish.value }
     const assigned = await doing(CNI_CODE.noAddress, 'assigning addresses', signal, addresses.assign(request, signal)).catch(
       (cause: unknown) => {
         void this.#releases.begin(this.unknown({ network, key, netns, pod })) // it may have given some before it failed

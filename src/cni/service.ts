@@ -74,6 +74,8 @@ export class CniService implements CniHandler, AsyncDisposable {
   readonly #adding = new Set<string>()
   readonly #running = new Set<Promise<unknown>>()
   readonly #ending = new AbortController()
+  /** What STATUS answered last; undefined: ready, or not asked yet. */
+  #unreadyBecause: string | undefined
 
   constructor(deps: CniServiceDeps) {
     this.#deps = deps
@@ -109,7 +111,7 @@ export class CniService implements CniHandler, AsyncDisposable {
     const isFault = typeof outcome !== 'string'
     const durationMs = clock.nowMs() - beganMs
     const command = COMMANDS.find((each) => each === invocation.variables.get('CNI_COMMAND')) ?? null
-    if (isFault) {
+    if (isFault && command !== 'STATUS') {
       const containerId = invocation.variables.get('CNI_CONTAINERID')
       log.warn('cni.request.failed', { command, containerId, code: outcome.code, reason: outcome.message, durationMs })
     }
@@ -158,13 +160,23 @@ export class CniService implements CniHandler, AsyncDisposable {
   }
 
   #status(): string | CniFault {
+    const fault = this.#unreadiness()
+    if (fault?.message !== this.#unreadyBecause) {
+      this.#unreadyBecause = fault?.message
+      if (fault === undefined) this.#deps.log.info('cni.status.ready')
+      else this.#deps.log.warn('cni.status.unready', { code: fault.code, reason: fault.message })
+    }
+    return fault ?? ''
+  }
+
+  #unreadiness(): CniFault | undefined {
     const unready = this.#deps.unreadiness()
     if (unready !== null) {
       const code = unready.impairsRunningPods ? CNI_CODE.limitedConnectivity : CNI_CODE.notAvailable
       return { code, message: unready.reason }
     }
     const reason = this.#deps.addresses.notReadyBecause()
-    return reason === null ? '' : { code: CNI_CODE.notAvailable, message: reason }
+    return reason === null ? undefined : { code: CNI_CODE.notAvailable, message: reason }
   }
 
   async #add(request: AddRequest, signal: AbortSignal): Promise<string> {

@@ -44,7 +44,7 @@ describe('ADD', () => {
     expect(world.agent.requests).toEqual([
       {
         handle: 'fibula.c1.eth0',
-        pod: { namespace: 'shop', name: 'cart-0', uid: 'u1' },
+        pod: { namespace: 'shop', name: 'cart-0' },
         namespaceLabels: { team: 'a' },
         requested: [ip('10.244.9.9')],
         pools: { ipv4: ['fast', '10.9.0.0/16'], ipv6: null },
@@ -416,6 +416,19 @@ describe('STATUS', () => {
     world.agent.unreadiness = null
     world.agent.ipamUnready = 'pool pods is exhausted'
     expect((await status()).json).toMatchObject({ code: 50, msg: 'pool pods is exhausted' })
+  })
+
+  test('is logged when it changes, not every time a runtime asks', async () => {
+    await using world = await World.create()
+    const status = () => world.agent.call({ CNI_COMMAND: 'STATUS' }, CONFIG)
+    await status()
+    for (const reason of ['not synced', 'not synced', 'no pools']) {
+      world.agent.unreadiness = { reason, impairsRunningPods: false }
+      await status()
+    }
+    world.agent.unreadiness = null
+    for (let time = 0; time < 2; time++) await status()
+    expect(world.agent.logged).toEqual(['cni.status.unready', 'cni.status.unready', 'cni.status.ready'])
   })
 
   test('when it is bad, ADD and DEL are tried all the same [cni 53]', async () => {

@@ -113,6 +113,8 @@ export class Agent {
   readonly allocated = new Map<string, readonly Assignment[]>()
   readonly ended: Parameters<CniObserver['requestEnded']>[0][] = []
   readonly requests: AssignRequest[] = []
+  /** Events of level info and above, in order. */
+  readonly logged: string[] = []
   changes = 0
   isDead = false
   unreadiness: CniUnreadiness | null = null
@@ -153,7 +155,7 @@ export class Agent {
       gate: this.#gate(),
       journal: this.journal,
       clock: this.clock,
-      log: silentLog,
+      log: { ...silentLog, info: (event) => void this.logged.push(event), warn: (event) => void this.logged.push(event) },
       unreadiness: () => this.unreadiness,
       observer: {
         requestEnded: (ended) => void this.ended.push(ended),

@@ -49,7 +49,8 @@ function respond(response: ServerResponse, status: number, body: unknown): void 
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 
-function isAnswered(path: string): Promise<boolean> {
+/** True if a living process listens on this unix socket. */
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path)
     probe.once('connect', () => {
@@ -60,11 +61,16 @@ function isAnswered(path: string): Promise<boolean> {
   })
 }
 
+/** Rejects if another agent runs with this run directory: to be asked before anything of its is touched. */
+export async function refuseToBeSecond(runDir: string): Promise<void> {
+  if (await isAnswered(join(runDir, CONTROL_SOCKET)))
+    throw new Error(`another agent already runs with run directory ${runDir}: stop it, or choose another --run-dir`)
+}
+
 /** Serves the routes until disposed. Rejects if another agent already answers on this socket. */
 export async function serveControl(runDir: string, routes: Routes, log: Log): Promise<AsyncDisposable> {
+  await refuseToBeSecond(runDir)
   const path = join(runDir, CONTROL_SOCKET)
-  if (await isAnswered(path))
-    throw new Error(`another agent already runs with run directory ${runDir}: stop it, or choose another --run-dir`)
   rmSync(path, { force: true })
   const server = http.createServer((request, response) => {
     answer(routes, request).then(

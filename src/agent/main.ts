@@ -6,7 +6,7 @@ import { openStore } from '../store/index.ts'
 import { Agent } from './agent.ts'
 import { controlRoutes } from './answers.ts'
 import { Beats } from './beat.ts'
-import { serveControl } from './control.ts'
+import { refuseToBeSecond, serveControl } from './control.ts'
 import type { StopRequest } from './control-api.ts'
 import { serveHttp } from './http.ts'
 import type { AgentMetrics, MetricsSource } from './metrics.ts'
@@ -22,6 +22,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const version = readVersion()
   const log = createLog({ level: logLevel, fields: { node } })
   mkdirSync(runDir, { recursive: true, mode: 0o755 })
+  await refuseToBeSecond(runDir)
   const restart = readRestartState(runDir)
   const peersUpBefore = restart !== null && restart.peersUpBefore.length > 0 ? restart.peersUpBefore : null
   log.info('agent.process.started', { version, store: options.store, runDir, peersUpBefore })

@@ -18,6 +18,7 @@ import {
 } from '../../cni/index.ts'
 import { createNodeIpam, type IpamConfig, type NodeIpam } from '../../ipam/index.ts'
 import { formatIp, type IpAddress } from '../../net/index.ts'
+import { isAnswered } from '../control.ts'
 import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
 import { RequestFigures } from './figures.ts'
 import type { CniFigures, PodHost, Pods } from './index.ts'
@@ -32,6 +33,7 @@ const CONFLIST_RETRY_MS = 10_000
 /** Rejects if the state directory cannot be used, or the socket not be served; then nothing is left running. */
 export async function servePods(host: PodHost): Promise<Pods> {
   const { node, log, clock, random, cni, blocks } = host
+  if (await isAnswered(cni.socket)) throw new Error(`another agent already answers on ${cni.socket}: its pods are not ours to touch`)
   await using started = new AsyncDisposableStack()
   const journal = await openJournal(join(cni.stateDir, JOURNAL), log)
   const vanished = await adopt(host, journal)

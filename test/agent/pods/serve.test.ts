@@ -211,12 +211,19 @@ describe('pods of a node', () => {
     expect(blocks).toHaveLength(1)
   })
 
-  test('a socket on which another agent answers is not taken from it, and nothing is left running', async () => {
+  test('while another agent answers on the socket nothing of its pods is touched', async () => {
     const first = await start()
     await using _pods = first.pods
-    await expect(start()).rejects.toThrow(/another agent already answers/)
     first.pods.configure(CONFIG)
-    expect((await call(first.socket, 'ADD')).exitStatus).toBe(0)
+    await call(first.socket, 'ADD')
+    let adoptions = 0
+    const adopt: PodHost['adopt'] = () => {
+      adoptions++
+      return Promise.resolve({ strays: [], missing: [] })
+    }
+    await expect(start(() => null, { adopt })).rejects.toThrow(/another agent already answers/)
+    expect([adoptions, links.size]).toEqual([0, 1])
+    expect((await call(first.socket, 'DEL')).exitStatus).toBe(0)
   })
 
   test('a state directory that cannot be used is an error that names it', async () => {

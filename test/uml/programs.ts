@@ -1,4 +1,5 @@
 // Programs of the uml tier inside namespaces, and waiting at the pace of user-mode-linux.
+import { randomUUID } from 'node:crypto'
 import os from 'node:os'
 import path from 'node:path'
 import type { Netns } from '../support/netns.ts'
@@ -7,14 +8,13 @@ import { until } from '../support/poll.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
 const UML_FACTOR = 10
-let logs = 0
 
 /** A deadline for something that takes `ms` on bare metal. */
 export const patient = (ms: number): { readonly deadlineMs: number } => ({ deadlineMs: ms * UML_FACTOR })
 
 /** Starts a program whose output is kept. */
 export function startProgram(net: Netns, node: string, command: string, args: readonly string[]): NetnsProcess {
-  return new NetnsProcess(net, node, command, args, path.join(os.tmpdir(), `log-${process.pid}-${logs++}`))
+  return new NetnsProcess(net, node, command, args, path.join(os.tmpdir(), `log-${randomUUID()}`))
 }
 
 /** One end of a checked TCP connection: arguments as stream-main.ts says. */

@@ -12,9 +12,10 @@ setup:
 setup-test:
 	@scripts/setup test
 
-build: setup ## leaves the launcher bin/fibula ready to run
+build: setup ## leaves the launcher bin/fibula and the CNI plugin dist/cni/fibula ready to run
 	@rm -rf dist
 	@$(NODE) node_modules/typescript/bin/tsc -p tsconfig.build.json
+	@scripts/build-shim.sh
 
 lab: build ## two racks, three nodes, six pods on this host: sessions, pings, a link cut, a kill -9 (root)
 	@bin/fibula lab demo

@@ -138,8 +138,11 @@ export interface NodeIpam extends AsyncDisposable {
    * aborts or this IPAM is disposed of before that: the release goes on meanwhile (or after `adopt` of a released holding).
    */
   release(handle: string, signal?: AbortSignal): Promise<void>
-  /** Blocks may have changed behind our back (a watch says so): they are read again soon. */
-  lookAgain(): void
+  /**
+   * Blocks may have changed behind our back: they are read again soon. With `shown`, what a watch says of one block (null: it is
+   * gone): read only if that is not the version this node knows, so that its own writes, coming back, make no work.
+   */
+  lookAgain(shown?: { readonly block: Prefix; readonly version: string | null }): void
   view(): IpamView
   /** null: this node can hand out an address of every wanted family at once; else why not, in words (CNI STATUS). */
   notReadyBecause(): string | null

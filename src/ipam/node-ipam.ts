@@ -6,13 +6,15 @@ import type { Clock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
 import { type Log, quoteText } from '../lib/log.ts'
 import { err, ok } from '../lib/result.ts'
-import { bitsOf, type IpAddress, type IpFamily, prefixFamily } from '../net/index.ts'
+import type { IpAddress, IpFamily, Prefix } from '../net/index.ts'
 import type { BlockStore } from './block-store.ts'
+import { BlockSync } from './block-sync.ts'
 import { BlockWriter } from './block-writer.ts'
-import type { AssignFault, AssignRequest, HeldAllocation, IpamConfig, IpamView, NodeIpam, PoolConfig } from './contract.ts'
+import type { AssignRequest, HeldAllocation, IpamConfig, IpamView, NodeIpam, PoolConfig } from './contract.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { NodeBlocks } from './node-blocks.ts'
-import { isGeneral, isUsable, needsOf, titleOf } from './pools.ts'
+import { PoolState } from './pool-state.ts'
+import { isUsable, needsOf } from './pools.ts'
 import { type Answer, type Waiter, WaitingRequests } from './requests.ts'
 import { Supply } from './supply.ts'
 import { viewOf } from './view.ts'
@@ -73,22 +75,19 @@ class Ipam implements NodeIpam {
   readonly #options: NodeIpamOptions
   readonly #blocks: NodeBlocks
   readonly #writer: BlockWriter
+  readonly #pools: PoolState
+  readonly #sync: BlockSync
   readonly #supply: Supply
   readonly #housekeeping: Housekeeping
   readonly #waiting = new WaitingRequests(() => this.#whyWaiting())
   readonly #turns = new Coalescer(() => this.#turn())
-  /** By name of the pool. */
-  readonly #exhausted = new Map<string, { readonly message: string; readonly atMs: number }>()
-  /** Pools for some pods only that have been asked for: something is kept ready there too. */
-  readonly #askedFor = new Set<string>()
   readonly #onceSynced: (() => void)[] = []
   readonly #onceDisposed = new Set<(reason: Error) => void>()
   #isConfigured = false
   #isAdopted = false
   #isDisposed = false
   #hasSynced = false
-  #refreshedAtMs = Number.NEGATIVE_INFINITY
-  #wantsRefresh = false
+  #nextLookMs = Number.NEGATIVE_INFINITY
   #failures = 0
   #storeError: string | null = null
   #timer: { readonly dueMs: number; readonly armed: Disposable } | null = null
@@ -102,6 +101,8 @@ class Ipam implements NodeIpam {
     const nowMs = (): number => clock.nowMs()
     this.#blocks = new NodeBlocks(node)
     this.#writer = new BlockWriter({ store, blocks: this.#blocks, clock, random, log })
+    this.#pools = new PoolState(this.#blocks, this.#options.reserveSize, nowMs, log)
+    this.#sync = new BlockSync(this.#blocks, this.#writer, nowMs)
     this.#supply = new Supply(this.#blocks, this.#writer, nowMs)
     const { leakGraceMs, emptyGraceMs } = this.#options
     this.#housekeeping = new Housekeeping({
@@ -112,14 +113,14 @@ class Ipam implements NodeIpam {
       leakGraceMs,
       emptyGraceMs,
       isInUse: deps.isInUse ?? (() => false),
-      targetOf: (pool) => this.#targetOf(pool),
+      targetOf: (pool) => this.#pools.targetOf(pool),
     })
   }
 
   configure(config: IpamConfig): void {
     if (this.#isConfigured && isSameConfig(config, this.#blocks.config)) return
     this.#blocks.configure(config)
-    this.#exhausted.clear()
+    this.#pools.forget()
     this.#isConfigured = true
     this.lookAgain()
   }
@@ -131,9 +132,10 @@ class Ipam implements NodeIpam {
     this.#schedule(0)
   }
 
-  lookAgain(): void {
-    this.#wantsRefresh = true
-    this.#schedule(this.#hasSynced ? Math.max(this.#options.batchMs, this.#refreshedAtMs + LOOK_AGAIN_MS - this.#deps.clock.nowMs()) : 0)
+  lookAgain(shown?: { readonly block: Prefix; readonly version: string | null }): void {
+    if (shown === undefined) this.#sync.wantAll()
+    else this.#sync.shown(shown.block, shown.version)
+    this.#lookSoon()
   }
 
   async assign(request: AssignRequest, signal?: AbortSignal): Promise<Answer> {
@@ -175,7 +177,7 @@ class Ipam implements NodeIpam {
       nowMs: this.#deps.clock.nowMs(),
       hasSynced: this.#hasSynced,
       storeError: this.#storeError,
-      exhausted: new Map([...this.#exhausted].map(([pool, { message }]) => [pool, message])),
+      exhausted: this.#pools.messages(),
     })
   }
 
@@ -188,10 +190,9 @@ class Ipam implements NodeIpam {
     }
     if (!this.#hasSynced) return `IPAM is starting: ${this.#whyWaiting()}`
     for (const family of [4, 6] satisfies readonly IpFamily[]) {
-      const pools = this.#generalPools(family)
+      const pools = this.#pools.generalPools(family)
       if (pools.length === 0 || pools.some((pool) => this.#blocks.slotsIn(pool) > 0)) continue
-      const exhausted = pools.map(({ name }) => this.#exhausted.get(name)?.message)
-      if (exhausted.every((message) => message !== undefined)) return exhausted.join('. ')
+      if (pools.every((pool) => this.#pools.isExhausted(pool, Number.POSITIVE_INFINITY))) return this.#pools.faultOf(pools).message
       if (this.#storeError !== null) return this.#whyWaiting()
     }
     return null
@@ -221,14 +222,14 @@ class Ipam implements NodeIpam {
     let isComplete = true
     try {
       const isFirst = !this.#hasSynced
-      if (isFirst) await this.#refresh()
+      if (isFirst) await this.#readFirst()
       await this.#serve()
       await this.#refill()
-      isComplete = await this.#flush()
-      if (isFirst || this.#isRefreshDue()) {
-        if (!isFirst) await this.#refresh()
+      isComplete = await this.#sync.flush()
+      if (isFirst || this.#isReadingDue()) {
+        if (!isFirst) await this.#read()
         await this.#housekeeping.run()
-        isComplete = await this.#flush()
+        isComplete = await this.#sync.flush()
         await this.#refill()
       }
       if (this.#waiting.size > 0) await this.#serve()
@@ -243,35 +244,24 @@ class Ipam implements NodeIpam {
     if (!isComplete) this.#schedule(backoffMs(this.#failures++, BACKOFF, this.#deps.random()))
     else {
       this.#failures = 0
-      if (this.#wantsRefresh) this.lookAgain()
-      this.#schedule(Math.max(0, this.#refreshedAtMs + this.#options.refreshMs - this.#deps.clock.nowMs()))
+      if (this.#sync.isBehind) this.#lookSoon()
+      this.#schedule(Math.max(0, this.#sync.readAtMs + this.#options.refreshMs - this.#deps.clock.nowMs()))
     }
   }
 
-  #isRefreshDue(): boolean {
-    const sinceMs = this.#deps.clock.nowMs() - this.#refreshedAtMs
-    return sinceMs >= this.#options.refreshMs || (this.#wantsRefresh && sinceMs >= LOOK_AGAIN_MS)
-  }
-
-  /** Reads every block that this node has to do with. */
-  async #refresh(): Promise<void> {
-    this.#wantsRefresh = false
-    const listed = await this.#writer.listOwn()
+  #isReadingDue(): boolean {
     const nowMs = this.#deps.clock.nowMs()
-    const seen = new Set(
-      listed.map((stored) => {
-        const tracked = this.#blocks.track(stored.block.range)
-        this.#blocks.observe(tracked, stored, nowMs)
-        return tracked
-      }),
-    )
-    for (const tracked of this.#blocks.tracked.values()) {
-      if (seen.has(tracked)) continue
-      await this.#writer.read(tracked)
-      this.#blocks.untrackIfUnused(tracked)
-    }
-    this.#blocks.settle(this.#deps.clock.nowMs())
-    this.#refreshedAtMs = this.#deps.clock.nowMs()
+    return nowMs - this.#sync.readAtMs >= this.#options.refreshMs || (this.#sync.isBehind && nowMs >= this.#nextLookMs)
+  }
+
+  async #read(): Promise<void> {
+    this.#nextLookMs = this.#deps.clock.nowMs() + LOOK_AGAIN_MS
+    if (this.#deps.clock.nowMs() - this.#sync.readAtMs >= this.#options.refreshMs) this.#sync.wantAll()
+    await this.#sync.catchUp()
+  }
+
+  async #readFirst(): Promise<void> {
+    await this.#sync.readAll()
     this.#hasSynced = true
     for (const begin of this.#onceSynced.splice(0)) begin()
   }
@@ -283,7 +273,7 @@ class Ipam implements NodeIpam {
       if (this.#waiting.size === 0) return
       await this.#claimExact()
       for (const pool of this.#waiting.pools()) {
-        if (pool.namespaceSelector !== null) this.#askedFor.add(pool.name)
+        this.#pools.askedFor(pool)
         await this.#fill(pool)
       }
     }
@@ -308,39 +298,16 @@ class Ipam implements NodeIpam {
   async #fill(pool: PoolConfig): Promise<void> {
     const message = await this.#supply.fill(pool, {
       demand: () => this.#waiting.demandFor(pool),
-      target: this.#targetOf(pool),
+      target: this.#pools.targetOf(pool),
       onMore: () => this.#tryAll(),
     })
-    if (message === null) {
-      this.#exhausted.delete(pool.name)
-      return
-    }
-    if (!this.#exhausted.has(pool.name)) this.#deps.log.warn('ipam.pool.exhausted', { pool: pool.name, message })
-    this.#exhausted.set(pool.name, { message, atMs: this.#deps.clock.nowMs() })
+    this.#pools.note(pool, message)
   }
 
   async #refill(): Promise<void> {
     for (const pool of this.#blocks.config.pools) {
-      const target = this.#targetOf(pool)
-      if (target === 0 || this.#blocks.slotsIn(pool) * 2 >= target || this.#isExhausted(pool, Infinity, this.#options.refreshMs)) continue
-      await this.#fill(pool)
+      if (this.#pools.isLow(pool) && !this.#pools.isExhausted(pool, this.#options.refreshMs)) await this.#fill(pool)
     }
-  }
-
-  #isReserveLow(): boolean {
-    return this.#blocks.config.pools.some((pool) => this.#blocks.slotsIn(pool) * 2 < this.#targetOf(pool))
-  }
-
-  /** Tells the store all it does not know; false: some of it has to be told again. */
-  async #flush(): Promise<boolean> {
-    let isComplete = true
-    for (const tracked of this.#blocks.tracked.values()) {
-      if (!tracked.mustRead && tracked.unwritten() === 0) continue
-      const outcome = await this.#writer.write(tracked)
-      if (outcome === 'contended' || outcome === 'refused') isComplete = false
-      else this.#blocks.untrackIfUnused(tracked)
-    }
-    return isComplete
   }
 
   #tryAll(): void {
@@ -356,13 +323,13 @@ class Ipam implements NodeIpam {
     if (remembered !== null) return remembered
     const needs = needsOf(this.#blocks.config, request)
     if (!needs.ok) return needs
-    const taking = this.#blocks.take(request, needs.value, (pool) => this.#isExhausted(pool, sinceMs, this.#options.exhaustedRetryMs))
+    const taking = this.#blocks.take(request, needs.value, (pool) => this.#pools.isExhausted(pool, this.#options.exhaustedRetryMs, sinceMs))
     if (taking.kind === 'short') {
       if (waiter !== null) waiter.lacks = taking
       return null
     }
-    if (taking.kind === 'exhausted') return err(this.#exhaustedFault(taking.pools))
-    this.#schedule(this.#isReserveLow() ? 0 : this.#options.batchMs)
+    if (taking.kind === 'exhausted') return err(this.#pools.faultOf(taking.pools))
+    this.#schedule(this.#blocks.config.pools.some((pool) => this.#pools.isLow(pool)) ? 0 : this.#options.batchMs)
     this.#announce()
     return ok(taking.assignments)
   }
@@ -370,34 +337,6 @@ class Ipam implements NodeIpam {
   #remembered(handle: string): Answer | null {
     const live = this.#blocks.liveOf(handle)
     return live === null ? null : ok(live)
-  }
-
-  /** Found out lately, or since somebody began to wait. */
-  #isExhausted({ name }: PoolConfig, sinceMs: number, latelyMs: number): boolean {
-    const found = this.#exhausted.get(name)
-    return found !== undefined && (found.atMs >= sinceMs || this.#deps.clock.nowMs() - found.atMs < latelyMs)
-  }
-
-  #exhaustedFault(pools: readonly PoolConfig[]): AssignFault {
-    const messages = pools.map((pool) => this.#exhausted.get(pool.name)?.message ?? `${titleOf(pool)} has no address left for this node`)
-    return { kind: 'exhausted', message: messages.join('. ') }
-  }
-
-  /** Addresses to be kept ready: in the first pool of a family that any pod may take from and that has some, and wherever pods asked. */
-  #targetOf(pool: PoolConfig): number {
-    const size = Math.min(this.#options.reserveSize, Math.max(1, Math.floor(2 ** (bitsOf(prefixFamily(pool.range)) - pool.blockSize) / 4)))
-    if (!isUsable(pool) || pool.assignmentMode === 'Manual') return 0
-    if (pool.namespaceSelector !== null) return this.#askedFor.has(pool.name) ? Math.ceil(size / 2) : 0
-    const general = this.#generalPools(prefixFamily(pool.range))
-    const before = general.slice(
-      0,
-      general.findIndex(({ name }) => name === pool.name),
-    )
-    return before.every(({ name }) => this.#exhausted.has(name)) ? size : 0
-  }
-
-  #generalPools(family: IpFamily): readonly PoolConfig[] {
-    return this.#blocks.config.pools.filter((pool) => isGeneral(pool) && prefixFamily(pool.range) === family)
   }
 
   #whyWaiting(): string {
@@ -418,6 +357,10 @@ class Ipam implements NodeIpam {
     this.#storeError = null
   }
 
+  #lookSoon(): void {
+    this.#schedule(this.#hasSynced ? Math.max(this.#options.batchMs, this.#nextLookMs - this.#deps.clock.nowMs()) : 0)
+  }
+
   /** A turn in so many milliseconds, or earlier if one is due. */
   #schedule(delayMs: number): void {
     if (this.#isDisposed) return
@@ -435,7 +378,7 @@ class Ipam implements NodeIpam {
   #announce(): void {
     const { onChange, clock } = this.#deps
     if (onChange === undefined || this.#isDisposed) return
-    const exhausted = [...this.#exhausted.keys()].join()
+    const exhausted = [...this.#pools.messages().keys()].join()
     const state = `${this.#blocks.revision} ${this.#hasSynced} ${this.#storeError} ${exhausted}`
     if (state === this.#announced) return
     this.#announced = state

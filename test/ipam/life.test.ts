@@ -1,8 +1,10 @@
 // IPAM of one node over time: restarts, leaks, blocks that come and go, pools that change, addresses asked for by name.
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import { type AssignFault, type Assignment, BlockStoreError, emptyBlock, type IpamConfig, type NodeIpam } from '../../src/ipam/index.ts'
 import { cidr, covers, formatIp, formatPrefix, hostPrefix, ip } from '../../src/net/index.ts'
 import { addressesOf, assignRequest, faultOf, heldOf, ipamConfig, poolConfig, World } from './world.ts'
+
+jest.setTimeout(60_000) // a fake clock makes hours of turns: slow on a machine that is busy
 
 const POOL = poolConfig('pods', '10.244.0.0/24')
 const CONFIG = ipamConfig([POOL])
@@ -560,3 +562,48 @@ function lastOf(range: { readonly address: ReturnType<typeof ip>; readonly lengt
   const octets = base.split('.').map(Number)
   return ip(`${octets[0]}.${octets[1]}.${octets[2]}.${(octets[3] ?? 0) + 2 ** (32 - range.length) - 1}`)
 }
+
+describe('what a watch shows', () => {
+  test('own writes coming back make no work', async () => {
+    const world = new World()
+    const ipam = await world.start('n1', CONFIG)
+    await given(world, ipam, 'h')
+    await world.pass(5_000)
+    const reads = (): number => world.store.counts.get + world.store.counts.listOf
+    const before = reads()
+    for (const stored of await world.store.port().listOf('n1')) ipam.lookAgain({ block: stored.block.range, version: stored.version })
+    await world.pass(10_000)
+    expect(reads() - before).toBe(1) // our own look
+  })
+
+  test('one block that somebody else has changed is read, and no other', async () => {
+    const world = new World()
+    const ipam = await world.start('n1', CONFIG)
+    const [block] = world.store.all()
+    if (block === undefined) throw new Error('no block')
+    const lent = { address: lastOf(block.range), handle: 'theirs', sequence: block.sequence + 1, pod: null, node: 'n2', time: null }
+    world.store.put({ ...block, sequence: block.sequence + 1, allocations: [lent] })
+    await world.pass(5_000)
+    expect(ipam.view().blocks[0]?.lent).toBe(0)
+    const before = { ...world.store.counts }
+    ipam.lookAgain({ block: block.range, version: 'another' })
+    await world.pass(5_000)
+    expect(ipam.view().blocks[0]?.lent).toBe(1)
+    expect(world.store.counts).toMatchObject({ listOf: before.listOf, get: before.get + 1 })
+  })
+
+  test('a block that is new to the node, or gone', async () => {
+    const world = new World()
+    const ipam = await world.start('n1', CONFIG)
+    world.store.put({ ...emptyBlock(cidr('10.245.0.0/26'), 'n1', 1), state: 'Confirmed' })
+    ipam.lookAgain({ block: cidr('10.245.0.0/26'), version: 'x' })
+    await world.pass(5_000)
+    expect(ipam.view().blocks.map(({ block }) => formatPrefix(block))).toContain('10.245.0.0/26')
+    expect(ipam.view().problems).toMatchObject([{ reason: 'BlockOutsidePool' }])
+    world.store.remove(cidr('10.245.0.0/26'))
+    ipam.lookAgain({ block: cidr('10.245.0.0/26'), version: null })
+    await world.pass(5_000)
+    expect(ipam.view().blocks).toHaveLength(1)
+    expect(ipam.view().problems).toEqual([])
+  })
+})

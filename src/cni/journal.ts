@@ -1,7 +1,8 @@
 // What the agent remembers of pods over its own end: one file per attachment in a directory, replaced by rename, so that a kill
 // at any line leaves the old record or the new. Nothing is synced to the disk: only a power cut could lose a record then, and
 // no container survives that; its addresses are found again by handle.
-import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
+import { renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Log, quoteText } from '../lib/log.ts'
 import { formatAttachment, parseAttachment } from './journal-record.ts'
@@ -96,10 +97,11 @@ class DirectoryJournal implements Journal {
     const path = join(this.#directory, journalFileOf(attachment.link))
     const temporary = `${path}.${this.#writes++}.new`
     try {
-      await writeFile(temporary, formatAttachment(attachment), { mode: 0o600 })
-      await rename(temporary, path)
+      // A few hundred octets into the page cache: done before a pool thread would have been woken, and an ADD waits for it.
+      writeFileSync(temporary, formatAttachment(attachment), { mode: 0o600 })
+      renameSync(temporary, path)
     } catch (cause) {
-      await unlink(temporary).catch(() => {}) // it may never have been made
+      removeQuietly(temporary)
       throw unavailable('write', this.#directory, cause)
     }
     this.#keep(attachment)
@@ -107,7 +109,7 @@ class DirectoryJournal implements Journal {
 
   async remove(key: AttachmentKey): Promise<void> {
     try {
-      await unlink(join(this.#directory, journalFileOf(key)))
+      unlinkSync(join(this.#directory, journalFileOf(key)))
     } catch (cause) {
       if (!isAbsent(cause)) throw unavailable('write', this.#directory, cause)
     }
@@ -119,6 +121,15 @@ class DirectoryJournal implements Journal {
   #keep(attachment: Attachment): void {
     this.#byKey.set(keyText(attachment.link), attachment)
     this.#byHostInterface.set(attachment.link.hostInterface, attachment)
+  }
+}
+
+/** What could not be written whole is worth nothing; it may never have been made. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // the reason why it could not be written is told, not why it could not be removed
   }
 }
 

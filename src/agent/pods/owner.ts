@@ -29,6 +29,8 @@ export type PodsOwnerDeps = {
   readonly onReady: () => void
 }
 
+/** Between two looks at what pods make a difference to: a look at all of them costs more than the pod it follows. */
+const LOOK_EVERY_MS = 250
 /** Until the state directory or the CNI socket are tried again. */
 const RETRY_MS = 5_000
 /** A stop waits no longer than this for answers that CNI still owes. */
@@ -44,6 +46,7 @@ export class PodsOwner {
   #isSettled = false
   #isEnding = false
   #look: Disposable | null = null
+  #lookedAtMs = Number.NEGATIVE_INFINITY
   #retry: { readonly timer: Disposable; readonly now: () => void } | null = null
   /** Addresses of pods that no own block covered when that was last looked at. */
   #uncovered = ''
@@ -71,8 +74,10 @@ export class PodsOwner {
   /** Pods came or went, or what can be given to them; changes that come together are looked at once. */
   lookSoon(): void {
     if (this.#pods === null || this.#isEnding || this.#look !== null) return
-    this.#look = this.#deps.clock.soon(() => {
+    const { clock } = this.#deps
+    this.#look = clock.after(Math.max(0, this.#lookedAtMs + LOOK_EVERY_MS - clock.nowMs()), () => {
       this.#look = null
+      this.#lookedAtMs = clock.nowMs()
       if (this.#pods !== null && !this.#isEnding) this.#lookAt(this.#pods)
     })
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { identityOf, toIdentity } from '../identity.ts'
 import type { KindName, Resource } from '../kinds/registry.ts'
 import { MAX_MANIFEST_BYTES } from '../manifest.ts'
+import { deepFreeze } from '../memory.ts'
 import { type ObjectKey, StoreError } from '../port.ts'
 import { fileProblem, formatIdentity, type StoreProblem } from '../problem.ts'
 import type { Identity } from '../validate.ts'
@@ -20,6 +21,8 @@ import {
 
 type KnownFile = {
   readonly signature: FileSignature
+  /** What `content` was made of; null: it could not be read. */
+  readonly text: string | null
   readonly wasYoung: boolean
   readonly content: StateFile
   readonly lastGood: StateFile | null
@@ -115,15 +118,18 @@ export class StateFolder {
     try {
       const read = await readText(join(this.path, name), MAX_MANIFEST_BYTES)
       if (read === null) return null
+      const { text, signature } = read
+      const known = this.#files.get(name)
       return {
-        signature: read.signature,
-        wasYoung: this.#wallMs() - read.signature.changedMs < RACY_MS,
-        content: parseStateFile(name, read.text),
+        signature,
+        wasYoung: this.#wallMs() - signature.changedMs < RACY_MS,
+        text,
+        content: known?.text === text ? known.content : deepFreeze(parseStateFile(name, text)), // our writes come back as events
       }
     } catch (cause) {
       const problem = fileProblem({ file: `${STATE_FOLDER}/${name}` }, null, `cannot be read: ${messageOf(cause)}`)
       const signature = { inode: 0, sizeBytes: 0, modifiedMs: 0, changedMs: 0 }
-      return { signature, wasYoung: true, content: { type: 'faulty', problem } }
+      return { signature, wasYoung: true, text: null, content: { type: 'faulty', problem } }
     }
   }
 

@@ -10,7 +10,7 @@ import type { Manifest } from '../support/agent-manifests.ts'
 import { buildNetns, type Netns } from '../support/netns.ts'
 import type { NetnsProcess } from '../support/netns-process.ts'
 import { until } from '../support/poll.ts'
-import { captureOn, echoed, moves, patient, startStream } from './programs.ts'
+import { captureOn, echoed, moves, patient, startProgram, startStream } from './programs.ts'
 
 const API = 'fibula.network/v1alpha1'
 const NODES = [
@@ -18,6 +18,20 @@ const NODES = [
   { name: 'n2', ipv4: '10.1.0.12', ipv6: 'fd01::12', router4: '10.1.0.254', router6: 'fd01::fe' },
   { name: 'n3', ipv4: '10.2.0.13', ipv6: 'fd02::13', router4: '10.2.0.254', router6: 'fd02::fe' },
 ] as const
+/** The router as a part of a fabric that carries the nodes' blocks: all nodes have one AS number, as far as it goes. */
+const BIRD = `
+router id 10.9.9.9;
+protocol device { }
+protocol kernel { ipv4 { export all; }; }
+${NODES.filter(({ name }) => name !== 'n2')
+  .map(
+    ({ name, ipv4, router4 }) => `protocol bgp ${name} {
+  local ${router4} as 65001; neighbor ${ipv4} as 64512; direct; connect retry time 1; error wait time 1, 2;
+  ipv4 { import all; export all; };
+}`,
+  )
+  .join('\n')}
+`
 type Mode = 'Never' | 'CrossSubnet' | 'Always'
 type Pod = { readonly ipv4: string; readonly ipv6: string }
 
@@ -99,6 +113,19 @@ function setMode(ipipMode: Mode): void {
       ['pods', '10.244.0.0/16'],
       ['pods6', 'fd00:244::/112'],
     ].map(([name, cidr]) => ({ apiVersion: API, kind: 'IPPool', metadata: { name: name ?? '' }, spec: { cidr, ipipMode } })),
+  )
+}
+
+/** Sessions of n1 and n3 with their router. */
+function writePeers(allowLocalAS: number): void {
+  write(
+    'peers',
+    NODES.filter(({ name }) => name !== 'n2').map(({ name, router4 }) => ({
+      apiVersion: API,
+      kind: 'BGPPeer',
+      metadata: { name: `router-${name}` },
+      spec: { node: name, peerIP: router4, asNumber: 65_001, addressFamilies: ['IPv4Unicast'], allowLocalAS },
+    })),
   )
 }
 
@@ -212,4 +239,36 @@ test('Never, CrossSubnet and Always live: established connections go on, and pod
   for (const client of clients) expect(client.log()).not.toContain('broken')
   expect(clients.every((client) => echoed(client) > 3_000)).toBe(true)
   for (const process of [...clients, ...servers]) await process.end('SIGKILL')
+}, 400_000)
+
+test('a fabric that speaks BGP: its plain path wins over the tunnel, which takes over when it goes; our own AS number in its way is told', async () => {
+  setMode('CrossSubnet')
+  await waysAre('eth0', 'tunnel')
+  const server = startStream(net, 'p3', 'listen', podOf('p3').ipv4, '5400')
+  await until('the server listens', () => server.log().includes('listening'), patient(3_000))
+  const client = startStream(net, 'p1', 'keep', podOf('p3').ipv4, '5400')
+  await moves(client, 'through the tunnel')
+  fs.writeFileSync(path.join(folder, 'bird.conf'), BIRD)
+  const bird = startProgram(net, 'router', 'bird', ['-f', '-c', path.join(folder, 'bird.conf'), '-s', path.join(folder, 'bird.ctl')])
+  writePeers(0)
+  const isTold = async (): Promise<boolean> => {
+    const { problems } = await status('n1')
+    if (problems.some(({ message }) => message.includes('allowLocalAS: 1'))) return true
+    throw new Error(JSON.stringify(problems))
+  }
+  await until('routes lost to our own AS number are a condition', isTold, { ...patient(6_000), explain: () => `${bird.log()}\n${logs()}` })
+  await moves(client, 'still through the tunnel')
+  expect(await deviceTo('n1', podOf('p3').ipv4)).toBe('fibipip')
+  writePeers(1)
+  const isPlain = async (): Promise<boolean> =>
+    (await deviceTo('n1', podOf('p3').ipv4)) === 'eth0' && (await deviceTo('n3', podOf('p1').ipv4)) === 'eth0'
+  await until('the plain path wins', isPlain, { ...patient(6_000), explain: () => `${bird.log()}\n${logs()}` })
+  await moves(client, 'plain')
+  await bird.end('SIGKILL')
+  const isTunnelled = async (): Promise<boolean> =>
+    (await deviceTo('n1', podOf('p3').ipv4)) === 'fibipip' && (await deviceTo('n3', podOf('p1').ipv4)) === 'fibipip'
+  await until('the tunnel takes over', isTunnelled, { ...patient(6_000), explain: logs })
+  await moves(client, 'through the tunnel again')
+  expect(client.log()).not.toContain('broken')
+  for (const process of [client, server]) await process.end('SIGKILL')
 }, 400_000)

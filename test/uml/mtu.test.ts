@@ -17,7 +17,7 @@ test.each<[string, readonly string[], string]>([
       'link add zebra type bond mode active-backup',
       'link set eth0 down',
       'link set eth0 master zebra',
-      'link set zebra up',
+      'link set zebra mtu 9000 up',
       'link add link zebra name zebra.100 type vlan id 100',
     ],
     'zebra.100',

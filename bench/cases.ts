@@ -3,10 +3,11 @@
 import type { Family } from '../src/bgp/family.ts'
 import { bridge, type CniPlugin, type FibulaBuild, fibulaCni } from './cni-plugins.ts'
 import type { Dut } from './dut/dut.ts'
-import type { Target } from './report.ts'
+import { SUBJECT, type Target } from './report.ts'
 import { measureCni } from './scenarios/cni.ts'
 import { measureChurn, measureForward } from './scenarios/forward.ts'
 import { measureIdle } from './scenarios/idle.ts'
+import { measureIpam, PAIRS } from './scenarios/ipam.ts'
 import { measureIpBatch, measureKernel, measureKernelFloor } from './scenarios/kernel.ts'
 import type { Measurement } from './scenarios/measurement.ts'
 import { measureReflect } from './scenarios/reflect.ts'
@@ -22,7 +23,7 @@ export type Case = {
   readonly targets: readonly Target[]
   readonly shownDetails: readonly string[]
 }
-export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni'] as const
+export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni', 'ipam'] as const
 export type Scenario = (typeof SCENARIOS)[number]
 
 export type CaseOptions = {
@@ -62,6 +63,8 @@ export function casesOf(scenario: Scenario, options: CaseOptions): readonly Case
       return [kernelCase(options)]
     case 'cni':
       return cniCases(options)
+    case 'ipam':
+      return [ipamCase(options)]
   }
 }
 
@@ -166,6 +169,24 @@ function cniCases({ runs, fibula }: CaseOptions): readonly Case[] {
     make('100 ADDs one after another, seconds are the median, CPU is that of one', 100, 1, 1, 0.25),
     make('50 ADDs at once, four times, seconds are the 99th percentile, CPU is that of one', 50, 50, 4, 0.5),
   ]
+}
+
+const BLOCK_SIZE = 26 // the default of a pool
+const PAIRS_PER_SECOND = MILLION
+
+function ipamCase({ runs }: CaseOptions): Case {
+  return {
+    scenario: 'ipam',
+    title: `ipam: ${PAIRS} pairs of assign and release in memory, 65536 addresses in blocks of 64`,
+    size: PAIRS,
+    runs,
+    participants: [
+      { name: SUBJECT, measure: () => measureIpam(BLOCK_SIZE) },
+      { name: 'in one block', measure: () => measureIpam(16) },
+    ],
+    targets: [{ metric: 'seconds', against: null, atMost: PAIRS / PAIRS_PER_SECOND }],
+    shownDetails: ['pairsPerSecond'],
+  }
 }
 
 function idleCase({ duts }: CaseOptions): Case {

@@ -8,8 +8,8 @@ export type Run = { readonly participant: string; readonly run: number } & (
   | { readonly ok: false; readonly error: string }
 )
 
-/** A ratio that has to stay at or below `atMost`: the subject's figure over that of `against`. */
-export type Target = { readonly metric: Metric; readonly against: string; readonly atMost: number }
+/** A ratio that has to stay at or below `atMost`: the subject's figure over that of `against`; null: the figure itself. */
+export type Target = { readonly metric: Metric; readonly against: string | null; readonly atMost: number }
 export type Metric = 'seconds' | 'cpuSeconds' | 'peakRssMiB'
 export const SUBJECT = 'fibula'
 
@@ -64,12 +64,14 @@ export function summarize(participant: string, runs: readonly Run[]): Summary {
   }
 }
 
+const ITSELF: Spread = { min: 1, median: 1, max: 1 }
+
 /** A target whose participants did not all come through every run is not met, whatever the other runs say. */
 export function judge(targets: readonly Target[], summaries: readonly Summary[]): readonly Verdict[] {
   const subject = summaries.find(({ participant }) => participant === SUBJECT)
   return targets.map((target) => {
     const other = summaries.find(({ participant }) => participant === target.against)
-    const [own, base] = [subject?.[target.metric] ?? null, other?.[target.metric] ?? null]
+    const [own, base] = [subject?.[target.metric] ?? null, target.against === null ? ITSELF : (other?.[target.metric] ?? null)]
     const ratio = own === null || base === null ? null : own.median / base.median
     const ratioOfMinima = own === null || base === null ? null : own.min / base.min
     const failed = subject !== undefined && subject.failures.length > 0
@@ -118,12 +120,14 @@ export function renderCase(result: CaseResult): string {
   return [`${result.title}`, table.toString(), ...new Set(failures), ...result.verdicts.map(renderVerdict), ''].join('\n')
 }
 
+const UNITS = { seconds: 's', cpuSeconds: 's', peakRssMiB: 'MiB' } as const
 const METRIC_NAMES = { seconds: 'time', cpuSeconds: 'CPU', peakRssMiB: 'peak memory' } as const
 
 function renderVerdict({ metric, against, atMost, ratio, ratioOfMinima, met }: Verdict): string {
-  const goal = `${METRIC_NAMES[metric]} at most ${atMost} x ${against}'s`
+  const goal = `${METRIC_NAMES[metric]} at most ${atMost}${against === null ? ` ${UNITS[metric]}` : ` x ${against}'s`}`
   if (ratio === null || ratioOfMinima === null) return `  ${met === false ? 'MISSED' : 'not judged'}: ${goal} (no figures of both)`
-  return `  ${met === true ? 'met' : 'MISSED'}: ${goal}: ${figure(ratio)} x (of the minima: ${figure(ratioOfMinima)} x)`
+  const unit = against === null ? UNITS[metric] : 'x'
+  return `  ${met === true ? 'met' : 'MISSED'}: ${goal}: ${figure(ratio)} ${unit} (of the minima: ${figure(ratioOfMinima)} ${unit})`
 }
 
 function formatSpread(value: Spread | null): string {

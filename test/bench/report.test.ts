@@ -60,6 +60,13 @@ describe('a target', () => {
     expect(verdict(failed('fibula'), run('bird', 2))).toMatchObject({ met: false })
   })
 
+  test('may be a figure of ours alone', () => {
+    const target: Target = { metric: 'seconds', against: null, atMost: 2 }
+    const verdictOf = (seconds: number) => judge([target], [summarize('fibula', [run('fibula', seconds)])])[0]
+    expect(verdictOf(2)).toMatchObject({ ratio: 2, ratioOfMinima: 2, met: true })
+    expect(verdictOf(2.1)).toMatchObject({ met: false })
+  })
+
   test('is not judged without figures of the other', () => {
     expect(verdict(run('fibula', 1), failed('bird'))).toMatchObject({ ratio: null, met: null })
   })

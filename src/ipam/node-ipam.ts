@@ -7,7 +7,7 @@ import { Coalescer } from '../lib/coalesce.ts'
 import { type Log, quoteText } from '../lib/log.ts'
 import { err, ok } from '../lib/result.ts'
 import type { IpAddress, IpFamily, Prefix } from '../net/index.ts'
-import type { BlockStore } from './block-store.ts'
+import { type BlockStore, BlockStoreError } from './block-store.ts'
 import { BlockSync } from './block-sync.ts'
 import { BlockWriter } from './block-writer.ts'
 import type { AssignRequest, HeldAllocation, IpamConfig, IpamView, NodeIpam, PoolConfig } from './contract.ts'
@@ -348,7 +348,9 @@ class Ipam implements NodeIpam {
   #failed(cause: unknown): void {
     if (this.#isDisposed) return
     const message = quoteText(cause instanceof Error ? cause.message : String(cause))
-    if (this.#storeError === null) this.#deps.log.warn('ipam.store.failed', { err: cause })
+    if (!(cause instanceof BlockStoreError)) {
+      if (message !== this.#storeError) this.#deps.log.error('ipam.turn.failed', { err: cause }) // a fault of this program
+    } else if (this.#storeError === null) this.#deps.log.warn('ipam.store.failed', { err: cause })
     this.#storeError = message
   }
 

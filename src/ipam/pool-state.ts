@@ -5,6 +5,8 @@ import type { AssignFault, PoolConfig } from './contract.ts'
 import type { NodeBlocks } from './node-blocks.ts'
 import { isGeneral, isUsable, titleOf } from './pools.ts'
 
+const STALE_MS = 300_000
+
 export class PoolState {
   readonly #blocks: NodeBlocks
   readonly #reserveSize: number
@@ -53,7 +55,13 @@ export class PoolState {
 
   /** By name of the pool: why it has nothing left. */
   messages(): ReadonlyMap<string, string> {
-    return new Map([...this.#exhausted].map(([name, { message }]) => [name, message]))
+    const messages = new Map<string, string>()
+    for (const pool of this.#blocks.config.pools) {
+      const found = this.#exhausted.get(pool.name)
+      // Where nothing is kept ready, nobody asks again by himself: after a while nobody can tell.
+      if (found !== undefined && (this.targetOf(pool) > 0 || this.#nowMs() - found.atMs < STALE_MS)) messages.set(pool.name, found.message)
+    }
+    return messages
   }
 
   /** Addresses to be kept ready: in the first pool of a family that any pod may take from and that has some, and wherever pods asked. */

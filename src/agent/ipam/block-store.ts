@@ -1,7 +1,17 @@
 // Blocks of IPAM kept in the store as IPAMBlock objects. What a newer version has added to an object, and what people wrote into its
 // metadata, stays.
 import { type BlockRecord, type BlockStore, BlockStoreError, nodeOfAllocation, type StoredBlock } from '../../ipam/index.ts'
-import { containsAddress, covers, formatIp, formatPrefix, type IpAddress, parseIp, parsePrefix } from '../../net/index.ts'
+import {
+  bitsOf,
+  containsAddress,
+  covers,
+  formatIp,
+  formatPrefix,
+  type IpAddress,
+  parseIp,
+  parsePrefix,
+  prefixFamily,
+} from '../../net/index.ts'
 import {
   BLOCK_NODE_LABEL,
   BORROWER_LABEL_PREFIX,
@@ -14,12 +24,12 @@ import {
   StoreError,
 } from '../../store/index.ts'
 
-/** Blocks in `store`. Objects whose addresses cannot be read are left out of lists, so that one bad object stops nobody. */
+/** Blocks in `store`. An object that is no block under its right name is as good as none, so that one bad object stops nobody. */
 export function createBlockStore(store: Store): BlockStore {
   const objects = new WeakMap<StoredBlock, IPAMBlock>()
   const stored = (object: IPAMBlock): StoredBlock | null => {
     const block = blockOfObject(object)
-    if (block === null) return null
+    if (block === null || blockName(block.range) !== object.metadata.name) return null
     const result = { block, version: object.metadata.resourceVersion ?? '' }
     objects.set(result, object)
     return result
@@ -51,7 +61,7 @@ export function createBlockStore(store: Store): BlockStore {
     get: (range, signal) =>
       translated(async () => {
         const object = await store.get('IPAMBlock', { name: blockName(range) }, signal)
-        return object === null ? null : written(object)
+        return object === null ? null : stored(object)
       }),
     create: (block, signal) =>
       translated(async () =>
@@ -70,10 +80,13 @@ export function createBlockStore(store: Store): BlockStore {
   }
 }
 
-/** The block of an object; null if its cidr is none. Addresses that are none, or lie elsewhere, are left out. */
+/** Schemas of pools allow blocks of up to 4,096 addresses. */
+const LARGEST_BITS = 12
+
+/** The block of an object; null if its cidr is none, or far too large. Addresses that are none, or lie elsewhere, are left out. */
 export function blockOfObject({ spec }: IPAMBlock): BlockRecord | null {
   const range = parsePrefix(spec.cidr)
-  if (range === null) return null
+  if (range === null || bitsOf(prefixFamily(range)) - range.length > LARGEST_BITS) return null
   const within = (text: string): readonly IpAddress[] => {
     const address = parseIp(text)
     return address === null || !containsAddress(range, address) ? [] : [address]

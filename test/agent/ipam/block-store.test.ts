@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { createBlockStore } from '../../../src/agent/ipam/block-store.ts'
 import { BlockStoreError, emptyBlock } from '../../../src/ipam/index.ts'
-import { cidr } from '../../../src/net/index.ts'
+import { cidr, formatPrefix } from '../../../src/net/index.ts'
 import { DirectoryStore, MemoryStore, StoreError } from '../../../src/store/index.ts'
 import { block as blockObject } from '../../store/objects.ts'
 import { blockStoreContract, fullBlock } from '../../support/block-store-contract.ts'
@@ -80,6 +80,18 @@ describe('objects', () => {
       }),
     )
     expect((await createBlockStore(store).get(cidr('10.0.0.0/26')))?.block.allocations.map(({ handle }) => handle)).toEqual(['near'])
+  })
+
+  test('an object that is no block, or not under its name, is as good as none', async () => {
+    const store = new MemoryStore()
+    await store.create(blockObject('10.0.0.0/8', 'n1'))
+    const renamed = blockObject('10.1.0.0/26', 'n1')
+    await store.create({ ...renamed, metadata: { ...renamed.metadata, name: '10-2-0-0-26' } })
+    await store.create(blockObject('10.3.0.0/20', 'n1'))
+    const blocks = createBlockStore(store)
+    expect((await blocks.listOf('n1')).map(({ block }) => formatPrefix(block.range))).toEqual(['10.3.0.0/20'])
+    expect(await blocks.get(cidr('10.2.0.0/26'))).toBeNull()
+    await expect(blocks.create(emptyBlock(cidr('10.2.0.0/26'), 'n2', 0))).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
   })
 
   test('errors keep their codes', async () => {

@@ -4,7 +4,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
 import type { Log, LogLevel } from '../lib/log.ts'
-import { formatIp, formatPrefix, type HostNetwork, ipv4 } from '../net/index.ts'
+import { cidr, formatIp, formatPrefix, type HostNetwork, ipv4 } from '../net/index.ts'
 import { type Change, type Selection, SnapshotBuilder, type Store, type WatchObserver } from '../store/index.ts'
 import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
@@ -258,10 +258,14 @@ export class Agent {
   }
 
   #onChanges(changes: readonly Change[]): void {
-    const relevant = changes.filter((change) => isDerivedFrom(this.#objects.snapshot, change))
+    const isRelevant = changes.some((change) => isDerivedFrom(this.#objects.snapshot, change))
     this.#objects.apply(changes)
-    if (relevant.some(({ object }) => object.kind === 'IPAMBlock')) this.#owner?.pods?.blocksChanged()
-    if (relevant.length > 0) this.#turnSoon()
+    for (const { type, object } of changes) {
+      if (object.kind !== 'IPAMBlock') continue
+      const version = type === 'gone' ? null : (object.metadata.resourceVersion ?? '')
+      this.#owner?.pods?.blockChanged({ block: cidr(object.spec.cidr), version })
+    }
+    if (isRelevant) this.#turnSoon()
   }
 
   #setProblems(source: ProblemSource, problems: readonly Problem[]): void {

@@ -70,7 +70,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       pods: () => agent.podFigures(),
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
-      problems: () => agent.problems().length,
+      problems: () => agent.problems(),
       turns: () => turns,
     }
     resources.use(

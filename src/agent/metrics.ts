@@ -5,6 +5,7 @@ import type { PeerStatus } from '../bgp/index.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { NetfilterStatus } from '../netfilter/index.ts'
 import type { RouteCounts } from '../routes/index.ts'
+import type { Problem } from './control-api.ts'
 import { type PodFigures, podMetrics } from './pod-metrics.ts'
 import { Counter, Gauge, Registry } from './prometheus.ts'
 
@@ -18,7 +19,7 @@ export type MetricsSource = {
     readonly ageMs: number
   }[]
   readonly ready: () => boolean
-  readonly problems: () => number
+  readonly problems: () => readonly Problem[]
   readonly turns: () => TurnFigures
   /** null: no rules were ever needed. */
   readonly netfilter: () => Promise<NetfilterStatus | null>
@@ -41,6 +42,11 @@ function copyCounter(counter: Counter, labels: Readonly<Record<string, string>>,
   if (value > 0) counter.inc({ ...labels }, value)
 }
 
+/** `IPPool` of `IPPool/pods`; what is no kind but a name, such as that of a file, is not made a label. */
+function kindOf(subject: string): string {
+  return /^[A-Za-z][A-Za-z ]{0,30}(?=\/|$)/.exec(subject)?.[0] ?? 'other'
+}
+
 export function createMetrics(source: MetricsSource): AgentMetrics {
   const registry = new Registry()
   registry.setDefaultLabels({ node: source.node })
@@ -52,6 +58,11 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
   gauge('fibula_build_info', 'Always 1; the version is a label.', ['version']).set({ version: source.version }, 1)
   const ready = gauge('fibula_ready', '1 when inputs are listed, the dataplane is synced and the sessions of before are back.')
   const problems = gauge('fibula_problems', 'Problems shown by `fibula status`.')
+  const problemKinds = gauge(
+    'fibula_problems_by_kind',
+    'The same by what they are about (IPPool, tunnel, sysctl, …) and severity; none of a kind: no sample.',
+    ['kind', 'severity'],
+  )
   const turns = counter('fibula_turns_total', 'Turns of deriving configuration from the store.', ['outcome'])
   const turnSeconds = gauge('fibula_turn_seconds', 'Duration of the last turn.')
 
@@ -129,7 +140,10 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     turns.inc({ outcome: 'failed' }, failures)
     turnSeconds.set(lastSeconds)
     ready.set(source.ready() ? 1 : 0)
-    problems.set(source.problems())
+    const shown = source.problems()
+    problems.set(shown.length)
+    problemKinds.reset()
+    for (const { subject, severity } of shown) problemKinds.inc({ kind: kindOf(subject), severity })
   }
   const readRules = async (): Promise<void> => {
     const status = await source.netfilter()

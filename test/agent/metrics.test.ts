@@ -42,7 +42,10 @@ function source(changes: Partial<MetricsSource> = {}): MetricsSource {
     routes: () => Promise.resolve({ desired: 10, inKernel: 9, failed: 1, shadowed: 0, stale: 0, installRoutes: true }),
     loops: () => [{ loop: 'bgp', maxLagMs: 12, heapUsedBytes: 1000, ageMs: 400 }],
     ready: () => true,
-    problems: () => 2,
+    problems: () => [
+      { severity: 'error', subject: 'tunnel/fibipip', message: 'cannot be made' },
+      { severity: 'warning', subject: '/etc/fibula/a.yaml', message: 'not valid' },
+    ],
     turns: () => ({ applied: 3, failed: 1, lastSeconds: 0.002 }),
     netfilter: () => Promise.resolve(null),
     pods: () => null,
@@ -68,6 +71,8 @@ test('what the speaker and the kernel say is what a scrape shows, and a second s
     'fibula_turns_total{outcome="failed",node="n1"} 1',
     'fibula_ready{node="n1"} 1',
     'fibula_problems{node="n1"} 2',
+    'fibula_problems_by_kind{kind="tunnel",severity="error",node="n1"} 1',
+    'fibula_problems_by_kind{kind="other",severity="warning",node="n1"} 1',
   ]) {
     expect(text.split('\n')).toContain(line)
   }

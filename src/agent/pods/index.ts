@@ -4,7 +4,7 @@ import type { PodSource, PodWiring } from '../../cni/index.ts'
 import type { BlockStore, IpamConfig } from '../../ipam/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
-import type { IpAddress } from '../../net/index.ts'
+import type { IpAddress, Prefix } from '../../net/index.ts'
 import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
 import type { CniOptions } from '../options.ts'
 import type { AdoptedPods, DataplaneRequests } from '../threads.ts'
@@ -28,8 +28,8 @@ export type PodHost = {
 
 export interface Pods extends AsyncDisposable {
   configure(config: IpamConfig): void
-  /** A watch says so. */
-  blocksChanged(): void
+  /** What a watch says of a block; `version` null: it is gone. */
+  blockChanged(shown: { readonly block: Prefix; readonly version: string | null }): void
   /** The rest of the agent may be ready now. */
   lookAgain(): void
   /** Of the pods that are attached. */

@@ -126,8 +126,8 @@ class ServedPods implements Pods {
     this.#ipam.configure(config)
   }
 
-  blocksChanged(): void {
-    this.#ipam.lookAgain()
+  blockChanged(shown: Parameters<Pods['blockChanged']>[0]): void {
+    this.#ipam.lookAgain(shown)
   }
 
   lookAgain(): void {

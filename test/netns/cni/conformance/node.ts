@@ -158,6 +158,24 @@ export class Node implements AsyncDisposable {
     await agent?.ipam[Symbol.asyncDispose]()
   }
 
+  /** After a test, however it ended: an agent that is ready and has no pods. */
+  async restore(): Promise<void> {
+    this.at = () => {}
+    this.store.isAway = false
+    this.unreadiness = null
+    if (this.#agent === null) await this.startAgent()
+    this.configurePools()
+    const variables = new Map([
+      ['CNI_COMMAND', 'GC'],
+      ['CNI_PATH', '/'],
+    ])
+    for (const name of new Set(this.#journal().map(({ network }) => network))) {
+      const stdin = new TextEncoder().encode(JSON.stringify({ ...CONFIG, name, 'cni.dev/valid-attachments': [] }))
+      await this.#agent?.service.handle({ variables, stdin }, new AbortController().signal)
+    }
+    await until('an agent with addresses and without pods', () => this.hasAddresses() && this.records().length === 0)
+  }
+
   async newPod(): Promise<string> {
     const name = `fib-conformance-${process.pid}-${pods++}`
     await exec('ip', ['netns', 'add', name])

@@ -1,5 +1,5 @@
 // One suite, run with both plugins against one node.
-import { afterAll, beforeAll, describe, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, jest } from '@jest/globals'
 import { describeWith } from '../../../support/tier.ts'
 import { Node, Plugin } from './node.ts'
 import { buildPlugins, PLUGINS, type PluginName, type Plugins } from './plugins.ts'
@@ -28,6 +28,7 @@ export function suiteOfBoth(title: string, programs: readonly string[], tests: (
       await node?.[Symbol.asyncDispose]()
       plugins?.[Symbol.dispose]()
     })
+    afterEach(() => node?.restore())
     const there = <T>(value: T | null): T => {
       if (value === null) throw new Error('not set up')
       return value

@@ -11,6 +11,7 @@ import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
 import { type Derived, derive, derivedSelections, isDerivedFrom } from './derive/index.ts'
 import type { CniOptions } from './options.ts'
+import { stepsTo } from './order.ts'
 import type { PodFigures } from './pod-metrics.ts'
 import type { Pods } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
@@ -312,15 +313,12 @@ export class Agent {
     }
   }
 
-  /** Rules and routes before they are advertised; what is no longer ours is withdrawn before its blackhole goes. */
-  async #apply({ local, speaker }: Derived): Promise<void> {
-    const now = new Set(local.routes.blackholes.map(formatPrefix))
-    const leaving = (this.#applied?.routes.blackholes ?? []).filter((block) => !now.has(formatPrefix(block)))
-    const blackholes = [...local.routes.blackholes, ...leaving]
-    await this.#toDataplane(leaving.length === 0 ? local : { ...local, routes: { ...local.routes, blackholes } })
-    this.bgp.send({ kind: 'configure', config: speaker })
-    if (leaving.length > 0) await this.#toDataplane(local)
-    this.#applied = local
+  async #apply(derived: Derived): Promise<void> {
+    for (const step of stepsTo(derived, this.#applied)) {
+      if (step.to === 'bgp') this.bgp.send({ kind: 'configure', config: step.speaker })
+      else await this.#toDataplane(step.local)
+    }
+    this.#applied = derived.local
   }
 
   async #toDataplane(local: LocalSettings): Promise<void> {

@@ -71,7 +71,7 @@ A folder is on a local file system, or one with flock(2).
 `
 
 const NOTES: { readonly [K in KindName]?: string } = {
-  IPPool: 'This version acts on `cidr` and `disableBGPExport`; the other fields are checked, and kept for the parts that act on them.',
+  IPPool: '[ipam.md](ipam.md) says how addresses are handed out, [encapsulation.md](encapsulation.md) what `ipipMode` does.',
 }
 
 /** The whole document. */

@@ -1,7 +1,7 @@
 // `fibula ipam check` and `release`: addresses that nobody has any more. What is found at one moment may be on its way, so `check`
 // looks twice and tells only what was there both times; it changes nothing. `release` frees one address, by compare-and-swap.
 import type { PodStatus } from '../agent/index.ts'
-import { type Finding, findingName, findLeaks, LeakWatch, nodeOfAllocation, withoutFindings } from '../ipam/index.ts'
+import { type BlockRecord, type Finding, findingName, findLeaks, LeakWatch, nodeOfAllocation, withoutFindings } from '../ipam/index.ts'
 import { sleep } from '../lib/clock.ts'
 import { formatIp, formatPrefix, type IpAddress, parseIp } from '../net/index.ts'
 import { AgentClient } from './client.ts'
@@ -39,7 +39,54 @@ export async function checkIpam(args: Common & { readonly seconds: number }, env
   if (rows.length > 0) process.exitCode = 1
 }
 
-export async function releaseAddress(
+/** One address, or all of a node that is gone. */
+export async function release(
+  args: Common & { readonly address?: string | undefined; readonly goneNode?: string | undefined; readonly force: boolean },
+  environment: Environment,
+): Promise<void> {
+  const { address, goneNode } = args
+  if (address !== undefined && goneNode === undefined) return releaseAddress({ ...args, address }, environment)
+  if (goneNode !== undefined && address === undefined) return releaseNode(args, goneNode)
+  throw new CliError('name an address, or a node with --gone-node', 2)
+}
+
+async function releaseNode({ store: text, output }: Common, node: string): Promise<void> {
+  const blocks = await withStore(text, async (store) => {
+    const { census, blocks: all, store: blockStore } = await readAddresses(store)
+    if (census.nodes === null) throw new CliError('the store has no Node objects, so nobody can say which nodes are gone')
+    if (census.nodes.has(node)) throw new CliError(`there is a Node ${node}: delete it first, if it is gone`)
+    const freed: string[] = []
+    for (const stored of all) {
+      // Everybody else counts as living here: what is wrong with them is not for this command.
+      const findings = findLeaks({ ...census, blocks: [stored.block], pods: null }).filter((each) => isOfNode(each, stored.block, node))
+      const without = withoutFindings(stored.block, findings, new Date().toISOString())
+      if (without === null) continue
+      const isEmpty = without.node === null && without.allocations.length === 0 && without.reserves.length === 0
+      if (isEmpty) await blockStore.delete(stored)
+      else await blockStore.update(stored, without)
+      freed.push(formatPrefix(stored.block.range))
+    }
+    return freed
+  })
+  await print(output, { node, blocks }, () =>
+    blocks.length === 0 ? `node ${node} has nothing\n` : `freed what node ${node} had in ${blocks.join(', ')}\n`,
+  )
+}
+
+function isOfNode(finding: Finding, block: BlockRecord, node: string): boolean {
+  switch (finding.kind) {
+    case 'nodeGone':
+      return nodeOfAllocation(block, finding.allocation) === node
+    case 'reserveNodeGone':
+      return finding.reserve.node === node
+    case 'blockNodeGone':
+      return block.node === node
+    default:
+      return false
+  }
+}
+
+async function releaseAddress(
   args: Common & { readonly address: string; readonly force: boolean },
   environment: Environment,
 ): Promise<void> {

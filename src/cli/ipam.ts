@@ -1,5 +1,5 @@
 // `fibula ipam show|check|release`.
-import { checkIpam, releaseAddress } from './ipam-check.ts'
+import { checkIpam, release } from './ipam-check.ts'
 import { showIpam } from './ipam-show.ts'
 import { agentOptions, type Cli, type Environment } from './options.ts'
 import { STORE_OPTION } from './store-option.ts'
@@ -28,18 +28,23 @@ export function addIpam(cli: Cli, describe: string, environment: Environment): v
       (args) => checkIpam(args, environment),
     )
     ipam.command(
-      'release <address>',
-      'Free an address whose owner is gone',
+      'release [address]',
+      'Free an address whose owner is gone, or all of a node that is gone',
       (to) =>
         to
           .options({ ...agentOptions(environment), ...STORE_OPTION })
-          .positional('address', { type: 'string', demandOption: true, describe: 'The address, as `fibula ipam check` shows it' })
+          .positional('address', { type: 'string', describe: 'The address, as `fibula ipam check` shows it' })
+          .option('gone-node', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'All blocks, reserves and addresses of this node, which has no Node object any more',
+          })
           .option('force', {
             type: 'boolean',
             default: false,
             describe: 'Even if its owner may be alive: two pods may end up with one address',
           }),
-      (args) => releaseAddress(args, environment),
+      (args) => release(args, environment),
     )
     return ipam.demandCommand(1, 'say what to do: show, check or release')
   })

@@ -118,3 +118,24 @@ test(
   },
   LONG_MS,
 )
+
+test(
+  'release --gone-node frees all that a deleted node had, and refuses while the node is there',
+  async () => {
+    expect(await ipam('release', '--gone-node', 'node-1')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('there is a Node node-1'),
+    })
+    await using store = new DirectoryStore(path)
+    await store.create(node('node-2'))
+    await store.create(block('10.244.8.0/26', 'node-2'))
+    await store.delete('Node', { name: 'node-1' })
+    expect(await ipam('release', '--gone-node', 'node-1')).toMatchObject({
+      status: 0,
+      stdout: 'freed what node node-1 had in 10.244.7.0/26\n',
+    })
+    expect((await store.list({ kind: 'IPAMBlock' })).map(({ spec }) => spec.cidr)).toEqual(['10.244.8.0/26'])
+    expect(await ipam('release')).toMatchObject({ status: 2 })
+  },
+  LONG_MS,
+)

@@ -1,14 +1,19 @@
 // `fibula ipam show | check | release` as a person runs them, on a folder with no agent at hand.
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { DirectoryStore } from '../../src/store/index.ts'
 import { block, node, pool } from '../store/objects.ts'
+import { CliProgram, type Outcome } from '../support/cli-program.ts'
 
-const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const LONG_MS = 60_000
+
+let program: CliProgram
+beforeAll(async () => {
+  program = await CliProgram.build()
+})
+afterAll(() => program[Symbol.dispose]())
 
 let path: string
 beforeEach(async () => {
@@ -40,22 +45,8 @@ function pod(name: string) {
   } as const
 }
 
-type Outcome = { readonly status: number | null; readonly stdout: string; readonly stderr: string }
-
 function ipam(...args: readonly string[]): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const argv = ['--disable-warning=ExperimentalWarning', MAIN, 'ipam', ...args, '--store', `dir:${path}`]
-    const child = spawn(process.execPath, argv, { env: { FIBULA_RUN_DIR: path } })
-    let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text
-    })
-    child.on('error', reject)
-    child.on('close', (status) => resolve({ status, stdout, stderr }))
-  })
+  return program.run(['ipam', ...args, '--store', `dir:${path}`], { env: { FIBULA_RUN_DIR: path } })
 }
 
 test(

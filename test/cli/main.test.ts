@@ -1,29 +1,18 @@
 // The program as a person runs it, against a control server that answers what the contract promises.
-import { spawn } from 'node:child_process'
-import { join } from 'node:path'
-import { describe, expect, jest, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { CliProgram, type Outcome } from '../support/cli-program.ts'
 import { type Answer, agentStatus, fakeAgent, kernelRoute, pathStatus, peerStatus } from './fixtures.ts'
 
 jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
 
-const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
-
-type Outcome = { readonly status: number | null; readonly stdout: string; readonly stderr: string }
+let program: CliProgram
+beforeAll(async () => {
+  program = await CliProgram.build()
+})
+afterAll(() => program[Symbol.dispose]())
 
 function fibula(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], { env })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text
-    })
-    child.on('error', reject)
-    child.on('close', (status) => resolve({ status, stdout, stderr }))
-  })
+  return program.run(args, { env })
 }
 
 async function ask(
@@ -41,7 +30,7 @@ function expectOneLine(stderr: string): void {
 describe('wrong usage: one line, exit status 2', () => {
   test.each([
     [[], /say what to do/],
-    [['bgp'], /peers, routes or reset/],
+    [['bgp'], /peers, routes, reset or drain/],
     [['nonsense'], /nonsense/],
     [['bgp', 'peers', '--nonsense'], /nonsense/],
     [['bgp', 'routes', '--in', 'a', '--out', 'b'], /mutually exclusive/],

@@ -1,16 +1,21 @@
 // `fibula get | apply | delete` as a person runs them, on a folder.
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { parse } from 'yaml'
 import { formatObjects } from '../../src/cli/get.ts'
 import { namesOf } from '../../src/cli/store-option.ts'
 import { parseResource, type Resource } from '../../src/store/index.ts'
+import { CliProgram, type Outcome } from '../support/cli-program.ts'
 
-const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const LONG_MS = 60_000
+
+let program: CliProgram
+beforeAll(async () => {
+  program = await CliProgram.build()
+})
+afterAll(() => program[Symbol.dispose]())
 
 let path: string
 beforeEach(() => {
@@ -18,23 +23,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(path, { recursive: true, force: true }))
 
-type Outcome = { readonly status: number | null; readonly stdout: string; readonly stderr: string }
-
 function fibula(args: readonly string[], input = ''): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args, '--store', `dir:${path}`], { env: {} })
-    let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text
-    })
-    child.on('error', reject)
-    child.on('close', (status) => resolve({ status, stdout, stderr }))
-    child.stdin.on('error', () => {}) // a command that reads nothing may be gone already
-    child.stdin.end(input)
-  })
+  return program.run([...args, '--store', `dir:${path}`], { input })
 }
 
 const PEER = `# the left ToR

@@ -153,6 +153,18 @@ describe('a change of mode under an established connection', () => {
 })
 
 describe('a tunnel device', () => {
+  test('is shared by all peers, finds out the path MTU, is not filtered by reverse path, and has no address of its own', async () => {
+    expect(await world.net.ip('a', '-d link show fibipip')).toMatch(/ipip remote any local 10\.1\.0\.11 ttl 64 pmtudisc/)
+    expect(await world.net.ip('a', '-d link show fibip6tnl')).toMatch(/mtu 1460 .*ip6tnl .*external/s)
+    for (const { name } of Object.values(TUNNELS))
+      expect(await world.net.ip('a', `address show dev ${name} scope link`)).not.toContain('inet')
+    const { stdout } = await world.net.exec('a', 'cat', [
+      '/proc/sys/net/ipv4/conf/fibipip/rp_filter',
+      '/proc/sys/net/ipv4/conf/fibipip/forwarding',
+    ])
+    expect(stdout).toBe('0\n1\n')
+  }, 60_000)
+
   test('that somebody removes is back with its routes', async () => {
     await world.route(CROSS_SUBNET)
     await world.net.ip('a', 'link del fibipip')

@@ -255,6 +255,9 @@ export class Agent {
       case 'podMtu':
         this.#owner?.setMtu(message.mtu)
         return
+      case 'podResized':
+        this.#owner?.resized(message.pod, message.mtu)
+        return
     }
   }
 

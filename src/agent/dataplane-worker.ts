@@ -101,7 +101,13 @@ async function loadPods(): Promise<DataplanePods> {
     import('../cni/index.ts'),
     settleThreadPool(), // before this thread enters the first pod's namespace
   ])
-  pods = new DataplanePods({ links: new PodLinks(), syncer, jobs: new Jobs(systemClock), log })
+  pods = new DataplanePods({
+    links: new PodLinks(),
+    syncer,
+    jobs: new Jobs(systemClock),
+    log,
+    onResized: ({ containerId, ifName, mtu }) => main.send({ kind: 'podResized', pod: { containerId, ifName }, mtu }),
+  })
   setPodMtu(kernel.podMtu())
   return pods
 }

@@ -2,7 +2,7 @@
 // the RIBs; the dataplane thread holds netlink. Best paths go from bgp to dataplane over a port of their own.
 
 import type { PeerStatus, RouteLookup, RoutePage, SpeakerConfig } from '../bgp/index.ts'
-import type { PodLink, WiredPod, WiringFault } from '../cni/index.ts'
+import type { AttachmentKey, PodLink, WiredPod, WiringFault } from '../cni/index.ts'
 import type { LogLevel } from '../lib/log.ts'
 import type { Result } from '../lib/result.ts'
 import type { FibBatch, HostNetwork } from '../net/index.ts'
@@ -76,8 +76,10 @@ export type FromDataplane =
   | { readonly kind: 'hostNetwork'; readonly network: HostNetwork }
   | { readonly kind: 'synced' }
   | { readonly kind: 'problemsChanged'; readonly problems: readonly Problem[] }
-  /** For links of pods from now on; those there are have been changed. */
+  /** For links of pods from now on; those there are follow. */
   | { readonly kind: 'podMtu'; readonly mtu: number }
+  /** The link of a pod that runs has another MTU now. */
+  | { readonly kind: 'podResized'; readonly pod: AttachmentKey; readonly mtu: number }
 
 /** What was found when the pods of before were looked for. */
 export type AdoptedPods = {

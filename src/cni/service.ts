@@ -103,6 +103,22 @@ export class CniService implements CniHandler, AsyncDisposable {
     }
   }
 
+  /**
+   * A pod that runs has been given another MTU, in octets: its record says so from now on, so that CHECK and the next agent know. Never
+   * rejects: a record that cannot be written is logged.
+   */
+  async recordMtu(key: AttachmentKey, mtu: number): Promise<void> {
+    const { journal, log } = this.#deps
+    const write = async (): Promise<void> => {
+      using _lock = await this.#locks.acquire(keyText(key), this.#ending.signal)
+      const record = journal.get(key)
+      if (record?.state === 'attached' && record.link.mtu !== mtu) await journal.put({ ...record, link: { ...record.link, mtu } })
+    }
+    await this.#supervise(write()).catch((error: unknown) => {
+      if (!this.#ending.signal.aborted) log.warn('cni.record.unwritten', { containerId: key.containerId, ifName: key.ifName, err: error })
+    })
+  }
+
   async handle(invocation: CniInvocation, clientGone: AbortSignal): Promise<CniReply> {
     const { clock, log, observer } = this.#deps
     const beganMs = clock.nowMs()

@@ -17,6 +17,8 @@ export type PodsDeps = {
   readonly syncer: Pick<RouteSyncer, 'setPods' | 'ensurePods' | 'dropPods' | 'status'>
   readonly jobs: Jobs
   readonly log: Log
+  /** A link has another MTU now: its `mtu`. */
+  readonly onResized: (link: PodLink) => void
 }
 
 /** Links removed in one go share one wait of the kernel; more would keep others waiting too long. */
@@ -161,8 +163,10 @@ export class DataplanePods {
   }
 
   #resize(link: PodLink, mtu: number): void {
-    this.#known.set(link.hostInterface, { ...link, mtu })
+    const resized = { ...link, mtu }
+    this.#known.set(link.hostInterface, resized)
     this.#warn(link.hostInterface, this.#deps.links.setMtu(link, mtu))
+    this.#deps.onResized(resized)
   }
 
   #warn(name: string, warnings: readonly string[]): void {

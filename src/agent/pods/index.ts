@@ -1,6 +1,6 @@
 // Pods of this node, main thread: IPAM, journal and CNI, joined. Loaded only where CNI is served; what it is joined of comes in
 // `PodHost`, so that tests join it to fakes.
-import type { PodSource, PodWiring } from '../../cni/index.ts'
+import type { AttachmentKey, PodSource, PodWiring } from '../../cni/index.ts'
 import type { BlockStore, IpamConfig } from '../../ipam/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
@@ -30,6 +30,8 @@ export interface Pods extends AsyncDisposable {
   configure(config: IpamConfig): void
   /** What a watch says of a block; `version` null: it is gone. */
   blockChanged(shown: { readonly block: Prefix; readonly version: string | null }): void
+  /** The link of a pod has another MTU now. */
+  resized(pod: AttachmentKey, mtu: number): void
   /** The rest of the agent may be ready now. */
   lookAgain(): void
   /** Of the pods that are attached. */

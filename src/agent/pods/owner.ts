@@ -1,5 +1,6 @@
 // The agent's hold on its pods: loads and starts what serves them, tries again while it cannot, and tells the agent when routes,
 // problems or readiness may be others. Loading this file is cheap; a node without CNI loads no more of it.
+import type { AttachmentKey } from '../../cni/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import { containsAddress, formatIp, type IpAddress, type Prefix } from '../../net/index.ts'
@@ -43,6 +44,8 @@ export class PodsOwner {
   #pods: Pods | null = null
   #wiring: RemoteWiring | null = null
   #mtu: number | null = null
+  /** What was told between the moment the dataplane knew the pods and the moment they were served. */
+  #resizedEarly: { readonly pod: AttachmentKey; readonly mtu: number }[] = []
   #isSettled = false
   #isEnding = false
   #look: Disposable | null = null
@@ -69,6 +72,12 @@ export class PodsOwner {
   setMtu(mtu: number): void {
     this.#mtu = mtu
     this.#wiring?.setMtu(mtu)
+  }
+
+  /** The link of a pod has another MTU now. */
+  resized(pod: AttachmentKey, mtu: number): void {
+    if (this.#pods === null) this.#resizedEarly.push({ pod, mtu })
+    else this.#pods.resized(pod, mtu)
   }
 
   /** Pods came or went, or what can be given to them; changes that come together are looked at once. */
@@ -122,6 +131,7 @@ export class PodsOwner {
     while (!this.#isEnding) {
       try {
         this.#pods = await servePods(host)
+        for (const { pod, mtu } of this.#resizedEarly.splice(0)) this.#pods.resized(pod, mtu)
         onProblems([])
       } catch (error) {
         const message = `pods cannot be served: ${error instanceof Error ? error.message : String(error)}`

@@ -130,6 +130,10 @@ class ServedPods implements Pods {
     this.#ipam.lookAgain(shown)
   }
 
+  resized(...[pod, mtu]: Parameters<Pods['resized']>): void {
+    void this.service.recordMtu(pod, mtu)
+  }
+
   lookAgain(): void {
     if (this.#conflist === 'unwritten' && this.#retry === null && this.notReadyBecause() === null) void this.#writeConflist()
   }

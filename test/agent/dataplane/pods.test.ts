@@ -102,13 +102,15 @@ class FakeNode implements LinkWiring {
 function setUp() {
   const node = new FakeNode()
   const clock = new FakeClock()
-  const pods = new DataplanePods({ links: node, syncer: node.syncer, jobs: new Jobs(clock), log: silentLog })
+  const resized: string[] = []
+  const onResized = ({ containerId, mtu }: PodLink): void => void resized.push(`${containerId} ${mtu}`)
+  const pods = new DataplanePods({ links: node, syncer: node.syncer, jobs: new Jobs(clock), log: silentLog, onResized })
   /** Lets the jobs run that a request has made. */
   const done = async <T>(work: Promise<T>): Promise<T> => {
     clock.advance(0)
     return work
   }
-  return { node, clock, pods, done }
+  return { node, clock, pods, done, resized }
 }
 
 const ONE = link('1', '10.244.0.1')
@@ -224,7 +226,7 @@ describe('check', () => {
 
 describe('MTU', () => {
   test('links with that of the uplink follow it; one that was given less keeps it; none may have more', async () => {
-    const { clock, node, pods, done } = setUp()
+    const { clock, node, pods, done, resized } = setUp()
     pods.setMtu(1500)
     const small = link('3', '10.244.0.3', { mtu: 1400 })
     for (const each of [ONE, small]) await done(pods.attach(each))
@@ -235,6 +237,7 @@ describe('MTU', () => {
     pods.setMtu(1300)
     clock.advance(0)
     expect(seen()).toEqual([1300, 1300])
+    expect(resized).toEqual(['1 1480', '1 1300', '3 1300']) // the journal is told
   })
 
   test('a link that was asked for with the MTU of before does not keep it', async () => {

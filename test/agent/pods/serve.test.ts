@@ -184,6 +184,18 @@ describe('pods of a node', () => {
     expect(new Set(addressesOf(second.pods)).size).toBe(3)
   })
 
+  test('the MTU that a running pod was given outlives the agent', async () => {
+    const first = await start()
+    first.pods.configure(CONFIG)
+    await call(first.socket, 'ADD')
+    first.pods.resized({ containerId: 'c1', ifName: 'eth0' }, 1480)
+    first.pods.resized({ containerId: 'unknown', ifName: 'eth0' }, 1480) // has gone meanwhile
+    await first.pods[Symbol.asyncDispose]()
+    const second = await start()
+    await using _pods = second.pods
+    expect(second.adopted.map(({ mtu }) => mtu)).toEqual([1480])
+  })
+
   test('a pod whose link and namespace are both gone is given up at a start; one that has its namespace is told', async () => {
     const first = await start()
     first.pods.configure(CONFIG)

@@ -226,10 +226,12 @@ describeWith(PROGRAMS, 'one node', () => {
       await until('p1 has the new MTU', async () => (await mtuIn('p1')) === 1_400)
       await world.add('n1', 'p2')
       expect(await mtuIn('p2')).toBe(1_400)
-      await world.node('n1').kill() // the next agent knows what the pods were given
-      await world.node('n1').launch()
       await world.net.ip('n1', 'link set eth0 mtu 1500')
       for (const pod of ['p1', 'p2']) await until(`${pod} has the old MTU again`, async () => (await mtuIn(pod)) === 1_500)
+      await world.node('n1').kill() // the next agent knows what the pods were given, not only what they began with
+      await world.node('n1').launch()
+      await world.net.ip('n1', 'link set eth0 mtu 1400')
+      for (const pod of ['p1', 'p2']) await until(`${pod} follows the next agent too`, async () => (await mtuIn(pod)) === 1_400)
     },
     MINUTES,
   )

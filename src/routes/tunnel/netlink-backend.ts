@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { err, ok, type Result } from '../../lib/result.ts'
 import { type IpAddress, type IpFamily, ip, ipFromBytes, isIpv4 } from '../../net/index.ts'
 import { SysError } from '../../sys/libc.ts'
-import { eachAttribute, NLM_F_CREATE, NLM_F_EXCL, readText } from '../../sys/netlink-message.ts'
+import { eachAttribute, readText } from '../../sys/netlink-message.ts'
 import { NetlinkError } from '../../sys/netlink-socket.ts'
 import {
   ADDR_GEN_MODE,
@@ -17,16 +17,10 @@ import {
   readLink,
   type Tunnel,
 } from '../../sys/rtnetlink/index.ts'
-import { ifinfomsg, RTM_NEWLINK } from '../../sys/rtnetlink/link.ts'
-import { MessageWriter } from '../../sys/rtnetlink/message.ts'
 import type { TunnelBackend, TunnelRefusal } from './backend.ts'
 import { TUNNELS, type TunnelState, type TunnelStep, type WantedTunnel } from './plan.ts'
 
-/** Where struct ifinfomsg, behind the message header, has the index: not zero, it asks for that number. */
-const AT_INDEX = 20
 const IFINFOMSG_LENGTH = 16
-const IFLA_IFNAME = 3
-const IFLA_MTU = 4
 const IFLA_LINKINFO = 18
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
@@ -76,9 +70,7 @@ export class NetlinkTunnelBackend implements TunnelBackend {
 
   #create(family: IpFamily, tunnel: WantedTunnel, index: number | null): Result<void, TunnelRefusal> {
     const { name } = TUNNELS[family]
-    const request = family === 4 ? createTunnel(ipv4Tunnel(tunnel)) : createIpv6Tunnel(tunnel)
-    if (index !== null) new DataView(request.bytes.buffer, request.bytes.byteOffset).setInt32(AT_INDEX, index, true)
-    const made = this.#request(request)
+    const made = this.#request(createTunnel({ ...tunnelOf(family, tunnel), ...(index === null ? {} : { index }) }))
     if (!made.ok) return made
     // A packet may come in by the tunnel and be answered by a plain path. The kernel uses the higher value of `all` and this one,
     // so where `all` is strict only loose helps. Refusals are no obstacle: applySysctls reports what is not as it should be.
@@ -107,18 +99,8 @@ function ipv4Tunnel({ local, mtu }: WantedTunnel): Tunnel {
   return { kind: 'ipip', name: TUNNELS[4].name, local, mtu, ttl: OUTER_TTL, isPathMtuDiscovered: true }
 }
 
-/** In external mode (IFLA_IPTUN_COLLECT_METADATA), for IPv6 in IPv6 alone. */
-function createIpv6Tunnel({ mtu }: WantedTunnel): NetlinkRequest {
-  const { name, kind } = TUNNELS[6]
-  return new MessageWriter(`create ${name}`, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg(0))
-    .text(IFLA_IFNAME, name)
-    .u32(IFLA_MTU, mtu)
-    .nest(IFLA_LINKINFO, (info) =>
-      info
-        .text(IFLA_INFO_KIND, kind)
-        .nest(IFLA_INFO_DATA, (data) => data.u8(IFLA_IPTUN_PROTO, PROTOCOLS[6]).octets(IFLA_IPTUN_COLLECT_METADATA, new Uint8Array(0))),
-    )
-    .finish()
+function tunnelOf(family: IpFamily, wanted: WantedTunnel): Tunnel {
+  return family === 4 ? ipv4Tunnel(wanted) : { kind: 'ip6tnl', name: TUNNELS[6].name, mtu: wanted.mtu }
 }
 
 function isStrictForAll(): boolean {

@@ -72,7 +72,7 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
     counts: () => syncer.counts(),
     netfilter: () => rules.status(),
     apply: (wanted) => settings.set(wanted).then(() => null),
-    adoptPods: async (links) => (await servedPods()).adopt(links),
+    adoptPods: async (known) => (await servedPods()).adopt(known),
     attachPod: async (link) => (await servedPods()).attach(link),
     detachPod: async (link) => (await servedPods()).detach(link),
     checkPod: async (link) => (await servedPods()).check(link),

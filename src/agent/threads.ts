@@ -81,12 +81,21 @@ export type FromDataplane =
   /** The link of a pod that runs has another MTU now. */
   | { readonly kind: 'podResized'; readonly pod: AttachmentKey; readonly mtu: number }
 
+/** The pods there should be, after a start. */
+export type KnownPods = {
+  readonly links: readonly PodLink[]
+  /** There is not one record: pods that are there all the same were not forgotten one by one, the records were lost. */
+  readonly isStateNew: boolean
+}
+
 /** What was found when the pods of before were looked for. */
 export type AdoptedPods = {
   /** Host ends of ours that no pod was known for: removed. */
   readonly strays: readonly string[]
   /** Host ends that should be there and are not. */
   readonly missing: readonly string[]
+  /** Where the records were lost: host ends of pods that nobody knows, left as they are with the routes to them. */
+  readonly unknown: readonly Pick<PodLink, 'hostInterface' | 'addresses'>[]
 }
 
 export type DataplaneRequests = {
@@ -94,8 +103,8 @@ export type DataplaneRequests = {
   readonly counts: { readonly request: null; readonly answer: RouteCounts }
   /** Answered when rules and routes are in the kernel, or have been refused. */
   readonly apply: { readonly request: LocalSettings; readonly answer: null }
-  /** Once, before any other request about pods: the links there should be. */
-  readonly adoptPods: { readonly request: readonly PodLink[]; readonly answer: AdoptedPods }
+  /** Before any other request about pods. */
+  readonly adoptPods: { readonly request: KnownPods; readonly answer: AdoptedPods }
   readonly attachPod: { readonly request: PodLink; readonly answer: Result<WiredPod, WiringFault> }
   readonly detachPod: {
     readonly request: Pick<PodLink, 'hostInterface' | 'netns' | 'ifName' | 'addresses'>

@@ -3,10 +3,10 @@
 import type { LinkWiring, PodLink, WiredPod, WiringFault } from '../../cni/index.ts'
 import type { Log } from '../../lib/log.ts'
 import { err, ok, type Result } from '../../lib/result.ts'
-import { formatIp, formatPrefix, hostPrefix } from '../../net/index.ts'
+import { cidr, formatIp, formatPrefix, hostPrefix, type IpAddress } from '../../net/index.ts'
 import type { PodRoute, RouteSyncer } from '../../routes/index.ts'
 import type { Problem } from '../control-api.ts'
-import type { AdoptedPods, DataplaneRequests } from '../threads.ts'
+import type { AdoptedPods, DataplaneRequests, KnownPods } from '../threads.ts'
 import type { Jobs } from './jobs.ts'
 
 type LeavingLink = DataplaneRequests['detachPod']['request']
@@ -28,6 +28,8 @@ export class DataplanePods {
   readonly #deps: PodsDeps
   /** By host end. `mtu` is that of today. */
   readonly #known = new Map<string, PodLink>()
+  /** Addresses behind host ends of pods whose records were lost. */
+  readonly #unknown = new Map<string, readonly IpAddress[]>()
   readonly #warnings = new Map<string, readonly string[]>()
   #leaving: Leaving[] = []
   #mtu: number | null = null
@@ -36,22 +38,24 @@ export class DataplanePods {
     this.#deps = deps
   }
 
-  /** The pods there should be, after a start. What bears our name and is none of theirs is removed; what is there is looked over. */
-  adopt(pods: readonly PodLink[]): Promise<AdoptedPods> {
-    const { links, syncer, jobs, log } = this.#deps
+  /**
+   * The pods there should be, after a start. What is there is looked over. What bears our name and is none of theirs is removed, but not
+   * where the records of all pods were lost: then every pod of the node would lose its network for somebody's mistake.
+   */
+  adopt({ links: pods, isStateNew }: KnownPods): Promise<AdoptedPods> {
+    const { links, syncer, jobs } = this.#deps
     return jobs.run(() => {
       for (const pod of pods) this.#known.set(pod.hostInterface, pod)
       const present = new Set(links.list())
-      const strays = [...present].filter((name) => !this.#known.has(name))
-      if (strays.length > 0) {
-        log.warn('agent.pods.straysRemoved', { interfaces: strays })
-        for (const left of links.detach(strays.map((hostInterface) => ({ hostInterface, addresses: [] })))) {
-          log.warn('agent.pods.strayLeft', { reason: left })
-        }
-      }
-      syncer.setPods([...this.#known.values()].flatMap(routesOf))
+      const others = [...present].filter((name) => !this.#known.has(name))
+      const unknown = isStateNew ? others.map((hostInterface) => ({ hostInterface, addresses: this.#addressesBehind(hostInterface) })) : []
+      for (const { hostInterface, addresses } of unknown) this.#unknown.set(hostInterface, addresses)
+      const strays = isStateNew ? [] : others
+      this.#removeStrays(strays)
+      syncer.setPods([...this.#known.values(), ...unknown].flatMap(routesOf))
       for (const { hostInterface } of pods) if (present.has(hostInterface)) void jobs.run(() => this.#repair(hostInterface))
-      return { strays, missing: pods.map(({ hostInterface }) => hostInterface).filter((name) => !present.has(name)) }
+      const missing = pods.map(({ hostInterface }) => hostInterface).filter((name) => !present.has(name))
+      return { strays, missing, unknown }
     })
   }
 
@@ -91,6 +95,21 @@ export class DataplanePods {
     return [...this.#warnings].flatMap(([name, warnings]) =>
       warnings.map((message): Problem => ({ severity: 'warning', subject: `interface/${name}`, message })),
     )
+  }
+
+  #removeStrays(strays: readonly string[]): void {
+    const { links, log } = this.#deps
+    if (strays.length === 0) return
+    log.warn('agent.pods.straysRemoved', { interfaces: strays })
+    for (const reason of links.detach(strays.map((hostInterface) => ({ hostInterface, addresses: [] })))) {
+      log.warn('agent.pods.strayLeft', { reason })
+    }
+  }
+
+  /** By the routes of a predecessor, which are still there. */
+  #addressesBehind(name: string): readonly IpAddress[] {
+    const routes = this.#deps.syncer.status().filter(({ nextHops }) => nextHops.some((hop) => hop.interface === name))
+    return routes.map(({ prefix }) => cidr(prefix).address)
   }
 
   #routeFault({ address, interface: name }: PodRoute): readonly string[] {
@@ -133,6 +152,7 @@ export class DataplanePods {
           continue
         }
         this.#known.delete(link.hostInterface)
+        this.#unknown.delete(link.hostInterface)
         this.#warnings.delete(link.hostInterface)
         resolve(null)
       }
@@ -144,8 +164,8 @@ export class DataplanePods {
 
   /** With the addresses we know of, too: a runtime's DEL may come without a record. */
   #completed(link: LeavingLink): LeavingLink {
-    const known = this.#known.get(link.hostInterface)
-    return known === undefined ? link : { ...link, addresses: [...new Set([...link.addresses, ...known.addresses])] }
+    const known = this.#known.get(link.hostInterface)?.addresses ?? this.#unknown.get(link.hostInterface) ?? []
+    return { ...link, addresses: [...new Set([...link.addresses, ...known])] }
   }
 
   #repair(name: string): void {

@@ -7,7 +7,7 @@ import type { Log } from '../../lib/log.ts'
 import type { IpAddress, Prefix } from '../../net/index.ts'
 import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
 import type { CniOptions } from '../options.ts'
-import type { AdoptedPods, DataplaneRequests } from '../threads.ts'
+import type { AdoptedPods, KnownPods } from '../threads.ts'
 
 export type PodHost = {
   readonly node: string
@@ -19,7 +19,7 @@ export type PodHost = {
   readonly blocks: BlockStore
   readonly podSource: PodSource
   readonly wiring: PodWiring
-  adopt(links: DataplaneRequests['adoptPods']['request']): Promise<AdoptedPods>
+  adopt(known: KnownPods): Promise<AdoptedPods>
   /** Why the rest of the agent cannot yet carry a pod's traffic, in words; null: it can. */
   unreadiness(): string | null
   /** `addresses`, `problems` or readiness may be others now. */

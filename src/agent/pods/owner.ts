@@ -7,6 +7,7 @@ import { containsAddress, formatIp, type IpAddress, type Prefix } from '../../ne
 import type { Snapshot, Store } from '../../store/index.ts'
 import type { AgentStatus, Problem } from '../control-api.ts'
 import type { CniOptions } from '../options.ts'
+import type { KnownPods } from '../threads.ts'
 import type { Pods } from './index.ts'
 import type { DataplaneAsk, RemoteWiring } from './remote-wiring.ts'
 
@@ -124,7 +125,7 @@ export class PodsOwner {
       blocks: blocks.createBlockStore(store),
       podSource: new source.StorePodSource(store, snapshot, log),
       wiring: this.#wiring,
-      adopt: (links: Parameters<Parameters<typeof servePods>[0]['adopt']>[0]) => dataplane.ask('adoptPods', links),
+      adopt: (known: KnownPods) => dataplane.ask('adoptPods', known),
       unreadiness,
       changed: () => this.lookSoon(),
     }

@@ -12,6 +12,7 @@ import {
   heldAllocations,
   type Journal,
   openJournal,
+  type PodWiring,
   renderConflist,
   serveCni,
   writeConflist,
@@ -36,10 +37,11 @@ export async function servePods(host: PodHost): Promise<Pods> {
   if (await isAnswered(cni.socket)) throw new Error(`another agent already answers on ${cni.socket}: its pods are not ours to touch`)
   await using started = new AsyncDisposableStack()
   const journal = await openJournal(join(cni.stateDir, JOURNAL), log)
-  const vanished = await adopt(host, journal)
-  const ipam = started.use(createNodeIpam({ node, store: blocks, clock, random, log, onChange: () => host.changed() }))
+  const found = await adopt(host, journal)
+  const isInUse = (address: IpAddress): boolean => [...found.unknown.values()].some((addresses) => addresses.includes(address))
+  const ipam = started.use(createNodeIpam({ node, store: blocks, clock, random, log, isInUse, onChange: () => host.changed() }))
   ipam.adopt(heldAllocations(journal.all()))
-  const pods = new ServedPods(host, journal, ipam, vanished)
+  const pods = new ServedPods(host, journal, ipam, found)
   const service = new AsyncDisposableStack()
   service.use(pods.service)
   started.use(service)
@@ -52,14 +54,21 @@ export async function servePods(host: PodHost): Promise<Pods> {
   return pods
 }
 
+type Found = {
+  /** Host ends that were gone at the start, of pods that were not. */
+  readonly vanished: ReadonlySet<string>
+  /** Host ends of pods that there is no record of, and their addresses; those whose DEL has come are taken out. */
+  readonly unknown: Map<string, readonly IpAddress[]>
+}
+
 /**
  * Tells the dataplane which pods there are. A pod whose link and whose namespace are both gone (the node was rebooted) has no network
  * that anybody could use: its addresses are given back now, and the DEL that may yet come finds nothing to do. One that still has its
- * namespace keeps its addresses until DEL, and is reported. Returns those, by host end.
+ * namespace keeps its addresses until DEL, and is reported. So is one whose record was lost with all others.
  */
-async function adopt(host: PodHost, journal: Journal): Promise<ReadonlySet<string>> {
+async function adopt(host: PodHost, journal: Journal): Promise<Found> {
   const attached = journal.all().filter(({ state }) => state === 'attached')
-  const { missing } = await host.adopt(attached.map(({ link }) => link))
+  const { missing, unknown } = await host.adopt({ links: attached.map(({ link }) => link), isStateNew: journal.all().length === 0 })
   const vanished = new Set<string>()
   for (const name of missing) {
     const record = journal.byHostInterface(name)
@@ -71,7 +80,7 @@ async function adopt(host: PodHost, journal: Journal): Promise<ReadonlySet<strin
     host.log.info('agent.pod.gone', { containerId: record.link.containerId, pod: record.pod, netns: record.link.netns })
     await journal.put({ ...record, state: 'released' })
   }
-  return vanished
+  return { vanished, unknown: new Map(unknown.map(({ hostInterface, addresses }) => [hostInterface, addresses])) }
 }
 
 class ServedPods implements Pods {
@@ -79,8 +88,7 @@ class ServedPods implements Pods {
   readonly #host: PodHost
   readonly #journal: Journal
   readonly #ipam: NodeIpam
-  /** Host ends that were gone at the start, of pods that were not. */
-  readonly #vanished: ReadonlySet<string>
+  readonly #found: Found
   readonly #figures = new RequestFigures()
   #resources: AsyncDisposable | null = null
   #config: IpamConfig | null = null
@@ -89,15 +97,15 @@ class ServedPods implements Pods {
   #retry: Disposable | null = null
   #isDisposed = false
 
-  constructor(host: PodHost, journal: Journal, ipam: NodeIpam, vanished: ReadonlySet<string>) {
+  constructor(host: PodHost, journal: Journal, ipam: NodeIpam, found: Found) {
     this.#host = host
     this.#journal = journal
     this.#ipam = ipam
-    this.#vanished = vanished
+    this.#found = found
     this.#conflist = host.cni.confDir === null ? 'written' : 'unwritten'
     this.service = new CniService({
       addresses: ipam,
-      wiring: host.wiring,
+      wiring: watched(host.wiring, ({ hostInterface }) => found.unknown.delete(hostInterface)),
       pods: host.podSource,
       gate: OPEN_GATE,
       journal,
@@ -153,14 +161,15 @@ class ServedPods implements Pods {
   problems(): readonly Problem[] {
     const ofIpam = this.#ipam.view().problems.map(({ severity, subject, message }): Problem => ({ severity, subject, message }))
     const ofPods = this.#attached().flatMap(({ link, pod }): readonly Problem[] => {
-      if (!this.#vanished.has(link.hostInterface)) return []
+      if (!this.#found.vanished.has(link.hostInterface)) return []
       const name = pod === null ? link.containerId : `${pod.namespace}/${pod.name}`
       const addresses = link.addresses.map(formatIp).join(' and ')
       const message = `its interface ${link.hostInterface} is gone, so nothing reaches ${addresses}; delete the pod, and its controller makes another`
       return [{ severity: 'error', subject: `Pod/${name}`, message }]
     })
     const fault = this.#conflistFault
-    return [...ofIpam, ...ofPods, ...(fault === null ? [] : [{ severity: 'error', subject: 'CNI configuration', message: fault } as const])]
+    const ofConflist: readonly Problem[] = fault === null ? [] : [{ severity: 'error', subject: 'CNI configuration', message: fault }]
+    return [...ofIpam, ...ofPods, ...this.#lostRecords(), ...ofConflist]
   }
 
   pods(): readonly PodStatus[] {
@@ -179,6 +188,14 @@ class ServedPods implements Pods {
     this.#isDisposed = true
     this.#retry?.[Symbol.dispose]()
     await this.#resources?.[Symbol.asyncDispose]()
+  }
+
+  #lostRecords(): readonly Problem[] {
+    const { unknown } = this.#found
+    if (unknown.size === 0) return []
+    const { stateDir } = this.#host.cni
+    const message = `there is no record in ${stateDir} of ${unknown.size} pods that run on this node, so the folder was lost or is another than before (it must outlive restarts); they are left as they are: delete these pods, and their controllers make others`
+    return [{ severity: 'error', subject: 'CNI', message }]
   }
 
   #attached(): readonly Attachment[] {
@@ -208,5 +225,18 @@ class ServedPods implements Pods {
       })
     }
     this.#host.changed()
+  }
+}
+
+/** Tells which links are detached. */
+function watched(wiring: PodWiring, onDetached: (link: Parameters<PodWiring['detach']>[0]) => void): PodWiring {
+  return {
+    attach: (link, signal) => wiring.attach(link, signal),
+    async detach(link, signal) {
+      await wiring.detach(link, signal)
+      onDetached(link)
+    },
+    check: (link, signal) => wiring.check(link, signal),
+    mtu: () => wiring.mtu(),
   }
 }

@@ -91,10 +91,11 @@ class FakeNode implements LinkWiring {
       for (const { address } of pods) this.routes.delete(formatIp(address))
     },
     status: (prefix = null): readonly RouteStatus[] => {
-      const found = [...this.routes].find(([address]) => formatPrefix(hostPrefix(ip(address))) === prefix)
-      if (found === undefined) return []
-      const nextHops = [{ gateway: null, interface: found[1], onlink: false }]
-      return [{ prefix: prefix ?? '', state: 'inSync', kind: 'unicast', nextHops, detail: null }]
+      const all = [...this.routes].map(([address, name]): RouteStatus => {
+        const nextHops = [{ gateway: null, interface: name, onlink: false }]
+        return { prefix: formatPrefix(hostPrefix(ip(address))), state: 'inSync', kind: 'unicast', nextHops, detail: null }
+      })
+      return all.filter((route) => prefix === null || route.prefix === prefix)
     },
   }
 }
@@ -192,10 +193,28 @@ describe('after a start', () => {
     const { node, pods, done } = setUp()
     node.links.set(ONE.hostInterface, 1500)
     node.links.set('fib0123456789a', 1500)
-    expect(await done(pods.adopt([ONE, TWO]))).toEqual({ strays: ['fib0123456789a'], missing: [TWO.hostInterface] })
+    expect(await done(pods.adopt({ links: [ONE, TWO], isStateNew: false }))).toEqual({
+      strays: ['fib0123456789a'],
+      missing: [TWO.hostInterface],
+      unknown: [],
+    })
     expect(node.steps).toEqual(['detach fib0123456789a', `repair ${ONE.hostInterface}`])
     expect([...node.routes.values()].sort()).toEqual([ONE.hostInterface, TWO.hostInterface])
   })
+})
+
+test('where the records of all pods were lost, pods keep their links and the routes to them, and are told', async () => {
+  const { node, pods, done } = setUp()
+  node.links.set(ONE.hostInterface, 1500)
+  node.routes.set('10.244.0.1', ONE.hostInterface)
+  expect(await done(pods.adopt({ links: [], isStateNew: true }))).toEqual({
+    strays: [],
+    missing: [],
+    unknown: [{ hostInterface: ONE.hostInterface, addresses: ONE.addresses }],
+  })
+  expect([[...node.links.keys()], [...node.routes]]).toEqual([[ONE.hostInterface], [['10.244.0.1', ONE.hostInterface]]])
+  await done(pods.detach({ ...ONE, addresses: [] }))
+  expect([node.links.size, node.routes.size]).toEqual([0, 0])
 })
 
 describe('check', () => {
@@ -251,7 +270,7 @@ describe('MTU', () => {
     const { clock, node, pods, done } = setUp()
     node.links.set(ONE.hostInterface, 1500)
     pods.setMtu(1480)
-    await done(pods.adopt([ONE]))
+    await done(pods.adopt({ links: [ONE], isStateNew: false }))
     clock.advance(0)
     expect(node.links.get(ONE.hostInterface)).toBe(1480)
   })

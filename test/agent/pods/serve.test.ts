@@ -70,9 +70,10 @@ async function start(unreadiness: () => string | null = () => null, over: Partia
     blocks: createBlockStore(store),
     podSource: { lookUp: () => Promise.resolve(null) },
     wiring,
-    adopt(known) {
+    adopt({ links: known, isStateNew }) {
       adopted = known
-      return Promise.resolve({ strays: [], missing: known.map(({ hostInterface }) => hostInterface).filter((name) => !links.has(name)) })
+      const missing = known.map(({ hostInterface }) => hostInterface).filter((name) => !links.has(name))
+      return Promise.resolve({ strays: [], missing, unknown: isStateNew ? [...links.values()] : [] })
     },
     unreadiness,
     changed: () => served?.lookAgain(),
@@ -184,6 +185,30 @@ describe('pods of a node', () => {
     expect(new Set(addressesOf(second.pods)).size).toBe(3)
   })
 
+  test('where the state directory was lost, its pods stay and are told, and their addresses are nobody else’s until DEL', async () => {
+    const first = await start()
+    first.pods.configure(CONFIG)
+    await call(first.socket, 'ADD')
+    const [lost = ''] = addressesOf(first.pods)
+    await until('the store knows of it', () => first.pods.ipam().unwritten === 0)
+    await first.pods[Symbol.asyncDispose]()
+    rmSync(join(folder, 'state'), { recursive: true })
+    const { pods, socket } = await start()
+    await using _pods = pods
+    pods.configure(CONFIG)
+    expect(pods.problems()).toMatchObject([
+      { severity: 'error', subject: 'CNI', message: expect.stringMatching(/no record in .* of 1 pods/) },
+    ])
+    await call(socket, 'ADD', 'c2')
+    expect(addressesOf(pods)).not.toContain(lost)
+    expect((await call(socket, 'DEL')).exitStatus).toBe(0)
+    await until('its address is free', async () => {
+      const used = (await store.list({ kind: 'IPAMBlock' })).flatMap(({ spec }) => spec.allocations.map(({ address }) => address))
+      return used.length > 0 && !used.includes(lost)
+    })
+    expect(pods.problems()).toEqual([])
+  })
+
   test('the MTU that a running pod was given outlives the agent', async () => {
     const first = await start()
     first.pods.configure(CONFIG)
@@ -231,7 +256,7 @@ describe('pods of a node', () => {
     let adoptions = 0
     const adopt: PodHost['adopt'] = () => {
       adoptions++
-      return Promise.resolve({ strays: [], missing: [] })
+      return Promise.resolve({ strays: [], missing: [], unknown: [] })
     }
     await expect(start(() => null, { adopt })).rejects.toThrow(/another agent already answers/)
     expect([adoptions, links.size]).toEqual([0, 1])

@@ -215,6 +215,33 @@ describeWith(PROGRAMS, 'one node', () => {
   )
 
   test(
+    'a state directory that was lost costs no pod its network: the pods of before stay, and go with their DEL',
+    async () => {
+      await using world = await World.start('lost', { nodes: ['n1'], pods: ['p1', 'p2'] })
+      const { ipv4, ipv6 } = await world.add('n1', 'p1')
+      await until('both addresses are in the store', async () => (await allocationsIn(world.store)).length === 2)
+      await world.node('n1').kill()
+      fs.rmSync(world.node('n1').stateFolder, { recursive: true })
+      await world.node('n1').launch()
+      await until('kernel routes are synced and swept', async () => {
+        const { ready, routes } = await world.status('n1')
+        return ready && routes.desired === routes.inKernel
+      })
+      for (const address of [ipv4, ipv6]) await world.reaches('n1', address)
+      expect((await world.status('n1')).problems).toEqual([
+        expect.objectContaining({ subject: 'CNI', message: expect.stringMatching(/of 1 pods/) }),
+      ])
+      const second = await world.add('n1', 'p2')
+      expect([second.ipv4 === ipv4, second.ipv6 === ipv6]).toEqual([false, false])
+      await world.remove('n1', 'p1')
+      await world.remove('n1', 'p2')
+      await world.leavesNothing('n1')
+      await until('nothing is wrong any more', async () => (await world.status('n1')).problems.length === 0)
+    },
+    MINUTES,
+  )
+
+  test(
     'pods that run follow the MTU of the uplink',
     async () => {
       await using world = await World.start('mtu', { nodes: ['n1'], pods: ['p1', 'p2'] })

@@ -51,6 +51,15 @@ describe('readiness', () => {
     expect(readiness.reasons()).toEqual([]) // a later loss is not a matter of readiness
   })
 
+  test('where CNI is served it waits once until a pod can have a network', () => {
+    const readiness = new Readiness(new FakeClock(), [], true)
+    readiness.storeListed()
+    readiness.dataplaneSynced()
+    expect(readiness.reasons()).toEqual(['no pod can be given a network yet (CNI)'])
+    readiness.podsReady()
+    expect(readiness.reasons()).toEqual([])
+  })
+
   test('a session that never comes back holds readiness up for its restart time only', () => {
     const clock = new FakeClock()
     const readiness = new Readiness(clock, ['tor-a'])

@@ -9,7 +9,7 @@ export const STORE_OPTION = {
     type: 'string',
     demandOption: true,
     requiresArg: true,
-    describe: 'Where the objects are: dir:PATH, a folder of manifests',
+    describe: 'Where the objects are: dir:PATH, a folder of manifests, or kubernetes',
   },
 } as const
 
@@ -37,7 +37,11 @@ export async function withStore<T>(text: string, work: (store: Store) => Promise
     return await work(store)
   } catch (cause) {
     if (!(cause instanceof StoreError)) throw cause
-    throw new CliError(cause.message, cause.code === 'INVALID' && text !== '' && !text.startsWith('dir:') ? 2 : 1, { cause })
+    throw new CliError(
+      cause.message,
+      cause.code === 'INVALID' && text !== '' && text !== 'kubernetes' && !text.startsWith('dir:') ? 2 : 1,
+      { cause },
+    )
   }
 }
 

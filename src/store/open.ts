@@ -2,15 +2,18 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { DirectoryStore } from './directory/adapter.ts'
+import { KubernetesStore } from './kubernetes/adapter.ts'
+import { connectKubernetes } from './kubernetes/kube-config.ts'
 import { type Store, StoreError } from './port.ts'
 
 export type StoreOptions = { readonly clock?: Clock; readonly log?: Log }
 
-/** Opens `dir:PATH`. Throws StoreError: INVALID if the text names no store there is, UNAVAILABLE if it cannot be reached. */
+/** Opens `dir:PATH`, or `kubernetes`: the cluster we run in or that of the kubeconfig. Throws StoreError: INVALID if the text names no store there is, UNAVAILABLE if it cannot be reached. */
 export function openStore(text: string, options: StoreOptions = {}): Store {
   if (text.startsWith('dir:') && text.length > 'dir:'.length) return new DirectoryStore(text.slice('dir:'.length), options)
+  if (text === 'kubernetes') return new KubernetesStore(() => connectKubernetes(process.env), options)
   throw new StoreError(
     'INVALID',
-    `--store ${JSON.stringify(text)} is not a store this version has; write --store dir:PATH, the folder with the manifests`,
+    `--store ${JSON.stringify(text)} is not a store; write --store dir:PATH, the folder with the manifests, or --store kubernetes`,
   )
 }

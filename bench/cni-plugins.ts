@@ -1,10 +1,11 @@
 // The CNI plugins that are measured: Fibula's, served by the agent that ships, and Debian's bridge with host-local.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { exec } from '../src/lib/exec.ts'
 import { RunningDut, startIn } from './dut/dut.ts'
+import { MEMORY, makeScratchDirectory } from './namespaces.ts'
 import { pause } from './scenarios/measurement.ts'
 import { type Bed, DUT_ASN } from './scenarios/topology.ts'
 
@@ -50,17 +51,22 @@ export function fibulaCni({ command, shim }: FibulaBuild, families: 'IPv4' | 'du
     async install(bed) {
       const folder = (name: string): string => join(bed.directory, name)
       const socket = folder('cni.sock')
-      mkdirSync(folder('store'))
-      writeFileSync(join(folder('store'), 'bench.yaml'), manifests(families))
-      const agent = ['agent', '--node', NODE, '--store', `dir:${folder('store')}`, '--run-dir', folder('run'), '--cni-socket', socket]
+      // The folder stands for an API server: that writes, and waits for, the disk of another machine.
+      const store = makeScratchDirectory(MEMORY)
+      writeFileSync(join(store, 'bench.yaml'), manifests(families))
+      const agent = ['agent', '--node', NODE, '--store', `dir:${store}`, '--run-dir', folder('run'), '--cni-socket', socket]
       const setup = { namespace: bed.dutNamespace, directory: bed.directory }
       const { child, log } = startIn(setup, 'fibula', [...command, ...agent, '--metrics-port', '0'])
       const running = new RunningDut([child], [log])
+      const end = async (): Promise<void> => {
+        await running[Symbol.asyncDispose]()
+        rmSync(store, { recursive: true, force: true })
+      }
       const config = { cniVersion: CNI_VERSION, name: 'bench', type: 'fibula', socket }
       try {
         await ready(bed.dutNamespace, shim, config, running)
       } catch (error) {
-        await running[Symbol.asyncDispose]()
+        await end()
         throw error
       }
       return {
@@ -68,7 +74,7 @@ export function fibulaCni({ command, shim }: FibulaBuild, families: 'IPv4' | 'du
         path: DEBIAN_PLUGINS,
         config,
         addressesEach: families === 'IPv4' ? 1 : 2,
-        [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+        [Symbol.asyncDispose]: end,
       }
     },
   }

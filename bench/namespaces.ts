@@ -1,6 +1,6 @@
 // The wires of a run: network namespaces with names of their own, so that nothing leaves them, and their removal, also of what
 // a killed run left behind.
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exec } from '../src/lib/exec.ts'
@@ -76,17 +76,20 @@ export async function processesIn(namespace: string): Promise<readonly number[]>
     .map(Number)
 }
 
+/** Where files are in memory (tmpfs), if the machine has such a place. */
+export const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+
 /** A directory of one run, named as its namespaces are. */
-export function makeScratchDirectory(): string {
-  return mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
+export function makeScratchDirectory(parent = tmpdir()): string {
+  return mkdtempSync(join(parent, `${PREFIX}${process.pid}-`))
 }
 
 /** Removes the namespaces, with their processes, and the directories of runs whose process is gone, and our own. */
 export async function removeLeftovers(): Promise<readonly string[]> {
   const namespaces = abandoned(NETNS_DIRECTORY)
   for (const name of namespaces) await removeNamespace(name)
-  const directories = abandoned(tmpdir())
-  for (const name of directories) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  const directories = [...new Set([tmpdir(), MEMORY])].flatMap((parent) => abandoned(parent).map((name) => join(parent, name)))
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
   return [...namespaces, ...directories]
 }
 

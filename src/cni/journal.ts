@@ -1,7 +1,7 @@
-// What the agent remembers of pods over its own end: one file per attachment in a directory, replaced by rename, so that a kill
-// at any line leaves the old record or the new. Nothing is synced to the disk: only a power cut could lose a record then, and
+// What the agent remembers of pods over its own end: one file per attachment in a directory, which appears by rename and changes by a
+// single write of a whole page, so that a kill at any line leaves the old record or the new. Nothing is synced to the disk: only a power cut could lose a record then, and
 // no container survives that; its addresses are found again by handle.
-import { renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, renameSync, rmSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Log, quoteText } from '../lib/log.ts'
@@ -12,6 +12,7 @@ import type { Attachment, AttachmentKey } from './ports.ts'
 const RECORD = /^[0-9a-f]{32}\.json$/
 const LEFTOVER = /^[0-9a-f]{32}\.json\.\d+\.new$/
 const MAX_RECORD_BYTES = 64 * 1024
+const PAGE_BYTES = 4096
 
 /** The state directory cannot be read or written; `message` names path, cause and remedy. */
 export class JournalError extends Error {
@@ -95,14 +96,17 @@ class DirectoryJournal implements Journal {
 
   async put(attachment: Attachment): Promise<void> {
     const path = join(this.#directory, journalFileOf(attachment.link))
-    const temporary = `${path}.${this.#writes++}.new`
-    try {
-      // A few hundred octets into the page cache: done before a pool thread would have been woken, and an ADD waits for it.
-      writeFileSync(temporary, formatAttachment(attachment), { mode: 0o600 })
-      renameSync(temporary, path)
-    } catch (cause) {
-      removeQuietly(temporary)
-      throw unavailable('write', this.#directory, cause)
+    const record = padded(formatAttachment(attachment))
+    // A page or so into the page cache: done before a pool thread would have been woken, and an ADD waits for it.
+    if (!overwrite(path, record)) {
+      const temporary = `${path}.${this.#writes++}.new`
+      try {
+        writeFileSync(temporary, record, { mode: 0o600 })
+        renameSync(temporary, path)
+      } catch (cause) {
+        removeQuietly(temporary)
+        throw unavailable('write', this.#directory, cause)
+      }
     }
     this.#keep(attachment)
   }
@@ -121,6 +125,33 @@ class DirectoryJournal implements Journal {
   #keep(attachment: Attachment): void {
     this.#byKey.set(keyText(attachment.link), attachment)
     this.#byHostInterface.set(attachment.link.hostInterface, attachment)
+  }
+}
+
+/** Records of one attachment have the same length, so that one can be written over the other. */
+function padded(text: string): Buffer {
+  const octets = Buffer.from(text)
+  return Buffer.concat([octets, Buffer.alloc((PAGE_BYTES - (octets.length % PAGE_BYTES)) % PAGE_BYTES, '\n')])
+}
+
+/**
+ * Replaces a record of one page by another in one write, which the kernel ends even if we are killed in it: it looks for signals
+ * between pages only. False: nothing was changed, because there is no record, or one of another length.
+ */
+function overwrite(path: string, record: Buffer): boolean {
+  if (record.length !== PAGE_BYTES) return false
+  let fd: number
+  try {
+    fd = openSync(path, 'r+')
+  } catch {
+    return false // mostly there is none yet; else writing a new one tells why not
+  }
+  try {
+    return fstatSync(fd).size === PAGE_BYTES && writeSync(fd, record, 0, PAGE_BYTES, 0) === PAGE_BYTES
+  } catch {
+    return false
+  } finally {
+    closeSync(fd)
   }
 }
 

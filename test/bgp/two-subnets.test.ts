@@ -15,7 +15,7 @@ const BLOCK_B = '10.244.2.0/26'
 const TUNNELS: EncapsulationConfig = {
   pools: [{ prefix: POOL, mode: 'CrossSubnet' }],
   nodes: [ip(A), ip(B)],
-  device: { ipv4: 'fibipip', ipv6: 'fib6tnl' },
+  device: { ipv4: 'fibipip', ipv6: 'fibip6tnl' },
 }
 
 /** A node on a subnet of its own, with a default route to the ToR. */

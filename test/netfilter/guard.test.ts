@@ -13,7 +13,7 @@ const INPUT: GuardInput = {
     { range: cidr('fd00:244::/48'), natOutgoing: false },
   ],
   nodeAddresses: [ip('192.0.2.2'), ip('192.0.2.1'), ip('2001:db8::1')],
-  tunnels: { 4: { device: 'fibipip', nodeAddresses: [ip('192.0.2.2')] }, 6: { device: 'fib6tnl', nodeAddresses: [ip('2001:db8::2')] } },
+  tunnels: { 4: { device: 'fibipip', nodeAddresses: [ip('192.0.2.2')] }, 6: { device: 'fibip6tnl', nodeAddresses: [ip('2001:db8::2')] } },
 }
 
 /** What iptables-restore would get on an empty host. */

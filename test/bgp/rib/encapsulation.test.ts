@@ -15,7 +15,7 @@ const FAR = '172.16.5.5'
 const FAR_SIX = '2001:dead::5'
 
 const TUNNEL = { index: 9, name: 'fibipip', up: true }
-const TUNNEL_SIX = { index: 10, name: 'fib6tnl', up: true }
+const TUNNEL_SIX = { index: 10, name: 'fibip6tnl', up: true }
 const TO_SIX: ResolvingRoute = { prefix: cidr('2001:dead::/32'), interfaceIndex: 2, gateway: ip('2001:db8::1'), metric: 5 }
 const NODE: HostNetwork = { ...HOST, routes: [...HOST.routes, TO_SIX], interfaces: [...HOST.interfaces, TUNNEL, TUNNEL_SIX] }
 
@@ -28,7 +28,7 @@ function tunnels(mode: Mode, more: Partial<EncapsulationConfig> = {}): Encapsula
       { prefix: cidr('2a00:1::/32'), mode },
     ],
     nodes: [NEAR, FAR, FAR_SIX].map(ip),
-    device: { ipv4: 'fibipip', ipv6: 'fib6tnl' },
+    device: { ipv4: 'fibipip', ipv6: 'fibip6tnl' },
     ...more,
   }
 }
@@ -117,14 +117,14 @@ describe('what the tunnel needs', () => {
   })
 
   test('a missing device makes the path unusable and says what to look for; it is used when it comes', () => {
-    const { bench, mesh } = node(tunnels('CrossSubnet'), {}, without('fibipip', 'fib6tnl'))
+    const { bench, mesh } = node(tunnels('CrossSubnet'), {}, without('fibipip', 'fibip6tnl'))
     bench.announce(mesh, inner(FAR), BLOCK)
     bench.announce(mesh, inner(FAR_SIX), SIX)
     expect(bench.reason(BLOCK, 'mesh')).toBe(
       'unusable: next hop 172.16.5.5 needs the tunnel device fibipip, which is missing: does the kernel have the module ipip?',
     )
     expect(bench.reason(SIX, 'mesh')).toBe(
-      'unusable: next hop 2001:dead::5 needs the tunnel device fib6tnl, which is missing: does the kernel have the module ip6_tunnel?',
+      'unusable: next hop 2001:dead::5 needs the tunnel device fibip6tnl, which is missing: does the kernel have the module ip6_tunnel?',
     )
     expect(bench.fib.size).toBe(0)
     bench.rib.setHostNetwork(NODE)

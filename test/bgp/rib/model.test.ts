@@ -111,7 +111,7 @@ const TUNNELS: EncapsulationConfig = {
     { prefix: cidr('2c00::/6'), mode: 'Always' },
   ],
   nodes: ['172.16.0.9', '10.0.0.3', '9.9.9.9', '2001:db8::2', '2001:dead::1'].map(ip),
-  device: { ipv4: 'fibipip', ipv6: 'fib6tnl' },
+  device: { ipv4: 'fibipip', ipv6: 'fibip6tnl' },
 }
 
 const BOUNDS = [cidr('20.0.0.0/8'), cidr('2a00::/16')]
@@ -133,7 +133,7 @@ const FURTHER = { prefix: cidr('2001:dead::/32'), interfaceIndex: 2, gateway: ip
 const TUNNELLED_HOST = {
   ...HOST,
   routes: [...HOST.routes, FURTHER],
-  interfaces: [...HOST.interfaces, TUNNEL, { index: 10, name: 'fib6tnl', up: true }],
+  interfaces: [...HOST.interfaces, TUNNEL, { index: 10, name: 'fibip6tnl', up: true }],
 }
 const HOSTS = [
   HOST,

@@ -19,7 +19,7 @@ test.each([
   ['fib0123456789ab', false],
   ['fib0123456789G', false],
   ['fibipip', false],
-  ['fib6tnl', false],
+  ['fibip6tnl', false],
   ['xfib0123456789a', false],
   ['', false],
 ])('%j is a name of a host end: %p', (name, expected) => {

@@ -15,7 +15,7 @@ const GUARDS = renderGuards({
     { range: cidr('fd00:244::/48'), natOutgoing: true },
   ],
   nodeAddresses: [ip('192.0.2.1'), ip('2001:db8::1')],
-  tunnels: { 4: { device: 'fibipip', nodeAddresses: [ip('192.0.2.1')] }, 6: { device: 'fib6tnl', nodeAddresses: [ip('2001:db8::1')] } },
+  tunnels: { 4: { device: 'fibipip', nodeAddresses: [ip('192.0.2.1')] }, 6: { device: 'fibip6tnl', nodeAddresses: [ip('2001:db8::1')] } },
 })
 const DROP: Rule = ['-j', 'DROP']
 const OTHER = { nft: 'legacy', legacy: 'nft' } as const

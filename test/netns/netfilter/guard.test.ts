@@ -20,7 +20,7 @@ const INPUT: GuardInput = {
   nodeAddresses: [ip('192.0.2.1'), ip('192.0.2.2'), ip('2001:db8::1'), ip('2001:db8::2')],
   tunnels: {
     4: { device: 'fibipip', nodeAddresses: [ip('192.0.2.1'), ip('192.0.2.2')] },
-    6: { device: 'fib6tnl', nodeAddresses: [ip('2001:db8::1'), ip('2001:db8::2')] },
+    6: { device: 'fibip6tnl', nodeAddresses: [ip('2001:db8::1'), ip('2001:db8::2')] },
   },
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
@@ -60,6 +60,25 @@ test('what was removed is gone, also twice, also after a restart', async () => {
     expect(each.byHostInterface(hostInterfaceOf(KEY))).toBeUndefined()
   }
   expect(await readdir(directory)).toEqual([])
+})
+
+test('a record of one page is written over the one before, any other replaces it; nothing of the longer one is left', async () => {
+  const long = (state: Attachment['state']): Attachment => {
+    const { link, ...rest } = attachment('c1', state)
+    return { ...rest, link: { ...link, netns: `/run/${'n'.repeat(5000)}` } }
+  }
+  const journal = await openJournal(directory, silentLog)
+  const files: { readonly inode: number; readonly bytes: number }[] = []
+  for (const each of [attachment('c1', 'assigned'), attachment('c1'), long('attached'), long('released'), attachment('c1', 'released')]) {
+    await journal.put(each)
+    expect((await openJournal(directory, silentLog)).all()).toEqual([each])
+    const [name = '', ...more] = await readdir(directory)
+    expect(more).toEqual([])
+    const { ino, size } = await stat(join(directory, name))
+    files.push({ inode: ino, bytes: size })
+  }
+  expect(files.map(({ bytes }) => bytes)).toEqual([4096, 4096, 8192, 8192, 4096])
+  expect(files[1]?.inode).toBe(files[0]?.inode)
 })
 
 test('names of files are plain, whatever the container is called', async () => {

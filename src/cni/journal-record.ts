@@ -56,7 +56,7 @@ export function formatAttachment({ network, state, pod, link, assignments }: Att
       isBorrowed,
     })),
   }
-  return `${JSON.stringify(record, null, 2)}\n`
+  return JSON.stringify(record)
 }
 
 /** The record, or what is wrong with the text. */

@@ -1,18 +1,15 @@
-// What the agent remembers of pods over its own end: one file per attachment in a directory, which appears by rename and changes by a
-// single write of a whole page, so that a kill at any line leaves the old record or the new. Nothing is synced to the disk: only a power cut could lose a record then, and
-// no container survives that; its addresses are found again by handle.
-import { closeSync, fstatSync, openSync, renameSync, rmSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
+// What the agent remembers of pods over its own end, in one file of the state directory. Nothing is synced to the disk: only a power cut
+// could lose a record, and no container survives that; its addresses are found again by handle.
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Log, quoteText } from '../lib/log.ts'
 import { formatAttachment, parseAttachment } from './journal-record.ts'
-import { journalFileOf, keyText } from './names.ts'
+import { keyText } from './names.ts'
 import type { Attachment, AttachmentKey } from './ports.ts'
+import { RecordFile } from './record-file.ts'
 
-const RECORD = /^[0-9a-f]{32}\.json$/
-const LEFTOVER = /^[0-9a-f]{32}\.json\.\d+\.new$/
-const MAX_RECORD_BYTES = 64 * 1024
-const PAGE_BYTES = 4096
+/** In the directory of the journal. */
+const RECORDS = 'records'
 
 /** The state directory cannot be read or written; `message` names path, cause and remedy. */
 export class JournalError extends Error {
@@ -37,57 +34,54 @@ export interface Journal {
 }
 
 /**
- * Opens (makes) a journal in `directory` and reads all of it. A damaged record is reported, renamed to `NAME.damaged` and otherwise as if
- * it were not there. Rejects with `JournalError` if the directory cannot be made or read.
+ * Opens (makes) a journal in `directory` and reads all of it. A damaged record is reported, put aside as `damaged-PAGE` and otherwise as
+ * if it were not there. Rejects with `JournalError` if the directory cannot be made or read.
  */
 export async function openJournal(directory: string, log: Log): Promise<Journal> {
-  const records: Attachment[] = []
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    for (const name of await readdir(directory)) {
-      if (LEFTOVER.test(name)) await unlink(join(directory, name))
-      if (!RECORD.test(name)) continue
-      const record = await readRecord(join(directory, name))
-      if (typeof record !== 'string' && journalFileOf(record.link) === name) {
-        records.push(record)
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const file = new RecordFile(join(directory, RECORDS))
+    const records: Entry[] = []
+    const keys = new Set<string>()
+    for (const { page, text } of file.read()) {
+      const attachment = parseAttachment(text)
+      const reason = typeof attachment === 'string' ? attachment : keys.has(keyText(attachment.link)) ? 'there is another of its key' : null
+      if (typeof attachment !== 'string' && reason === null) {
+        keys.add(keyText(attachment.link))
+        records.push({ page, attachment })
         continue
       }
-      log.error('cni.record.damaged', {
-        file: join(directory, name),
-        reason: typeof record === 'string' ? record : 'of another attachment',
-      })
-      await rename(join(directory, name), join(directory, `${name}.damaged`))
+      const aside = join(directory, `damaged-${page}`)
+      log.error('cni.record.damaged', { file: aside, reason })
+      writeFileSync(aside, text, { mode: 0o600 })
+      file.erase(page)
     }
+    return new FileJournal(directory, file, records)
   } catch (cause) {
     throw unavailable('read', directory, cause)
   }
-  return new DirectoryJournal(directory, records)
 }
 
-/** The record, or what is wrong with it. */
-async function readRecord(path: string): Promise<Attachment | string> {
-  const octets = await readFile(path)
-  if (octets.length > MAX_RECORD_BYTES) return `larger than ${MAX_RECORD_BYTES} octets`
-  return parseAttachment(octets.toString())
-}
+type Entry = { readonly page: number; readonly attachment: Attachment }
 
-class DirectoryJournal implements Journal {
+class FileJournal implements Journal {
   readonly #directory: string
-  readonly #byKey = new Map<string, Attachment>()
+  readonly #file: RecordFile
+  readonly #byKey = new Map<string, Entry>()
   readonly #byHostInterface = new Map<string, Attachment>()
-  #writes = 0
 
-  constructor(directory: string, records: readonly Attachment[]) {
+  constructor(directory: string, file: RecordFile, records: readonly Entry[]) {
     this.#directory = directory
-    for (const record of records) this.#keep(record)
+    this.#file = file
+    for (const entry of records) this.#keep(entry)
   }
 
   all(): readonly Attachment[] {
-    return [...this.#byKey.values()]
+    return [...this.#byKey.values()].map(({ attachment }) => attachment)
   }
 
   get(key: AttachmentKey): Attachment | undefined {
-    return this.#byKey.get(keyText(key))
+    return this.#byKey.get(keyText(key))?.attachment
   }
 
   byHostInterface(name: string): Attachment | undefined {
@@ -95,77 +89,45 @@ class DirectoryJournal implements Journal {
   }
 
   async put(attachment: Attachment): Promise<void> {
-    const path = join(this.#directory, journalFileOf(attachment.link))
-    const record = padded(formatAttachment(attachment))
-    // A page or so into the page cache: done before a pool thread would have been woken, and an ADD waits for it.
-    if (!overwrite(path, record)) {
-      const temporary = `${path}.${this.#writes++}.new`
+    const known = this.#byKey.get(keyText(attachment.link))
+    this.#write(() => {
+      const page = known?.page ?? this.#file.allocate()
       try {
-        writeFileSync(temporary, record, { mode: 0o600 })
-        renameSync(temporary, path)
+        this.#file.write(page, formatAttachment(attachment))
       } catch (cause) {
-        removeQuietly(temporary)
-        throw unavailable('write', this.#directory, cause)
+        if (known === undefined) this.#file.giveBack(page)
+        throw cause
       }
-    }
-    this.#keep(attachment)
+      this.#keep({ page, attachment })
+    })
   }
 
   async remove(key: AttachmentKey): Promise<void> {
-    try {
-      unlinkSync(join(this.#directory, journalFileOf(key)))
-    } catch (cause) {
-      if (!isAbsent(cause)) throw unavailable('write', this.#directory, cause)
-    }
     const known = this.#byKey.get(keyText(key))
+    if (known === undefined) return
+    this.#write(() => this.#file.erase(known.page))
     this.#byKey.delete(keyText(key))
-    if (known !== undefined) this.#byHostInterface.delete(known.link.hostInterface)
+    this.#byHostInterface.delete(known.attachment.link.hostInterface)
   }
 
-  #keep(attachment: Attachment): void {
-    this.#byKey.set(keyText(attachment.link), attachment)
-    this.#byHostInterface.set(attachment.link.hostInterface, attachment)
+  /** Rejects with JournalError. A file that somebody has removed is made again, with all that is known. */
+  #write(change: () => void): void {
+    try {
+      if (this.#file.isLost()) {
+        mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
+        this.#file.remake()
+        for (const { page, attachment } of this.#byKey.values()) this.#file.write(page, formatAttachment(attachment))
+      }
+      change()
+    } catch (cause) {
+      throw unavailable('write', this.#directory, cause)
+    }
   }
-}
 
-/** Records of one attachment have the same length, so that one can be written over the other. */
-function padded(text: string): Buffer {
-  const octets = Buffer.from(text)
-  return Buffer.concat([octets, Buffer.alloc((PAGE_BYTES - (octets.length % PAGE_BYTES)) % PAGE_BYTES, '\n')])
-}
-
-/**
- * Replaces a record of one page by another in one write, which the kernel ends even if we are killed in it: it looks for signals
- * between pages only. False: nothing was changed, because there is no record, or one of another length.
- */
-function overwrite(path: string, record: Buffer): boolean {
-  if (record.length !== PAGE_BYTES) return false
-  let fd: number
-  try {
-    fd = openSync(path, 'r+')
-  } catch {
-    return false // mostly there is none yet; else writing a new one tells why not
+  #keep(entry: Entry): void {
+    this.#byKey.set(keyText(entry.attachment.link), entry)
+    this.#byHostInterface.set(entry.attachment.link.hostInterface, entry.attachment)
   }
-  try {
-    return fstatSync(fd).size === PAGE_BYTES && writeSync(fd, record, 0, PAGE_BYTES, 0) === PAGE_BYTES
-  } catch {
-    return false
-  } finally {
-    closeSync(fd)
-  }
-}
-
-/** What could not be written whole is worth nothing; it may never have been made. */
-function removeQuietly(path: string): void {
-  try {
-    rmSync(path, { force: true })
-  } catch {
-    // the reason why it could not be written is told, not why it could not be removed
-  }
-}
-
-function isAbsent(cause: unknown): boolean {
-  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT'
 }
 
 function unavailable(what: 'read' | 'write', directory: string, cause: unknown): JournalError {

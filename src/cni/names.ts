@@ -13,11 +13,6 @@ export function hostInterfaceOf(key: AttachmentKey): string {
   return `fib${hexOf(key).slice(0, 11)}`
 }
 
-/** Name of the attachment's file in the journal: whatever the runtime calls its containers, it is a plain file name. */
-export function journalFileOf(key: AttachmentKey): string {
-  return `${hexOf(key).slice(0, 32)}.json`
-}
-
 /** Owner of the attachment's addresses in IPAM. */
 export function handleOf({ network, link }: Pick<Attachment, 'network'> & { readonly link: AttachmentKey }): string {
   return `${network}.${link.containerId}.${link.ifName}`

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
@@ -33,6 +33,23 @@ function attachment(containerId: string, state: Attachment['state'] = 'attached'
   }
 }
 
+function records(): string {
+  return join(directory, 'records')
+}
+
+async function overwrite(page: number, text: string): Promise<void> {
+  const whole = await readFile(records())
+  whole.write(text, page * 4096)
+  await writeFile(records(), whole)
+}
+
+function idsOf(journal: { all(): readonly Attachment[] }): readonly string[] {
+  return journal
+    .all()
+    .map(({ link }) => link.containerId)
+    .sort()
+}
+
 const KEY = { containerId: 'c1', ifName: 'eth0' }
 
 test('what was put is there after a restart, as it was', async () => {
@@ -59,91 +76,93 @@ test('what was removed is gone, also twice, also after a restart', async () => {
     expect(each.get(KEY)).toBeUndefined()
     expect(each.byHostInterface(hostInterfaceOf(KEY))).toBeUndefined()
   }
-  expect(await readdir(directory)).toEqual([])
 })
 
-test('a record of one page is written over the one before, any other replaces it; nothing of the longer one is left', async () => {
-  const long = (state: Attachment['state']): Attachment => {
-    const { link, ...rest } = attachment('c1', state)
-    return { ...rest, link: { ...link, netns: `/run/${'n'.repeat(5000)}` } }
-  }
+test('records are written over in place, and pages of removed ones are used again', async () => {
   const journal = await openJournal(directory, silentLog)
-  const files: { readonly inode: number; readonly bytes: number }[] = []
-  for (const each of [attachment('c1', 'assigned'), attachment('c1'), long('attached'), long('released'), attachment('c1', 'released')]) {
-    await journal.put(each)
-    expect((await openJournal(directory, silentLog)).all()).toEqual([each])
-    const [name = '', ...more] = await readdir(directory)
-    expect(more).toEqual([])
-    const { ino, size } = await stat(join(directory, name))
-    files.push({ inode: ino, bytes: size })
-  }
-  expect(files.map(({ bytes }) => bytes)).toEqual([4096, 4096, 8192, 8192, 4096])
-  expect(files[1]?.inode).toBe(files[0]?.inode)
+  for (const id of ['c1', 'c2', 'c3']) await journal.put(attachment(id, 'assigned'))
+  for (const id of ['c1', 'c2', 'c3']) await journal.put(attachment(id))
+  await journal.remove({ containerId: 'c2', ifName: 'eth0' })
+  await journal.put(attachment('c4'))
+  expect((await stat(records())).size).toBe(3 * 4096)
+  const again = await openJournal(directory, silentLog)
+  expect(idsOf(again)).toEqual(['c1', 'c3', 'c4'])
+  await again.remove(KEY)
+  await again.put(attachment('c5'))
+  expect((await stat(records())).size).toBe(3 * 4096)
+  expect(idsOf(await openJournal(directory, silentLog))).toEqual(['c3', 'c4', 'c5'])
 })
 
-test('names of files are plain, whatever the container is called', async () => {
-  const journal = await openJournal(directory, silentLog)
-  await journal.put(attachment(`a${'.'.repeat(300)}`))
-  const [name = ''] = await readdir(directory)
-  expect(name).toMatch(/^[0-9a-f]{32}\.json$/)
-})
-
-test.each(['', '{', '{}', 'null', '[]', '\u0000'.repeat(200)])(
-  'a record that reads %j is moved aside and the others are kept',
-  async (text) => {
-    const journal = await openJournal(directory, silentLog)
-    await journal.put(attachment('c1'))
-    const [name = ''] = await readdir(directory)
-    await journal.put(attachment('c2'))
-    await writeFile(join(directory, name), text)
-    const errors: unknown[] = []
-    const again = await openJournal(directory, { ...silentLog, error: (event, fields) => errors.push([event, fields]) })
-    expect(again.all()).toEqual([attachment('c2')])
-    expect(errors).toHaveLength(1)
-    expect(await readFile(join(directory, `${name}.damaged`), 'utf8')).toBe(text)
-    expect((await openJournal(directory, silentLog)).all()).toEqual([attachment('c2')])
-  },
-)
-
-test('every single octet that is lost or changed is survived', async () => {
+test('a record that does not fit is refused, and the others are kept', async () => {
   const journal = await openJournal(directory, silentLog)
   await journal.put(attachment('c1'))
-  const [name = ''] = await readdir(directory)
-  const text = await readFile(join(directory, name), 'utf8')
-  for (let at = 0; at < text.length; at += 7) {
-    await writeFile(join(directory, name), text.slice(0, at) + text.slice(at + 1))
-    expect((await openJournal(directory, silentLog)).all().length).toBeLessThanOrEqual(1)
+  const { link, ...rest } = attachment('c2')
+  const long = { ...rest, link: { ...link, netns: `/run/${'n'.repeat(5000)}` } }
+  await expect(journal.put(long)).rejects.toMatchObject({ code: 'JOURNAL_UNAVAILABLE', message: expect.stringContaining('octets') })
+  await journal.put(attachment('c3'))
+  for (const each of [journal, await openJournal(directory, silentLog)]) expect(idsOf(each)).toEqual(['c1', 'c3'])
+})
+
+test.each(['{', '{}', 'null', '[]', 'x'.repeat(200)])('a record that reads %j is put aside and the others are kept', async (text) => {
+  const journal = await openJournal(directory, silentLog)
+  for (const id of ['c1', 'c2']) await journal.put(attachment(id))
+  await overwrite(0, text.padEnd(4096, '\n'))
+  const errors: unknown[] = []
+  const again = await openJournal(directory, { ...silentLog, error: (event, fields) => errors.push([event, fields]) })
+  expect(idsOf(again)).toEqual(['c2'])
+  expect(errors).toHaveLength(1)
+  expect(await readFile(join(directory, 'damaged-0'), 'utf8')).toBe(text)
+  expect(idsOf(await openJournal(directory, silentLog))).toEqual(['c2'])
+})
+
+test('an empty page is none, as after a kill between two writes', async () => {
+  const journal = await openJournal(directory, silentLog)
+  for (const id of ['c1', 'c2']) await journal.put(attachment(id))
+  await overwrite(0, '\0'.repeat(4096))
+  expect(idsOf(await openJournal(directory, silentLog))).toEqual(['c2'])
+  expect(await readdir(directory)).toEqual(['records'])
+})
+
+test('every single octet that is lost or changed is survived, and costs at most its own record', async () => {
+  const journal = await openJournal(directory, silentLog)
+  for (const id of ['c1', 'c2']) await journal.put(attachment(id))
+  const whole = await readFile(records())
+  for (let at = 0; at < 1000; at += 7) {
+    const changed = Buffer.from(whole)
+    changed[at] = (changed[at] ?? 0) ^ 1
+    await writeFile(records(), changed)
+    expect(idsOf(await openJournal(directory, silentLog))).toContain('c2')
+    await writeFile(records(), whole.subarray(0, 4096 + at))
+    expect(idsOf(await openJournal(directory, silentLog))).toContain('c1')
   }
 })
 
-test('the record of another attachment under this name is not believed', async () => {
+test('two records of one attachment: one is believed, the other put aside', async () => {
   const journal = await openJournal(directory, silentLog)
   await journal.put(attachment('c1'))
-  const [name = ''] = await readdir(directory)
-  const text = await readFile(join(directory, name), 'utf8')
-  await writeFile(join(directory, name), text.replace('"c1"', '"c2"'))
-  expect((await openJournal(directory, silentLog)).all()).toEqual([])
+  const whole = await readFile(records())
+  await writeFile(records(), Buffer.concat([whole, whole]))
+  expect(idsOf(await openJournal(directory, silentLog))).toEqual(['c1'])
+  expect((await readdir(directory)).sort()).toEqual(['damaged-1', 'records'])
 })
 
-test('half-written files of a killed agent are removed, and foreign files left alone', async () => {
+test('a file that somebody removes is made again, with all that is known', async () => {
   const journal = await openJournal(directory, silentLog)
   await journal.put(attachment('c1'))
-  const [name = ''] = await readdir(directory)
-  await writeFile(join(directory, `${name}.0.new`), '{')
-  await writeFile(join(directory, 'README'), 'x')
-  await openJournal(directory, silentLog)
-  expect((await readdir(directory)).sort()).toEqual([name, 'README'].sort())
+  await rm(directory, { recursive: true })
+  await journal.put(attachment('c2'))
+  expect(idsOf(await openJournal(directory, silentLog))).toEqual(['c1', 'c2'])
 })
 
 test('a directory that cannot be written says so and what to do, and nothing is remembered', async () => {
-  const journal = await openJournal(directory, silentLog)
-  await rm(directory, { recursive: true })
+  const journal = await openJournal(join(directory, 'attachments'), silentLog)
+  await rm(join(directory, 'attachments'), { recursive: true })
+  await writeFile(join(directory, 'attachments'), 'in the way')
   await expect(journal.put(attachment('c1'))).rejects.toMatchObject({
     code: 'JOURNAL_UNAVAILABLE',
     message: expect.stringContaining(directory),
   })
   expect(journal.all()).toEqual([])
-  await mkdir(directory)
 })
 
 test('a path that is no directory is refused at the start', async () => {

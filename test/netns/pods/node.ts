@@ -1,6 +1,7 @@
 // A node of the cluster: its agent, with the pods' side on, and the runtime's part: the plugin called as containerd calls it.
 import fs from 'node:fs'
 import path from 'node:path'
+import { RecordFile } from '../../../src/cni/record-file.ts'
 import { ExecError } from '../../../src/lib/exec.ts'
 import { fibula } from '../../support/agent.ts'
 import type { Netns } from '../../support/netns.ts'
@@ -151,7 +152,10 @@ export class ClusterNode {
 
   /** Records of attachments in the state directory. */
   journal(): readonly string[] {
-    return fs.readdirSync(this.stateFolder, { recursive: true, encoding: 'utf8' }).filter((file) => /(^|\/)[0-9a-f]{32}\.json$/.test(file))
+    const records = path.join(this.stateFolder, 'attachments', 'records')
+    if (!fs.existsSync(records)) return []
+    using file = new RecordFile(records)
+    return file.read().map(({ text }) => text)
   }
 
   /** Waits until there is none: DEL answers before the store has heard of the release. */

@@ -137,7 +137,7 @@ export class KubeApi implements AsyncDisposable {
 
 function run(binary: string, log: string, args: readonly string[]): ChildProcess {
   const output = openSync(log, 'a')
-  return spawn(binary, [...args], { stdio: ['ignore', output, output] })
+  return spawn('setpriv', ['--pdeathsig', 'KILL', binary, ...args], { stdio: ['ignore', output, output] }) // ends with us, however we end
 }
 
 function ended(child: ChildProcess): Promise<void> {

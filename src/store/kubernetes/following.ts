@@ -110,7 +110,7 @@ export class Following implements Disposable {
       part.keys.add(key)
       changes.push(...this.#put(object))
     }
-    for (const key of [...part.keys]) {
+    for (const key of part.keys) {
       if (listed.has(key) || part.invalid.has(key)) continue
       const shown = this.#shown.get(`${kind} ${key}`)
       if (shown !== undefined && isLater(shown.metadata.resourceVersion, version)) continue // ours, and newer than the list

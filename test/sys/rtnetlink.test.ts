@@ -202,7 +202,7 @@ describe('a request is what iproute2 sends for', () => {
     // iproute2 says nothing of the far end when there is none, and takes any protocol in.
     ['ipip', ipip, { 3: '00000000', 9: '04' }],
     // In external mode it sends no more than that, and any protocol but for `mode ip6ip6`, which it does not take together with it.
-    ['ip6tnlExternal', { kind: 'ip6tnl', name: 'fibip6tnl', mtu: 1452, index: 42 }, { 9: '29' }],
+    ['ip6tnlExternal', { kind: 'ip6tnl', name: 'fib6tnl', mtu: 1452, index: 42 }, { 9: '29' }],
   ])('tunnel %s: what iproute2 sets the same way has the same octets', (name, tunnel, differing) => {
     const [ours, theirs] = [parse(createTunnel(tunnel).bytes), iproute2(name)]
     const [ourData, theirData] = [dataOf(ours), dataOf(theirs)]

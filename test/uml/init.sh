@@ -2,12 +2,18 @@
 # The first process inside user-mode-linux (see run.sh): mounts, modules, one command, its exit status, power off.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
-job=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^umljob=//p')
+argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p"; }
+job=$(argument umljob)
+tree=$(argument umltree)
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
 mkdir -p /run/job /run/netns /run/m/lib
 mount -t hostfs hostfs /run/job -o "$job"
 mount -t tmpfs tmpfs /tmp
+if [ ! -d "$tree" ]; then # the checkout is in one of the folders that were just covered
+  mkdir -p "$tree"
+  mount -r -t hostfs hostfs "$tree" -o "$tree"
+fi
 grep -q ' /dev devtmpfs ' /proc/mounts || mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs tmpfs /dev/shm

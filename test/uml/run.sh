@@ -48,7 +48,7 @@ for argument; do quoted="$quoted '$(printf %s "$argument" | sed "s/'/'\\\\''/g")
 
 # The kernel is a process with many children: in a process namespace of their own they all end with the first of them.
 HOME=$job TMPDIR=$job setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc linux.uml \
-  rootfstype=hostfs rootflags=/ ro mem=1536M init="$PWD/test/uml/init.sh" umljob="$job" uml_dir="$job/" \
+  rootfstype=hostfs rootflags=/ ro mem=1536M init="$PWD/test/uml/init.sh" umljob="$job" umltree="$PWD" uml_dir="$job/" \
   con=null con0=null,fd:2 quiet loglevel=3 </dev/null >"$job/console" 2>&1 &
 guest=$!
 trap 'kill -9 $guest 2>/dev/null; exit 130' INT TERM

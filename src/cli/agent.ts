@@ -73,6 +73,7 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
           'Pods too',
         ),
     async ({ node, store, runDir, metricsPort, namespace, logLevel, cniSocket, stateDir, cniConfDir, cniBinDir }) => {
+      if (!store.startsWith('dir:')) throw new CliError('this agent reads a folder of manifests: write --store dir:PATH', 2)
       if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > 65_535)
         throw new CliError('--metrics-port is 1 to 65535, or 0 for none', 2)
       if (cniSocket === undefined && cniConfDir !== undefined)

@@ -39,6 +39,7 @@ describe('wrong usage: one line, exit status 2', () => {
     [['bgp', 'peers', '--peer', 'a', '--peer', 'b'], /--peer is given more than once/],
     [['bgp', 'peers', '--', 'x'], /nothing goes behind --/],
     [['agent', '--node', 'a'], /store/],
+    [['agent', '--node', 'a', '--store', 'kubernetes'], /this agent reads a folder of manifests/],
     [['lab', 'demo', '--router', 'cisco'], /cisco/],
     [['status', '-o', 'xml'], /xml/],
     [['status', '--node', '../x'], /not a node name/],

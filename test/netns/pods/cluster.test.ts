@@ -67,4 +67,8 @@ async function allReachOneAnother(cluster: Cluster, pods: readonly PlacedPod[]):
     expect(await dial(cluster.net.pathOf('outside'), first.addresses[family])).toBe(`${first.name} ${OUTSIDE[family]}`)
   }
   expect(await pingFailures(pairs)).toEqual([])
+  // and the counting can fail: nobody has these addresses
+  const nobody: Pod = { ...at(1), name: 'nobody', addresses: { ipv4: '10.244.255.254', ipv6: `${POOLS.ipv6.split('/')[0]}ffff` } }
+  expect(await pingFailures([[first, nobody]])).toHaveLength(2)
+  for (const family of ['ipv4', 'ipv6'] as const) expect(await tcpFailures([[first, nobody]], family)).toHaveLength(1)
 }

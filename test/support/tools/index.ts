@@ -27,3 +27,5 @@ export const DEBIAN_PLUGINS = '/usr/lib/cni'
 /** One module builds both. */
 export const KUBE_APISERVER = path.join(folderOf('kubernetes'), 'kube-apiserver')
 export const ETCD = path.join(folderOf('kubernetes'), 'etcd')
+/** Installs the chart. */
+export const HELM = path.join(folderOf('helm'), 'helm')

@@ -21,7 +21,10 @@ const tiers = [
   {
     name: 'kube',
     command: [process.execPath, ...jestArguments(), '--selectProjects', 'kube'],
-    unavailable: () => (hasTools('etcd', 'kube-apiserver') ? null : 'etcd and kube-apiserver are not built: scripts/tools needs Go'),
+    unavailable: () =>
+      hasTools('etcd', 'kube-apiserver')
+        ? null
+        : 'no etcd and kube-apiserver: install Go 1.26 or later, or name a folder with both in KUBEBUILDER_ASSETS',
   },
   {
     name: 'uml',
@@ -33,10 +36,11 @@ const tiers = [
   },
 ]
 
-/** True if scripts/tools has built all of these. */
+/** True if scripts/tools has found or built all of these. */
 function hasTools(...names) {
-  const folders = spawnSync(join(root, 'scripts/tools'), ['path'], { encoding: 'utf8' }).stdout.trim().split(':')
-  return names.every((name) => folders.some((folder) => existsSync(join(folder, name))))
+  const lines = spawnSync(join(root, 'scripts/tools'), ['list'], { encoding: 'utf8' }).stdout.trim().split('\n')
+  const paths = new Map(lines.map((line) => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]))
+  return names.every((name) => existsSync(paths.get(name) ?? ''))
 }
 
 function jestArguments() {

@@ -88,6 +88,7 @@ function renderCrd(kind: KindInfo): string {
           storage: true,
           subresources: { status: {} },
           additionalPrinterColumns: printerColumns(kind, properties),
+          ...(kind.selectableFields.length === 0 ? {} : { selectableFields: kind.selectableFields.map((jsonPath) => ({ jsonPath })) }),
           schema: { openAPIV3Schema: schema },
         },
       ],
@@ -156,7 +157,12 @@ function celOf(schema: JsonSchema): JsonSchema {
 }
 
 function printerColumns({ columns }: KindInfo, root: { readonly [name: string]: JsonSchema }): readonly JsonSchema[] {
-  const all = columns.map(({ name, path }) => ({ name, type: columnType(root, path), jsonPath: path }))
+  const all = columns.map(({ name, path, wide = false }) => ({
+    name,
+    type: columnType(root, path),
+    jsonPath: path,
+    ...(wide ? { priority: 1 } : {}), // shown with -o wide
+  }))
   return all.some(({ jsonPath }) => jsonPath === AGE) ? all : [...all, { name: 'Age', type: 'date', jsonPath: AGE }]
 }
 
@@ -165,8 +171,11 @@ const AGE = '.metadata.creationTimestamp'
 function columnType(root: { readonly [name: string]: JsonSchema }, path: string): string {
   if (path === AGE) return 'date'
   let here: JsonSchema = { properties: root }
-  for (const part of path.slice(1).split('.'))
-    here = ((here['properties'] ?? {}) as { readonly [name: string]: JsonSchema })[part.replace('[*]', '')] ?? {}
+  for (const part of path
+    .replace(/\[[^\]]*\]/g, '')
+    .slice(1)
+    .split('.'))
+    here = ((here['properties'] ?? {}) as { readonly [name: string]: JsonSchema })[part] ?? {}
   const { type } = here
   return type === 'integer' || type === 'boolean' ? type : 'string'
 }

@@ -1,6 +1,7 @@
-// Values of printer columns: the small part of JSONPath that `kubectl get` columns use (`.spec.cidr`, `.a[*].b`, `.a["x/y"]`).
+// Values of printer columns: the small part of JSONPath that `kubectl get` columns use (`.spec.cidr`, `.a[*].b`, `.a["x/y"]`,
+// `.a[?(@.type=="Ready")].b`).
 
-const STEP = /\.([A-Za-z_][\w-]*)|\[\*\]|\["([^"]+)"\]/gy
+const STEP = /\.([A-Za-z_][\w-]*)|\[\*\]|\["([^"]+)"\]|\[\?\(@\.(\w+)=="([^"]*)"\)\]/gy
 
 /** The text of the column at `path`; several values are joined by commas, no value is an empty text. */
 export function columnOf(object: unknown, path: string): string {
@@ -8,7 +9,10 @@ export function columnOf(object: unknown, path: string): string {
   STEP.lastIndex = 0
   for (let step = STEP.exec(path); step !== null; step = STEP.exec(path)) {
     const key = step[1] ?? step[2]
-    values = key === undefined ? values.flat() : values.flatMap((value) => (hasKey(value, key) ? [value[key]] : []))
+    const [, , , field, wanted] = step
+    if (key !== undefined) values = values.flatMap((value) => (hasKey(value, key) ? [value[key]] : []))
+    else if (field === undefined) values = values.flat()
+    else values = values.flat().filter((value) => hasKey(value, field) && value[field] === wanted)
   }
   return values.flat().map(shown).join(',')
 }

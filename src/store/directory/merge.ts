@@ -67,7 +67,7 @@ export function mergeUserFiles(files: ReadonlyMap<string, UserFile>, previous: R
 }
 
 function isMachineWritten(kind: KindName): boolean {
-  return kindInfo(kind).writer === 'machine'
+  return kindInfo(kind).keptInState
 }
 
 function machineWritten(file: string, { identity, place }: Manifest): StoreProblem {

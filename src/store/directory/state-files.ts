@@ -3,8 +3,11 @@
 // faster to read; a file that a person wrote as YAML is understood too.
 import { createHash } from 'node:crypto'
 import { parseDocument } from 'yaml'
+import { z } from 'zod'
 import { safeParse } from 'zod/v4/core'
+import type { AppliedConditions } from '../conditions.ts'
 import { toIdentity } from '../identity.ts'
+import { condition } from '../kinds/fields.ts'
 import { type KindName, kindInfo, type Resource } from '../kinds/registry.ts'
 import type { ObjectKey } from '../port.ts'
 import { fileProblem, type StoreProblem } from '../problem.ts'
@@ -13,16 +16,22 @@ import { type Identity, identify, isMapping, parseResource } from '../validate.t
 
 export const STATE_FOLDER = 'state'
 const LONGEST_NAME = 200
+const APPLIED = z.record(z.string(), z.array(condition))
 
-/** The status of an object whose rest a person writes. */
-export type StatusPart = { readonly identity: Identity; readonly version: number; readonly status: unknown }
+/** The status of an object whose rest a person writes: the whole of it (undefined: as in the manifest), and conditions over it. */
+export type StatusPart = {
+  readonly identity: Identity
+  readonly version: number
+  readonly status: unknown
+  readonly applied: AppliedConditions
+}
 export type StateFile =
   | { readonly type: 'object'; readonly object: Resource }
   | { readonly type: 'status'; readonly part: StatusPart }
   | { readonly type: 'faulty'; readonly problem: StoreProblem }
 
 export function isStateKind(kind: KindName): boolean {
-  return kindInfo(kind).writer === 'machine'
+  return kindInfo(kind).keptInState
 }
 
 /**
@@ -45,10 +54,10 @@ export function formatObject(object: Resource): string {
   return `${JSON.stringify(object, null, 2)}\n`
 }
 
-export function formatStatus({ identity, version, status }: StatusPart): string {
+export function formatStatus({ identity, version, status, applied }: StatusPart): string {
   const { kind, namespace, name } = identity
   const metadata = { name, ...(namespace === null ? {} : { namespace }), resourceVersion: String(version) }
-  return `${JSON.stringify({ apiVersion: kindInfo(kind).apiVersion, kind, metadata, status }, null, 2)}\n`
+  return `${JSON.stringify({ apiVersion: kindInfo(kind).apiVersion, kind, metadata, status, ...(Object.keys(applied).length === 0 ? {} : { applied }) }, null, 2)}\n`
 }
 
 /** Reads the text of a state file. A text that is not what its name says is a fault, and never an object. */
@@ -70,9 +79,11 @@ export function parseStateFile(name: string, text: string): StateFile {
     return parsed.ok ? { type: 'object', object: withVersion(parsed.value) } : faulty(parsed.error[0]?.message ?? 'invalid')
   }
   const schema = schemaAt(kindInfo(kind).schema, ['status'])
-  const status = schema === null ? null : safeParse(schema, value['status'])
-  if (status === null || !status.success) return faulty(`not a status of a ${kind}`)
-  return { type: 'status', part: { identity, version: versionOf(value['metadata']), status: status.data } }
+  const given = value['status']
+  const status = schema === null ? null : given === undefined ? { success: true as const, data: undefined } : safeParse(schema, given)
+  const applied = safeParse(APPLIED, value['applied'] ?? {})
+  if (status === null || !status.success || !applied.success) return faulty(`not a status of a ${kind}`)
+  return { type: 'status', part: { identity, version: versionOf(value['metadata']), status: status.data, applied: applied.data } }
 }
 
 export function toKey({ namespace, name }: Identity): ObjectKey {

@@ -1,7 +1,7 @@
 // BGPConfiguration: what every speaker of the cluster has in common. `default` is for all nodes; others carry a `nodeSelector`
 // and override it field by field, so no field has a default in the schema: an absent field must stay absent.
 import { z } from 'zod'
-import { asNumber, cidr, communityText, duration, labelSelector, secondsOf, secretKeyRef } from './fields.ts'
+import { asNumber, cidr, communityText, condition, duration, labelSelector, secondsOf, secretKeyRef } from './fields.ts'
 import { defineKind } from './kind.ts'
 import { constrained } from './rules.ts'
 
@@ -185,9 +185,16 @@ export const bgpConfiguration = defineKind({
     { name: 'AS', path: '.spec.asNumber' },
     { name: 'Mode', path: '.spec.mode' },
     { name: 'Mesh', path: '.spec.nodeToNodeMesh.enabled' },
+    { name: 'Accepted', path: '.status.conditions[?(@.type=="Accepted")].reason' },
+    { name: 'Why', path: '.status.conditions[?(@.status=="False")].message', wide: true },
   ],
   spec,
-  status: z.looseObject({}),
+  status: z.looseObject({
+    conditions: z
+      .array(condition)
+      .default([])
+      .meta({ description: 'Accepted: whether nodes use all that it says. Healthy (of default): whether the nodes fit together.' }),
+  }),
   rules: [
     {
       path: ['spec', 'nodeSelector'],

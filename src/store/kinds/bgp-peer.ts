@@ -8,6 +8,7 @@ import { defineKind } from './kind.ts'
 import { dnsSubdomain } from './names.ts'
 import { parsePeerAddress } from './peer-address.ts'
 import { admitted, constrained } from './rules.ts'
+import { sessionShape } from './session.ts'
 
 const FAMILY = z.enum(['IPv4Unicast', 'IPv6Unicast'])
 const SOURCE_MODES = ['Auto', 'UseNodeIP', 'None'] as const
@@ -239,39 +240,23 @@ const spec = constrained(
   ],
 )
 
-const counters = z.looseObject({
-  received: z.int().meta({ description: 'Paths received.' }),
-  accepted: z.int().meta({ description: 'Paths that passed the import policy.' }),
-  advertised: z.int().meta({ description: 'Paths advertised to the peer.' }),
-})
+/** Most sessions a BGPPeer lists; those not Established come first. */
+export const MAX_PEER_SESSIONS = 100
 
 const status = z.looseObject({
+  nodes: z.int().exactOptional().meta({ description: 'Nodes that this BGPPeer means.' }),
+  configured: z.int().exactOptional().meta({ description: 'Sessions there should be, on all nodes.' }),
+  established: z.int().exactOptional().meta({ description: 'Sessions that are up, on all nodes.' }),
   sessions: z
-    .array(
-      z.looseObject({
-        node: z.string().meta({ description: 'The node whose session this is.' }),
-        address: z.string().meta({ description: 'Address of the peer.' }),
-        state: z.string().meta({ description: 'State of RFC 4271 §8.2.2, such as Established.' }),
-        since: z.string().meta({ description: 'When the session last came up or went down (ISO 8601).' }),
-        lastError: z.string().exactOptional().meta({ description: 'Why it was last down, in words.' }),
-        capabilities: z
-          .looseObject({
-            offered: z.array(z.string()).meta({ description: 'What we offered.' }),
-            received: z.array(z.string()).meta({ description: 'What the peer offered.' }),
-            negotiated: z.array(z.string()).meta({ description: 'What is in use.' }),
-          })
-          .meta({ description: 'Capabilities offered, received and negotiated.' }),
-        prefixes: z
-          .looseObject({
-            IPv4Unicast: counters.exactOptional().meta({ description: 'Paths of IPv4 prefixes.' }),
-            IPv6Unicast: counters.exactOptional().meta({ description: 'Paths of IPv6 prefixes.' }),
-          })
-          .meta({ description: 'Counts of paths.' }),
-      }),
-    )
+    .array(z.looseObject({ node: z.string().meta({ description: 'The node whose session this is.' }), ...sessionShape }))
     .default([])
-    .meta({ description: 'One entry a session, written by the agents.' }),
-  conditions: z.array(condition).default([]).meta({ description: 'What is wrong with this object.' }),
+    .meta({
+      description: `One entry a session, at most ${MAX_PEER_SESSIONS}: those not Established first. The NodeNetwork of each node has all of its own.`,
+    }),
+  conditions: z
+    .array(condition)
+    .default([])
+    .meta({ description: 'Accepted: whether nodes can do what it says. Established: whether its sessions are up.' }),
 })
 
 export const bgpPeer = defineKind({
@@ -283,9 +268,17 @@ export const bgpPeer = defineKind({
   columns: [
     { name: 'Peer', path: '.spec.peerIP' },
     { name: 'AS', path: '.spec.asNumber' },
-    { name: 'Node', path: '.spec.node' },
-    { name: 'Filters', path: '.spec.filters' },
+    { name: 'Nodes', path: '.status.nodes' },
+    { name: 'Sessions', path: '.status.configured' },
+    { name: 'Established', path: '.status.established' },
+    { name: 'Status', path: '.status.conditions[?(@.type=="Established")].reason' },
+    { name: 'Accepted', path: '.status.conditions[?(@.type=="Accepted")].reason' },
+    { name: 'Node', path: '.spec.node', wide: true },
+    { name: 'Peer selector', path: '.spec.peerSelector', wide: true },
+    { name: 'Filters', path: '.spec.filters', wide: true },
+    { name: 'Why', path: '.status.conditions[?(@.status=="False")].message', wide: true },
   ],
+  selectableFields: ['.spec.node', '.spec.peerIP', '.spec.asNumber'],
   spec,
   status,
 })

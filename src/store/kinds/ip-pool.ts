@@ -84,6 +84,43 @@ export function poolPrefix(spec: { readonly cidr: string }): Prefix {
   return parsed
 }
 
+/** Most nodes an IPPool lists; those with most of its addresses come first. */
+export const MAX_POOL_NODES = 100
+
+const status = z.looseObject({
+  capacity: z
+    .int()
+    .exactOptional()
+    .meta({ description: `Addresses of the pool; ${Number.MAX_SAFE_INTEGER} stands for more.` }),
+  allocated: z.int().exactOptional().meta({ description: 'Addresses in use.' }),
+  reserved: z.int().exactOptional().meta({ description: 'Addresses that nodes have claimed ahead of need.' }),
+  usage: z.string().exactOptional().meta({ description: 'Part of the addresses that is in use or claimed ahead, like 42%.' }),
+  blocks: z
+    .looseObject({
+      capacity: z.int().meta({ description: `Blocks that fit into the pool; ${Number.MAX_SAFE_INTEGER} stands for more.` }),
+      claimed: z.int().meta({ description: 'Blocks that nodes have.' }),
+      unclaimed: z.int().meta({ description: 'Blocks that exist but have no node any more; their free addresses are lent.' }),
+    })
+    .exactOptional()
+    .meta({ description: 'Blocks of the pool.' }),
+  nodeCount: z.int().exactOptional().meta({ description: 'Nodes that have blocks or addresses of the pool.' }),
+  nodes: z
+    .array(
+      z.looseObject({
+        node: z.string().meta({ description: 'The node.' }),
+        blocks: z.int().meta({ description: 'Blocks it has.' }),
+        allocated: z.int().meta({ description: 'Addresses its pods have, also in blocks of others.' }),
+        reserved: z.int().meta({ description: 'Addresses it has claimed ahead.' }),
+      }),
+    )
+    .default([])
+    .meta({ description: `Who has what, at most ${MAX_POOL_NODES} nodes: those with most addresses first.` }),
+  conditions: z
+    .array(condition)
+    .default([])
+    .meta({ description: 'Accepted: whether nodes use it as it is. Healthy: whether it has addresses left.' }),
+})
+
 export const ipPool = defineKind({
   kind: 'IPPool',
   plural: 'ippools',
@@ -95,7 +132,16 @@ export const ipPool = defineKind({
     { name: 'IPIP', path: '.spec.ipipMode' },
     { name: 'NAT', path: '.spec.natOutgoing' },
     { name: 'Disabled', path: '.spec.disabled' },
+    { name: 'Used', path: '.status.allocated' },
+    { name: 'Usage', path: '.status.usage' },
+    { name: 'Blocks', path: '.status.blocks.claimed' },
+    { name: 'Nodes', path: '.status.nodeCount' },
+    { name: 'Healthy', path: '.status.conditions[?(@.type=="Healthy")].reason' },
+    { name: 'Capacity', path: '.status.capacity', wide: true },
+    { name: 'Reserved', path: '.status.reserved', wide: true },
+    { name: 'Why', path: '.status.conditions[?(@.status=="False")].message', wide: true },
   ],
+  selectableFields: ['.spec.cidr', '.spec.disabled', '.spec.assignmentMode'],
   spec,
-  status: z.looseObject({ conditions: z.array(condition).default([]).meta({ description: 'What is wrong with this pool.' }) }),
+  status,
 })

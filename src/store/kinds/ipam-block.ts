@@ -68,6 +68,7 @@ export const ipamBlock = defineKind({
     { name: 'Node', path: '.spec.node' },
     { name: 'State', path: '.spec.state' },
   ],
+  selectableFields: ['.spec.node', '.spec.state', '.spec.cidr'],
   spec: z.looseObject({
     cidr: cidr().meta({ description: 'The block.' }),
     node: dnsSubdomain().exactOptional().meta({ description: 'The node that has claimed it. Unset: nobody any more.' }),

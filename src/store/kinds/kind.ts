@@ -7,8 +7,11 @@ import { constrained, type Rule } from './rules.ts'
 
 export const GROUP_VERSION = 'fibula.network/v1alpha1'
 
-/** A column of `kubectl get` and `fibula get`; `path` is a JSONPath of plain names, like `.spec.peerIP`. */
-export type PrinterColumn = { readonly name: string; readonly path: string }
+/**
+ * A column of `kubectl get` and `fibula get`; `path` is a JSONPath of plain names, like `.spec.peerIP`, or of one item of a list by
+ * the value of a field, like `.status.conditions[?(@.type=="Ready")].status`. `wide`: only with `-o wide`.
+ */
+export type PrinterColumn = { readonly name: string; readonly path: string; readonly wide?: boolean }
 
 type KindNames<Kind extends string> = {
   readonly kind: Kind
@@ -29,13 +32,15 @@ export type Writer = 'user' | 'machine' | 'core'
 export function defineKind<const Kind extends string, Spec extends z.ZodType, Status extends z.ZodType>(
   definition: KindNames<Kind> & {
     readonly writer: 'user' | 'machine'
+    /** What `kubectl get --field-selector` may ask for beside the name; at most 8 (Kubernetes: selectableFields). */
+    readonly selectableFields?: readonly string[]
     readonly spec: Spec
     readonly status: Status
     /** Rules over more than the spec, such as its relation to the name. */
     readonly rules?: readonly Rule<{ readonly metadata: { readonly name: string }; readonly spec: z.output<Spec> }>[]
   },
 ) {
-  const { kind, spec, status, rules = [], ...names } = definition
+  const { kind, spec, status, rules = [], selectableFields = [], ...names } = definition
   const object = z.strictObject({
     apiVersion: z.literal(GROUP_VERSION),
     kind: z.literal(kind),
@@ -47,14 +52,29 @@ export function defineKind<const Kind extends string, Spec extends z.ZodType, St
     object,
     rules.map((rule) => ({ ...rule, holds: (value) => rule.holds(value as Parameters<typeof rule.holds>[0]) })),
   )
-  return { ...names, kind, apiVersion: GROUP_VERSION, singular: kind.toLowerCase(), scope: 'Cluster', schema } as const
+  return {
+    ...names,
+    selectableFields,
+    keptInState: definition.writer === 'machine',
+    kind,
+    apiVersion: GROUP_VERSION,
+    singular: kind.toLowerCase(),
+    scope: 'Cluster',
+    schema,
+  } as const
 }
 
 /** A kind of Kubernetes itself: only the fields we read, everything else dropped. */
 export function defineCoreKind<const Kind extends string, const Version extends string, Body extends z.core.$ZodLooseShape>(
-  definition: KindNames<Kind> & { readonly apiVersion: Version; readonly scope: 'Cluster' | 'Namespaced'; readonly body: Body },
+  definition: KindNames<Kind> & {
+    readonly apiVersion: Version
+    readonly scope: 'Cluster' | 'Namespaced'
+    /** Written by Fibula alone: in a folder it lies in `state/`, beside the kinds of machines. */
+    readonly keptInState?: boolean
+    readonly body: Body
+  },
 ) {
-  const { kind, apiVersion, body, ...names } = definition
+  const { kind, apiVersion, body, keptInState = false, ...names } = definition
   const schema = z.object({ apiVersion: z.literal(apiVersion), kind: z.literal(kind), metadata: coreMetadata, ...body })
-  return { ...names, kind, apiVersion, singular: kind.toLowerCase(), writer: 'core', schema } as const
+  return { ...names, selectableFields: [], keptInState, kind, apiVersion, singular: kind.toLowerCase(), writer: 'core', schema } as const
 }

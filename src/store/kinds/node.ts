@@ -10,6 +10,9 @@ export const NODE_ANNOTATION = {
   /** With prefix length. */
   ipv4Address: 'fibula.network/ipv4-address',
   ipv6Address: 'fibula.network/ipv6-address',
+  /** Written by the node's own agent, where it was told how to find them: so that all others agree with it. With prefix length. */
+  detectedIpv4Address: 'fibula.network/detected-ipv4-address',
+  detectedIpv6Address: 'fibula.network/detected-ipv6-address',
 } as const
 
 export const node = defineCoreKind({

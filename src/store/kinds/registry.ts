@@ -8,7 +8,8 @@ import { ipPool } from './ip-pool.ts'
 import { ipReservation } from './ip-reservation.ts'
 import { ipamBlock } from './ipam-block.ts'
 import { ipamConfiguration } from './ipam-configuration.ts'
-import type { Writer } from './kind.ts'
+import type { PrinterColumn, Writer } from './kind.ts'
+import { lease } from './lease.ts'
 import { namespace } from './namespace.ts'
 import { networkPolicy } from './network-policy.ts'
 import { node } from './node.ts'
@@ -33,6 +34,7 @@ export const KINDS = {
   Service: service,
   EndpointSlice: endpointSlice,
   NetworkPolicy: networkPolicy,
+  Lease: lease,
 } as const
 
 export type KindName = keyof typeof KINDS
@@ -61,6 +63,7 @@ export type IPAMBlock = ResourceOf<'IPAMBlock'>
 export type NodeNetwork = ResourceOf<'NodeNetwork'>
 export type Node = ResourceOf<'Node'>
 export type Secret = ResourceOf<'Secret'>
+export type Lease = ResourceOf<'Lease'>
 
 /** What programs that treat all kinds alike need to know of one. */
 export type KindInfo = {
@@ -71,8 +74,12 @@ export type KindInfo = {
   readonly shortNames: readonly string[]
   readonly scope: 'Cluster' | 'Namespaced'
   readonly writer: Writer
+  /** In a folder its objects lie in `state/`: only programs write them. */
+  readonly keptInState: boolean
   readonly description: string
-  readonly columns: readonly { readonly name: string; readonly path: string }[]
+  readonly columns: readonly PrinterColumn[]
+  /** JSONPaths that a field selector may name, beside `metadata.name`. */
+  readonly selectableFields: readonly string[]
   readonly schema: z.ZodType
 }
 

@@ -21,6 +21,7 @@ export const BGP_CONFIGURATION_DEFAULTS = {
   serviceClusterIPs: [],
   serviceLoadBalancerIPs: [],
   serviceExternalIPs: [],
+  serviceLoadBalancerClasses: ['fibula.network/bgp'],
   communities: [],
   prefixAdvertisements: [],
   routerIDMode: 'Auto',
@@ -35,12 +36,14 @@ function unset<S extends z.ZodType>(schema: S, description: string, value: strin
   return schema.exactOptional().meta({ description: `${description} Unset: ${String(value)}.` })
 }
 
-const serviceRanges = (of: string) =>
+const serviceRanges = (of: string, advertised: string) =>
   z
     .array(z.strictObject({ cidr: cidr().meta({ description: 'Address range.' }) }))
     .max(100)
     .exactOptional()
-    .meta({ description: `Ranges of ${of}. A Host never accepts a route inside them from anybody. Unset: none.` })
+    .meta({
+      description: `Ranges of ${of}. ${advertised} A Host never accepts a route inside them from anybody, and drops what it would have to forward to them. Unset: none, and nothing is advertised.`,
+    })
 
 /** Graceful restart (RFC 4724, RFC 8538, RFC 9494); BGPPeer overrides it field by field. */
 export function gracefulRestart(defaults: typeof D.gracefulRestart | null) {
@@ -134,9 +137,22 @@ const spec = constrained(
       'Equal-cost paths may have different AS paths of one length, as over two ToRs with an AS each.',
       D.multipathASPathRelax,
     ),
-    serviceClusterIPs: serviceRanges("the cluster's ClusterIPs"),
-    serviceLoadBalancerIPs: serviceRanges('load balancer addresses of services'),
-    serviceExternalIPs: serviceRanges('external IPs of services'),
+    serviceClusterIPs: serviceRanges(
+      "the cluster's ClusterIPs",
+      'Every node advertises them as a whole; a service with traffic policy Local also its addresses, from nodes with an endpoint.',
+    ),
+    serviceLoadBalancerIPs: serviceRanges(
+      'load balancer addresses of services',
+      'Each address that a service has is advertised by itself: from every node, or with externalTrafficPolicy Local from nodes with an endpoint.',
+    ),
+    serviceExternalIPs: serviceRanges('external IPs of services', 'Each is advertised as load balancer addresses are.'),
+    serviceLoadBalancerClasses: z
+      .array(z.string().min(1).max(317))
+      .max(20)
+      .exactOptional()
+      .meta({
+        description: `spec.loadBalancerClass of the services whose load balancer addresses are advertised, beside those without a class. Unset: ${D.serviceLoadBalancerClasses.join(', ')}.`,
+      }),
     communities: z.array(namedCommunity).max(200).exactOptional().meta({ description: 'Communities by name.' }),
     prefixAdvertisements: z
       .array(prefixAdvertisement)

@@ -2,6 +2,9 @@
 import { z } from 'zod'
 import { defineCoreKind } from './kind.ts'
 
+/** Annotation of a service: `"false"` keeps its addresses from being advertised. */
+export const ADVERTISE_ANNOTATION = 'fibula.network/advertise'
+
 const trafficPolicy = () => z.enum(['Cluster', 'Local']).default('Cluster')
 
 export const service = defineCoreKind({
@@ -46,7 +49,18 @@ export const service = defineCoreKind({
     status: z
       .object({
         loadBalancer: z
-          .object({ ingress: z.array(z.object({ ip: z.string().exactOptional(), hostname: z.string().exactOptional() })).default([]) })
+          .object({
+            ingress: z
+              .array(
+                z.object({
+                  ip: z.string().exactOptional(),
+                  // `Proxy`: the address is of a load balancer outside, and nodes do not answer to it (KEP-1860). Absent: `VIP`.
+                  ipMode: z.string().exactOptional(),
+                  hostname: z.string().exactOptional(),
+                }),
+              )
+              .default([]),
+          })
           .prefault({}),
       })
       .prefault({}),

@@ -2,11 +2,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { compareResources, keyOf, keyOfResource } from './identity.ts'
 import { KIND_NAMES, type KindName, kindInfo, type Resource, type ResourceOf } from './kinds/registry.ts'
-import type { Change, ObjectKey, Selection, WatchObserver } from './port.ts'
+import type { Change, ObjectKey, Selection, Watch, WatchObserver } from './port.ts'
 import type { StoreProblem } from './problem.ts'
 import { SnapshotBuilder } from './snapshot.ts'
 
-type Watcher = { readonly selections: readonly Selection[]; readonly observer: WatchObserver; synced: boolean }
+type Watcher = { selections: readonly Selection[]; readonly observer: WatchObserver; synced: boolean; readonly waiting: (() => void)[] }
+
+/** A watcher as its adapter holds it: it gets nothing before `begin`, which delivers all there is, then `synced`. */
+export type Membership = { readonly watch: Watch; readonly begin: () => void }
 
 export class Feed {
   readonly #objects = new SnapshotBuilder()
@@ -56,21 +59,48 @@ export class Feed {
     for (const { observer, synced } of this.#watchers) if (synced) observer.problems(problems)
   }
 
-  /** Adds a watcher that gets nothing before `begin`, which delivers all there is, then `synced`. */
-  join(selections: readonly Selection[], observer: WatchObserver): { readonly begin: () => void; readonly leave: () => void } {
-    const watcher: Watcher = { selections, observer, synced: false }
+  /** Adds a watcher; `onLeave` is called when it ends. */
+  join(selections: readonly Selection[], observer: WatchObserver, onLeave: () => void = () => {}): Membership {
+    const watcher: Watcher = { selections, observer, synced: false, waiting: [] }
     this.#watchers.add(watcher)
     const begin = (): void => {
       if (watcher.synced || !this.#watchers.has(watcher)) return
       watcher.synced = true
-      const kinds = KIND_NAMES.filter((kind) => selections.some((selection) => selection.kind === kind))
-      const objects = kinds.flatMap((kind) => this.#objects.all(kind))
-      const wanted = objects.filter((object) => selections.some((selection) => selects(selection, object)))
+      const wanted = this.#selected(watcher.selections)
       if (wanted.length > 0) observer.changed(wanted.map((object) => ({ type: 'put', object })))
       if (this.#problems.length > 0) observer.problems(this.#problems)
       observer.synced()
+      for (const resolve of watcher.waiting.splice(0)) resolve()
     }
-    return { begin, leave: () => void this.#watchers.delete(watcher) }
+    const select = (next: readonly Selection[]): Promise<void> => {
+      const before = watcher.selections
+      watcher.selections = next
+      if (!this.#watchers.has(watcher)) return Promise.resolve()
+      if (!watcher.synced) return new Promise((resolve) => watcher.waiting.push(resolve))
+      const isNew = (object: Resource): boolean => !before.some((selection) => selects(selection, object))
+      const isLost = (object: Resource): boolean => !next.some((selection) => selects(selection, object))
+      const gone = this.#selected(before).filter(isLost)
+      const changes: readonly Change[] = [
+        ...gone.map((object) => ({ type: 'gone', object }) as const),
+        ...this.#selected(next)
+          .filter(isNew)
+          .map((object) => ({ type: 'put', object }) as const),
+      ]
+      if (changes.length > 0) observer.changed(changes)
+      return Promise.resolve()
+    }
+    const leave = (): void => {
+      this.#watchers.delete(watcher)
+      for (const resolve of watcher.waiting.splice(0)) resolve()
+      onLeave()
+    }
+    return { begin, watch: { select, pending: () => (watcher.synced ? [] : watcher.selections), [Symbol.dispose]: leave } }
+  }
+
+  #selected(selections: readonly Selection[]): readonly Resource[] {
+    const kinds = KIND_NAMES.filter((kind) => selections.some((selection) => selection.kind === kind))
+    const objects = kinds.flatMap((kind) => this.#objects.all(kind))
+    return objects.filter((object) => selections.some((selection) => selects(selection, object)))
   }
 }
 

@@ -5,15 +5,17 @@ export { columnOf } from './columns.ts'
 export { DirectoryStore } from './directory/adapter.ts'
 export { compareResources, keyOf, keyOfResource, toIdentity } from './identity.ts'
 export { BGP_CONFIGURATION_DEFAULTS } from './kinds/bgp-configuration.ts'
+export { MAX_PEER_SESSIONS } from './kinds/bgp-peer.ts'
 export { parseCommunityText } from './kinds/community.ts'
 export { SERVICE_NAME_LABEL } from './kinds/endpoint-slice.ts'
 export { secondsOf } from './kinds/fields.ts'
-export { poolBlockSize, poolPrefix } from './kinds/ip-pool.ts'
+export { MAX_POOL_NODES, poolBlockSize, poolPrefix } from './kinds/ip-pool.ts'
 export { BLOCK_NODE_LABEL, BORROWER_LABEL_PREFIX, blockName, blockNodeLabelValue, borrowerLabel } from './kinds/ipam-block.ts'
 export { IPAM_CONFIGURATION_DEFAULTS } from './kinds/ipam-configuration.ts'
 export { GROUP_VERSION } from './kinds/kind.ts'
 export type { ObjectMeta } from './kinds/metadata.ts'
 export { NODE_ANNOTATION } from './kinds/node.ts'
+export { MAX_NODE_PROBLEMS, MAX_NODE_SESSIONS } from './kinds/node-network.ts'
 export { type PeerAddress, parsePeerAddress } from './kinds/peer-address.ts'
 export {
   type BGPConfiguration,
@@ -38,16 +40,20 @@ export {
 export { CEL_KEY, type CelRule, RULES_KEY } from './kinds/rules.ts'
 export { secretValue } from './kinds/secret.ts'
 export { ADVERTISE_ANNOTATION } from './kinds/service.ts'
+export { ESTABLISHED } from './kinds/session.ts'
 export { type Manifest, type ManifestPlace, type ManifestText, parseManifests, sourceOf } from './manifest.ts'
 export { MemoryStore } from './memory.ts'
 export { openStore } from './open.ts'
 export {
   type Change,
+  type Condition,
+  type ConditionedKind,
   type ObjectKey,
   type Selection,
   type Store,
   StoreError,
   type StoreErrorCode,
+  type Watch,
   type WatchObserver,
   type WriteOptions,
 } from './port.ts'

@@ -2,15 +2,36 @@
 // back, as real ones do.
 import { randomUUID } from 'node:crypto'
 import { type Clock, systemClock } from '../lib/clock.ts'
+import {
+  type AppliedConditions,
+  conditionsOf,
+  sameConditions,
+  stamped,
+  stillApplied,
+  withConditions,
+  withoutConditions,
+} from './conditions.ts'
 import { Feed } from './feed.ts'
+import { keyOfResource } from './identity.ts'
 import type { KindName, ManifestOf, Resource, ResourceOf } from './kinds/registry.ts'
-import type { ObjectKey, Selection, Store, StoreError, WatchObserver, WriteOptions } from './port.ts'
+import type { Condition, ConditionedKind, ObjectKey, Selection, Store, StoreError, Watch, WatchObserver, WriteOptions } from './port.ts'
 import type { StoreProblem } from './problem.ts'
-import { alreadyExists, checkVersion, created, notFound, parseForWrite, updated, updatedStatus } from './write-rules.ts'
+import {
+  alreadyExists,
+  checkVersion,
+  created,
+  notFound,
+  parseForWrite,
+  statusOf,
+  updated,
+  updatedStatus,
+  withStatus,
+} from './write-rules.ts'
 
 export class MemoryStore implements Store {
   readonly #clock: Clock
   readonly #feed = new Feed()
+  readonly #applied = new Map<string, AppliedConditions>()
   #version = 0
   #failure: StoreError | null = null
 
@@ -61,7 +82,34 @@ export class MemoryStore implements Store {
 
   async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
     this.#begin(signal)
-    return this.#replace<K>(object, updatedStatus)
+    const written = this.#replace<K>(object, updatedStatus)
+    const id = appliedId(written as Resource) // a ResourceOf<K> is a Resource
+    this.#applied.set(id, stillApplied(this.#applied.get(id) ?? {}, statusOf(written as Resource)))
+    return written
+  }
+
+  async applyConditions<K extends ConditionedKind>(
+    kind: K,
+    key: ObjectKey,
+    conditions: readonly Condition[],
+    manager: string,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    this.#begin(signal)
+    const current: Resource | null = this.#feed.get(kind, key)
+    if (current === null) throw notFound(kind, key)
+    const id = appliedId(current)
+    const applied = this.#applied.get(id) ?? {}
+    const before = applied[manager] ?? []
+    const status = statusOf(current)
+    const next = stamped(conditions, [...before, ...conditionsOf(status)], this.#clock.wallMs())
+    if (sameConditions(before, next)) return current as ResourceOf<K> // the caller's K is `kind`
+    const wanted = parseForWrite(withStatus(current, withConditions(withoutConditions(status, before), { [manager]: next })))
+    this.#applied.set(id, { ...applied, [manager]: next })
+    const merged = updatedStatus(current, wanted, String(this.#version + 1))
+    if (merged === null) return current as ResourceOf<K>
+    this.#nextVersion()
+    return this.#put<K>(merged)
   }
 
   async delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void> {
@@ -69,6 +117,7 @@ export class MemoryStore implements Store {
     const current: Resource | null = this.#feed.get(kind, key)
     if (current === null) throw notFound(kind, key)
     if (key.resourceVersion !== undefined) checkVersion(current, key.resourceVersion)
+    this.#applied.delete(appliedId(current))
     this.#feed.apply([{ type: 'gone', object: current }])
   }
 
@@ -77,10 +126,10 @@ export class MemoryStore implements Store {
     return this.#feed.problems
   }
 
-  watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
-    const { begin, leave } = this.#feed.join(selections, observer)
+  watch(selections: readonly Selection[], observer: WatchObserver): Watch {
+    const { begin, watch } = this.#feed.join(selections, observer)
     queueMicrotask(begin) // never before the caller has its handle
-    return { [Symbol.dispose]: leave }
+    return watch
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -116,6 +165,11 @@ export class MemoryStore implements Store {
     this.#version++
     return String(this.#version)
   }
+}
+
+/** An object made anew under its old name is another. */
+function appliedId(object: Resource): string {
+  return `${object.kind} ${keyOfResource(object)} ${object.metadata.uid}`
 }
 
 /** Freezes a value through and through, so that a reader cannot change what others share. */

@@ -30,6 +30,29 @@ export interface WatchObserver {
   problems(problems: readonly StoreProblem[]): void
 }
 
+/** A watch that runs; disposing of it ends it. */
+export interface Watch extends Disposable {
+  /**
+   * From now on these selections. What none of them has any more is told as `gone`, what is new is told; what stays is neither told
+   * nor asked for anew. Resolves when everything there is of all of them has been told, or the watch has ended.
+   */
+  select(selections: readonly Selection[]): Promise<void>
+  /** Those of the selections of which not everything has been told yet: nobody is heard, or we are refused. */
+  pending(): readonly Selection[]
+}
+
+/** Kinds whose status has conditions that more than one program writes. */
+export type ConditionedKind = 'Node' | 'BGPPeer' | 'IPPool'
+
+/** A condition of a status as its author knows it; the store adds `lastTransitionTime`, when its `status` last changed. */
+export type Condition = {
+  readonly type: string
+  readonly status: 'True' | 'False' | 'Unknown'
+  readonly reason: string
+  readonly message: string
+  readonly observedGeneration?: number
+}
+
 export type WriteOptions = {
   /** The manifest as its author wrote it; an adapter that keeps text keeps its comments and order. */
   readonly text?: string
@@ -54,12 +77,24 @@ export interface Store extends AsyncDisposable {
   ): Promise<ResourceOf<K>>
   /** Replaces the status alone, on the same terms. */
   updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>>
+  /**
+   * Makes these the conditions of `manager` in an object's status, by their `type`, whatever version it has: all else in the object
+   * stays, whoever writes it at the same time. Conditions that `manager` applied before and leaves out now go. Applying the same
+   * again changes nothing. NOT_FOUND, INVALID. (On an API server: server-side apply.)
+   */
+  applyConditions<K extends ConditionedKind>(
+    kind: K,
+    key: ObjectKey,
+    conditions: readonly Condition[],
+    manager: string,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>>
   /** With `resourceVersion`: only that version, else CONFLICT. NOT_FOUND if there is none. */
   delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void>
   /** What is wrong with the source of the objects now, such as manifests that are not valid. */
   problems(signal?: AbortSignal): Promise<readonly StoreProblem[]>
-  /** Begins with what there is, then `synced`, then changes, until disposed. It never ends by itself. */
-  watch(selections: readonly Selection[], observer: WatchObserver): Disposable
+  /** Begins with what there is, then `synced`, then changes, until disposed of. It never ends by itself. */
+  watch(selections: readonly Selection[], observer: WatchObserver): Watch
 }
 
 export type StoreErrorCode = 'NOT_FOUND' | 'ALREADY_EXISTS' | 'CONFLICT' | 'INVALID' | 'UNAVAILABLE'

@@ -1,5 +1,5 @@
 // An observer that remembers everything it was told, and lets a test wait for what must come.
-import type { Change, Resource, Selection, Store, StoreProblem, WatchObserver } from '../../src/store/index.ts'
+import type { Change, Resource, Selection, Store, StoreProblem, Watch, WatchObserver } from '../../src/store/index.ts'
 import { keyOfResource } from '../../src/store/index.ts'
 
 export class Recorder implements WatchObserver {
@@ -59,9 +59,14 @@ export class Recorder implements WatchObserver {
 }
 
 /** Watches until the scope ends, and has the first listing. */
-export async function watching(store: Store, selections: readonly Selection[]): Promise<{ readonly recorder: Recorder } & Disposable> {
+export async function watching(store: Store, selections: readonly Selection[]): Promise<{ readonly recorder: Recorder } & Watch> {
   const recorder = new Recorder()
   const watch = store.watch(selections, recorder)
   await recorder.untilSynced()
-  return { recorder, [Symbol.dispose]: () => watch[Symbol.dispose]() }
+  return {
+    recorder,
+    select: (next) => watch.select(next),
+    pending: () => watch.pending(),
+    [Symbol.dispose]: () => watch[Symbol.dispose](),
+  }
 }

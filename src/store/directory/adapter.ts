@@ -6,13 +6,25 @@ import { type Stats, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
+import { conditionsOf, sameConditions, stamped, stillApplied, withConditions } from '../conditions.ts'
 import { Feed } from '../feed.ts'
 import { identityOf, toIdentity } from '../identity.ts'
 import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
 import { deepFreeze } from '../memory.ts'
-import { type Change, type ObjectKey, type Selection, type Store, StoreError, type WatchObserver, type WriteOptions } from '../port.ts'
+import {
+  type Change,
+  type Condition,
+  type ConditionedKind,
+  type ObjectKey,
+  type Selection,
+  type Store,
+  StoreError,
+  type Watch,
+  type WatchObserver,
+  type WriteOptions,
+} from '../port.ts'
 import { formatIdentity, type StoreProblem } from '../problem.ts'
-import type { Identity } from '../validate.ts'
+import { type Identity, parseResource } from '../validate.ts'
 import {
   alreadyExists,
   checkVersion,
@@ -140,9 +152,38 @@ export class DirectoryStore implements Store {
       const version = lease.nextVersion(
         isStateKind(parsed.kind) ? versionOf(known) : (this.#state.parts.get(formatIdentity(identity))?.version ?? 0),
       )
-      if (!isStateKind(parsed.kind)) return this.#state.writeStatus({ identity, version, status: statusOf(parsed) })
+      if (!isStateKind(parsed.kind)) {
+        const status = statusOf(parsed)
+        const applied = stillApplied(this.#state.parts.get(formatIdentity(identity))?.applied ?? {}, status)
+        return this.#state.writeStatus({ identity, version, status, applied })
+      }
       const next = updatedStatus(known, parsed, String(version))
       if (next !== null) await this.#state.writeObject(next)
+    })
+  }
+
+  async applyConditions<K extends ConditionedKind>(
+    kind: K,
+    key: ObjectKey,
+    conditions: readonly Condition[],
+    manager: string,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    const readUser = !this.#isFollowing()
+    return this.#locked(signal, async (lease) => {
+      const current = required(await this.#current(kind, key, readUser), kind, key)
+      const identity = toIdentity(kind, key)
+      const part = this.#state.parts.get(formatIdentity(identity))
+      const before = part?.applied[manager] ?? []
+      const next = stamped(conditions, [...before, ...conditionsOf(statusOf(current))], this.#clock.wallMs())
+      if (!sameConditions(before, next)) {
+        parseForWrite(withStatus(current, withConditions(statusOf(current), { [manager]: next }))) // refuses what is not valid
+        const { [manager]: _, ...others } = part?.applied ?? {}
+        const applied = next.length === 0 ? others : { ...others, [manager]: next }
+        await this.#state.writeStatus({ identity, version: lease.nextVersion(part?.version ?? 0), status: part?.status, applied })
+        this.#publish([identity])
+      }
+      return required(this.#feed.get(kind, key), kind, key) as ResourceOf<K> // the caller's K is `kind`
     })
   }
 
@@ -166,17 +207,14 @@ export class DirectoryStore implements Store {
     })
   }
 
-  watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
-    const { begin, leave } = this.#feed.join(selections, observer)
+  watch(selections: readonly Selection[], observer: WatchObserver): Watch {
+    const { begin, watch } = this.#feed.join(selections, observer, () => {
+      if (!this.#feed.watched) this.#stopFollowing()
+    })
     this.#waiting.push(begin)
     if (!this.#disposed) this.#follower ??= this.#follow()
     this.#lookAtAll(false)
-    return {
-      [Symbol.dispose]: () => {
-        leave()
-        if (!this.#feed.watched) this.#stopFollowing()
-      },
-    }
+    return watch
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -233,7 +271,10 @@ export class DirectoryStore implements Store {
     const status = part?.status ?? (hasOwnStatus(kind) ? undefined : statusOf(object))
     const resourceVersion = `${this.#contentVersion(object)}${part === undefined ? '' : `.${part.version}`}`
     const metadata = { ...object.metadata, resourceVersion }
-    return deepFreeze(withStatus({ ...object, metadata } as Resource, status)) // only metadata differs from a Resource
+    const whole = withStatus({ ...object, metadata } as Resource, withConditions(status, part?.applied ?? {})) // only metadata differs
+    if (part === undefined || Object.keys(part.applied).length === 0) return deepFreeze(whole)
+    const parsed = parseResource(whole) // conditions are pruned to what their kind reads of them
+    return deepFreeze(parsed.ok ? parsed.value : whole)
   }
 
   #contentVersion(object: Resource): string {

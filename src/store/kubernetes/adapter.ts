@@ -3,9 +3,20 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
+import { conditionsOf, stamped } from '../conditions.ts'
 import { compareResources } from '../identity.ts'
-import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
-import { type ObjectKey, type Selection, type Store, StoreError, type WatchObserver, type WriteOptions } from '../port.ts'
+import { type KindName, kindInfo, type ManifestOf, type Resource, type ResourceOf } from '../kinds/registry.ts'
+import {
+  type Condition,
+  type ConditionedKind,
+  type ObjectKey,
+  type Selection,
+  type Store,
+  StoreError,
+  type Watch,
+  type WatchObserver,
+  type WriteOptions,
+} from '../port.ts'
 import type { StoreProblem } from '../problem.ts'
 import { isMapping } from '../validate.ts'
 import { hasOwnStatus, parseForWrite, withStatus } from '../write-rules.ts'
@@ -17,6 +28,8 @@ import { storeErrorOf } from './trouble.ts'
 
 export type KubernetesStoreOptions = { readonly clock?: Clock; readonly log?: Log; readonly random?: () => number }
 
+/** JSON is YAML (Kubernetes API concepts, "Server-Side Apply"). */
+const APPLY_PATCH = 'application/apply-patch+yaml'
 const MERGE_PATCH = 'application/merge-patch+json'
 const PAGE = '500'
 
@@ -106,6 +119,27 @@ export class KubernetesStore implements Store {
     return this.#write<K>({ method: 'PATCH', path, body, contentType: MERGE_PATCH }, wanted.kind, signal)
   }
 
+  async applyConditions<K extends ConditionedKind>(
+    kind: K,
+    key: ObjectKey,
+    conditions: readonly Condition[],
+    manager: string,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<K>> {
+    const { apiVersion } = kindInfo(kind)
+    let current: unknown
+    try {
+      current = await this.#api.request({ method: 'GET', path: objectPath(kind, key) }, signal)
+    } catch (error) {
+      throw failed(error, signal)
+    }
+    const before = conditionsOf(isMapping(current) ? current['status'] : undefined)
+    const status = { conditions: stamped(conditions, before, this.#clock.wallMs()) }
+    const body = { apiVersion, kind, metadata: key, status }
+    const query = { fieldManager: manager, force: 'true' } // a condition's type has one owner: us
+    return this.#write<K>({ method: 'PATCH', path: objectPath(kind, key, 'status'), query, body, contentType: APPLY_PATCH }, kind, signal)
+  }
+
   async delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void> {
     const { resourceVersion } = key
     const body = resourceVersion === undefined ? undefined : { kind: 'DeleteOptions', apiVersion: 'v1', preconditions: { resourceVersion } }
@@ -122,13 +156,15 @@ export class KubernetesStore implements Store {
     return [...this.#followings].flatMap(({ problems }) => problems)
   }
 
-  watch(selections: readonly Selection[], observer: WatchObserver): Disposable {
+  watch(selections: readonly Selection[], observer: WatchObserver): Watch {
     const deps = { api: this.#api, clock: this.#clock, random: this.#random }
     const following = new Following(deps, selections, observer, ({ subject, message }) =>
       this.#log?.warn('store.watch.failed', { subject, message }),
     )
     this.#followings.add(following)
     return {
+      select: (next) => following.select(next),
+      pending: () => following.pending(),
       [Symbol.dispose]: () => {
         this.#followings.delete(following)
         following[Symbol.dispose]()

@@ -1,10 +1,9 @@
 // One watch over several selections: joins what their reflectors hear, and our own writes, into one stream in which no object goes
-// back in time.
-
+// back in time. The set of selections may change while it runs.
 import { selects } from '../feed.ts'
 import { keyOf, keyOfResource, toIdentity } from '../identity.ts'
 import type { KindName, Resource } from '../kinds/registry.ts'
-import type { Change, ObjectKey, Selection, WatchObserver } from '../port.ts'
+import type { Change, ObjectKey, Selection, Watch, WatchObserver } from '../port.ts'
 import { formatIdentity, type StoreProblem } from '../problem.ts'
 import { isLater } from './receive.ts'
 import { Reflector, type ReflectorDeps } from './reflector.ts'
@@ -19,10 +18,12 @@ type Part = {
   readonly invalid: Map<string, StoreProblem>
 }
 
-export class Following implements Disposable {
+export class Following implements Watch {
+  readonly #deps: ReflectorDeps
   readonly #observer: WatchObserver
-  readonly #parts: readonly Part[]
-  readonly #reflectors: readonly Reflector[]
+  /** By what they select. */
+  readonly #parts = new Map<string, Part>()
+  readonly #reflectors = new Map<string, Reflector>()
   readonly #onTrouble: (problem: StoreProblem) => void
   /** What the observer was shown last, by kind and key. */
   readonly #shown = new Map<string, Resource>()
@@ -31,17 +32,41 @@ export class Following implements Disposable {
   #problems: readonly StoreProblem[] = []
   #hasSynced = false
   #hasEnded = false
+  /** Those who wait until everything has been listed. */
+  #waiting: (() => void)[] = []
 
   constructor(deps: ReflectorDeps, selections: readonly Selection[], observer: WatchObserver, onTrouble: (problem: StoreProblem) => void) {
+    this.#deps = deps
     this.#observer = observer
     this.#onTrouble = onTrouble
-    this.#parts = selections.map((selection) => ({ selection, keys: new Set(), isListed: false, trouble: null, invalid: new Map() }))
-    this.#reflectors = this.#parts.map((part) => new Reflector(deps, part.selection, this.#hear(part)))
+    void this.select(selections)
   }
 
   [Symbol.dispose](): void {
     this.#hasEnded = true
-    for (const reflector of this.#reflectors) reflector[Symbol.dispose]()
+    for (const reflector of this.#reflectors.values()) reflector[Symbol.dispose]()
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  select(selections: readonly Selection[]): Promise<void> {
+    if (this.#hasEnded) return Promise.resolve()
+    const wanted = new Map(selections.map((selection) => [textOf(selection), selection]))
+    const left = [...this.#parts].filter(([text]) => !wanted.has(text))
+    for (const [text] of left) {
+      this.#reflectors.get(text)?.[Symbol.dispose]()
+      this.#reflectors.delete(text)
+      this.#parts.delete(text)
+    }
+    for (const [text, selection] of wanted) if (!this.#parts.has(text)) this.#follow(text, selection)
+    this.#tell(left.flatMap(([, part]) => this.#leave(part)))
+    if (left.length > 0) this.#tellProblems()
+    const listed = new Promise<void>((resolve) => this.#waiting.push(resolve))
+    queueMicrotask(() => this.#whenListed()) // never before the caller has its handle
+    return listed
+  }
+
+  pending(): readonly Selection[] {
+    return [...this.#parts.values()].filter(({ isListed }) => !isListed).map(({ selection }) => selection)
   }
 
   get problems(): readonly StoreProblem[] {
@@ -50,7 +75,7 @@ export class Following implements Disposable {
 
   /** A write of our own has succeeded: the observer hears it now, and not again when the server tells. */
   wrote(object: Resource): void {
-    const wanted = this.#parts.filter(({ selection }) => selection.kind === object.kind)
+    const wanted = [...this.#parts.values()].filter(({ selection }) => selection.kind === object.kind)
     for (const part of wanted) {
       if (!part.isListed) continue // the list will have it
       if (selects(part.selection, object)) part.keys.add(keyOfResource(object))
@@ -62,8 +87,43 @@ export class Following implements Disposable {
 
   /** A deletion of our own has succeeded. */
   deleted(kind: KindName, key: ObjectKey): void {
-    for (const { selection, keys } of this.#parts) if (selection.kind === kind) keys.delete(keyOf(kind, key))
+    for (const { selection, keys } of this.#parts.values()) if (selection.kind === kind) keys.delete(keyOf(kind, key))
     this.#hide(kind, key, undefined)
+  }
+
+  #follow(text: string, selection: Selection): void {
+    const part: Part = { selection, keys: new Set(), isListed: false, trouble: null, invalid: new Map() }
+    this.#parts.set(text, part)
+    this.#reflectors.set(text, new Reflector(this.#deps, selection, this.#hear(part)))
+  }
+
+  /** What nobody selects any more; what another selection will list is that one's from now on. */
+  #leave({ selection: { kind }, keys }: Part): readonly Change[] {
+    const changes: Change[] = []
+    for (const key of keys) {
+      const shown = this.#shown.get(`${kind} ${key}`)
+      if (shown === undefined) continue
+      for (const part of this.#parts.values()) if (!part.isListed && selects(part.selection, shown)) part.keys.add(key)
+      if (this.#isSelected(kind, key)) continue
+      this.#shown.delete(`${kind} ${key}`)
+      changes.push({ type: 'gone', object: shown })
+    }
+    return changes
+  }
+
+  /** True if the server says of some selection that it has this object. */
+  #isSelected(kind: KindName, key: string): boolean {
+    for (const { selection, keys } of this.#parts.values()) if (selection.kind === kind && keys.has(key)) return true
+    return false
+  }
+
+  #whenListed(): void {
+    if (this.#hasEnded || this.pending().length > 0) return
+    if (!this.#hasSynced) {
+      this.#hasSynced = true
+      this.#observer.synced()
+    }
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #hear(part: Part) {
@@ -120,9 +180,7 @@ export class Following implements Disposable {
     part.isListed = true
     this.#tell(changes)
     this.#tellProblems()
-    if (this.#hasSynced || this.#hasEnded || !this.#parts.every(({ isListed }) => isListed)) return
-    this.#hasSynced = true
-    this.#observer.synced()
+    this.#whenListed()
   }
 
   #show(object: Resource): void {
@@ -150,7 +208,7 @@ export class Following implements Disposable {
     const id = `${kind} ${keyOf(kind, key)}`
     const shown = this.#shown.get(id)
     if (shown === undefined) return []
-    if (this.#parts.some(({ selection, keys }) => selection.kind === kind && keys.has(keyOf(kind, key)))) return []
+    if (this.#isSelected(kind, keyOf(kind, key))) return []
     const has = shown.metadata.resourceVersion
     if (version !== undefined && version !== has && !isLater(version, has)) return []
     this.#shown.delete(id)
@@ -169,13 +227,22 @@ export class Following implements Disposable {
 
   #tellProblems(): void {
     const before = JSON.stringify(this.#problems)
-    this.#problems = this.#parts.flatMap(({ trouble, invalid }) => [...(trouble === null ? [] : [trouble]), ...invalid.values()])
+    this.#problems = [...this.#parts.values()].flatMap(({ trouble, invalid }) => [
+      ...(trouble === null ? [] : [trouble]),
+      ...invalid.values(),
+    ])
     if (!this.#hasEnded && JSON.stringify(this.#problems) !== before) this.#observer.problems(this.#problems)
   }
 }
 
 /** Deletions remembered; events overtake one another by seconds, so the oldest are of no use. */
 const MAX_REMEMBERED = 10_000
+
+/** Equal for equal selections. */
+function textOf({ kind, namespace, name, labels = {}, nodeName }: Selection): string {
+  const sorted = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([kind, namespace ?? null, name ?? null, sorted, nodeName ?? null])
+}
 
 function problem(subject: string, message: string): StoreProblem {
   return { severity: 'error', subject, message, file: null, document: null, line: null, field: null }

@@ -84,6 +84,7 @@ export class Reflector implements Disposable {
       version = page.version
       next = page.next
     } while (next !== null)
+    signal.throwIfAborted()
     this.#observer.listed(objects, version)
     this.#heard()
     return version
@@ -99,6 +100,7 @@ export class Reflector implements Disposable {
   }
 
   #event(line: string): void {
+    if (this.#stop.signal.aborted) return // nobody listens any more
     const event: unknown = JSON.parse(line) // a line cut short throws, and ends the watch as a lost connection does
     if (!isMapping(event)) throw new Error('the API server sent a watch event that is no object')
     const { type, object } = event

@@ -172,7 +172,7 @@ function renderCore(kinds: readonly KindInfo[]): string {
   })
   return `## Kinds of Kubernetes
 
-Read, never written (but by \`fibula apply\`); other fields are ignored, except in a NetworkPolicy, where an unknown one is an error.
+Read, never written (but by \`fibula apply\`); other fields are ignored, except in a NetworkPolicy and a ClusterNetworkPolicy, where an unknown one is an error: such a policy isolates as it says and grants only what is understood.
 
 | kind | apiVersion | fields read, beside metadata |
 |---|---|---|

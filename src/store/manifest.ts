@@ -4,7 +4,7 @@ import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, type Node, 
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Resource } from './kinds/registry.ts'
 import { fileProblem, type StoreProblem } from './problem.ts'
-import { type FieldFault, formatField, type Identity, identify, isMapping, parseResource } from './validate.ts'
+import { type FieldFault, formatField, type Identity, identify, isMapping, parseResource, salvageResource } from './validate.ts'
 import { yamlFault } from './yaml-fault.ts'
 
 /** Where a manifest stands in its text: a whole document, or one item of the `List` that the document is. */
@@ -23,6 +23,8 @@ export type Manifest = {
   /** Which object it is about; null where that cannot be told. */
   readonly identity: Identity | null
   readonly result: Result<Resource, readonly StoreProblem[]>
+  /** Where `result` is no object: what to go by where there is no last good state either (see `salvageResource`). */
+  readonly salvaged?: Resource
 }
 
 export type ManifestText = {
@@ -116,7 +118,8 @@ function readObject(
   const { file, number, lines } = context
   const problemOf = ({ path, message }: FieldFault): StoreProblem =>
     fileProblem({ file, document: number, line: lineAt(document, [...base, ...path], lines), field: formatField(path) }, identity, message)
-  return { place, identity, result: err(parsed.error.map(problemOf)) }
+  const salvaged = salvageResource(value)
+  return { place, identity, result: err(parsed.error.map(problemOf)), ...(salvaged === null ? {} : { salvaged }) }
 }
 
 function holdsItself(value: unknown, above: ReadonlySet<unknown> = new Set()): boolean {

@@ -5,6 +5,7 @@ import { quoteText } from '../lib/log.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { parseAsn } from '../net/index.ts'
 import { GROUP_VERSION } from './kinds/kind.ts'
+import { coreMetadata } from './kinds/metadata.ts'
 import { findKind, KIND_NAMES, type KindName, kindInfo, type Resource } from './kinds/registry.ts'
 import { nearMiss } from './near-miss.ts'
 import { OTHER_NAMES } from './other-names.ts'
@@ -28,6 +29,20 @@ export function parseResource(value: unknown): Result<Resource, readonly FieldFa
   if (parsed.success) return ok(parsed.data as Resource) // the schema of `kind` is what Resource is made of
   const faults = parsed.error.issues.flatMap((issue) => explain(issue, kind, object))
   return err(faults.slice(0, MAX_FAULTS))
+}
+
+/**
+ * What to go by where `parseResource` refuses an object that a cluster has all the same: a policy that is not wholly understood still
+ * isolates, and grants only what is understood (decision 16). Null for other kinds, and where not even its name can be read.
+ */
+export function salvageResource(value: unknown): Resource | null {
+  const head = kindOf(value)
+  if (!head.ok) return null
+  const { kind, object } = head.value
+  const { salvage, scope, apiVersion } = kindInfo(kind)
+  const metadata = coreMetadata.safeParse((scope === 'Namespaced' ? withNamespace(object) : object)['metadata'])
+  if (salvage === null || !metadata.success) return null
+  return { apiVersion, kind, metadata: metadata.data, ...salvage(object) } as unknown as Resource // `salvage` is of this kind
 }
 
 /** Which object a manifest is about, however wrong the rest of it may be; null if it does not say. */

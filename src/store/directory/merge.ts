@@ -59,6 +59,7 @@ export function mergeUserFiles(files: ReadonlyMap<string, UserFile>, previous: R
     const { file, manifest } = owner
     if (manifest.result.ok) objects.set(id, { object: manifest.result.value, file, place: manifest.place })
     else if (before !== undefined) objects.set(id, { object: before.object, file, place: manifest.place })
+    else if (manifest.salvaged !== undefined) objects.set(id, { object: manifest.salvaged, file, place: manifest.place })
   }
   for (const [id, before] of previous) {
     if (broken.has(before.file) && !claims.has(id)) objects.set(id, { ...before, place: null })

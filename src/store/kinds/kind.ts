@@ -56,6 +56,7 @@ export function defineKind<const Kind extends string, Spec extends z.ZodType, St
     ...names,
     selectableFields,
     keptInState: definition.writer === 'machine',
+    salvage: null,
     kind,
     apiVersion: GROUP_VERSION,
     singular: kind.toLowerCase(),
@@ -72,9 +73,12 @@ export function defineCoreKind<const Kind extends string, const Version extends 
     /** Written by Fibula alone: in a folder it lies in `state/`, beside the kinds of machines. */
     readonly keptInState?: boolean
     readonly body: Body
+    /** What to go by where an object of a cluster does not parse; without it such an object is left out. Never throws. */
+    readonly salvage?: (object: Readonly<Record<string, unknown>>) => z.output<z.ZodObject<Body>>
   },
 ) {
-  const { kind, apiVersion, body, keptInState = false, ...names } = definition
+  const { kind, apiVersion, body, keptInState = false, salvage = null, ...names } = definition
   const schema = z.object({ apiVersion: z.literal(apiVersion), kind: z.literal(kind), metadata: coreMetadata, ...body })
-  return { ...names, selectableFields: [], keptInState, kind, apiVersion, singular: kind.toLowerCase(), writer: 'core', schema } as const
+  const singular = kind.toLowerCase()
+  return { ...names, selectableFields: [], keptInState, salvage, kind, apiVersion, singular, writer: 'core', schema } as const
 }

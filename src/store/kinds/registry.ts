@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import { bgpConfiguration } from './bgp-configuration.ts'
 import { bgpFilter } from './bgp-filter.ts'
 import { bgpPeer } from './bgp-peer.ts'
+import { clusterNetworkPolicy } from './cluster-network-policy.ts'
 import { endpointSlice } from './endpoint-slice.ts'
 import { ipPool } from './ip-pool.ts'
 import { ipReservation } from './ip-reservation.ts'
@@ -34,6 +35,7 @@ export const KINDS = {
   Service: service,
   EndpointSlice: endpointSlice,
   NetworkPolicy: networkPolicy,
+  ClusterNetworkPolicy: clusterNetworkPolicy,
   Lease: lease,
 } as const
 
@@ -81,6 +83,8 @@ export type KindInfo = {
   /** JSONPaths that a field selector may name, beside `metadata.name`. */
   readonly selectableFields: readonly string[]
   readonly schema: z.ZodType
+  /** All but the head and metadata of an object that the schema refuses, read so that it grants no more; null: there is no such reading. */
+  readonly salvage: ((object: Readonly<Record<string, unknown>>) => object) | null
 }
 
 export function kindInfo(kind: KindName): KindInfo {

@@ -2,14 +2,23 @@
 import { err, ok, type Result } from '../../lib/result.ts'
 import { type KindName, kindInfo, type Resource } from '../kinds/registry.ts'
 import { deepFreeze } from '../memory.ts'
-import { type FieldFault, isMapping, parseResource } from '../validate.ts'
+import { type FieldFault, isMapping, parseResource, salvageResource } from '../validate.ts'
 
 /** An object of a list has no kind of its own. */
 export function receive(kind: KindName, raw: unknown): Result<Resource, readonly FieldFault[]> {
   if (!isMapping(raw)) return err([{ path: [], message: 'the API server sent something that is no object' }])
-  const { metadata, ...rest } = raw
-  const parsed = parseResource({ ...rest, apiVersion: kindInfo(kind).apiVersion, kind, metadata: withoutBulk(metadata) })
+  const parsed = parseResource(withHead(kind, raw))
   return parsed.ok ? ok(deepFreeze(parsed.value)) : parsed
+}
+
+/** What to go by of an object that `receive` refuses; null: nothing (see `salvageResource`). */
+export function salvage(kind: KindName, raw: unknown): Resource | null {
+  const salvaged = isMapping(raw) ? salvageResource(withHead(kind, raw)) : null
+  return salvaged === null ? null : deepFreeze(salvaged)
+}
+
+function withHead(kind: KindName, { metadata, ...rest }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return { ...rest, apiVersion: kindInfo(kind).apiVersion, kind, metadata: withoutBulk(metadata) }
 }
 
 /** Who changed which field when is half of many objects, and nothing to us. */

@@ -7,11 +7,11 @@ import type { Selection } from '../port.ts'
 import { isMapping } from '../validate.ts'
 import { ApiError, type ApiServer, errorOf } from './api-server.ts'
 import { selectionRequest } from './paths.ts'
-import { nameOf, receive } from './receive.ts'
+import { nameOf, receive, salvage } from './receive.ts'
 
 export type ReflectorDeps = { readonly api: ApiServer; readonly clock: Clock; readonly random: () => number }
 
-/** Told what the server has. An object that is not valid is told as `invalid` and is neither there nor gone: its last good state stays. */
+/** Told what the server has. An object that is not valid is told as `invalid` and is neither there nor gone: its last good state stays. One that can be salvaged is told both ways. */
 export interface ReflectorObserver {
   put(object: Resource): void
   gone(key: { readonly name: string; readonly namespace?: string }, version: string | undefined): void
@@ -68,6 +68,7 @@ export class Reflector implements Disposable {
   async #list(signal: AbortSignal): Promise<string> {
     const { path, query } = selectionRequest(this.#selection)
     const objects: Resource[] = []
+    const faults: (() => void)[] = []
     let version = ''
     let next: string | null = null
     do {
@@ -78,14 +79,17 @@ export class Reflector implements Disposable {
         ),
       )
       for (const raw of page.items) {
-        const object = this.#receive(raw)
+        const { object, tellFault } = this.#receive(raw)
         if (object !== null) objects.push(object)
+        if (tellFault !== null) faults.push(tellFault)
       }
       version = page.version
       next = page.next
     } while (next !== null)
     signal.throwIfAborted()
+    for (const tell of faults) tell() // what is invalid is not taken to be gone
     this.#observer.listed(objects, version)
+    for (const tell of faults) tell() // what was salvaged is there, and still has a fault
     this.#heard()
     return version
   }
@@ -115,15 +119,18 @@ export class Reflector implements Disposable {
       return
     }
     const received = this.#receive(object)
-    if (received !== null) this.#observer.put(received)
+    if (received.object !== null) this.#observer.put(received.object)
+    received.tellFault?.()
   }
 
-  #receive(raw: unknown): Resource | null {
-    const received = receive(this.#selection.kind, raw)
-    if (received.ok) return received.value
+  /** `tellFault` says what is wrong with it; null: nothing. */
+  #receive(raw: unknown): { readonly object: Resource | null; readonly tellFault: (() => void) | null } {
+    const { kind } = this.#selection
+    const received = receive(kind, raw)
+    if (received.ok) return { object: received.value, tellFault: null }
     const key = nameOf(raw)
-    if (key !== null) this.#observer.invalid(key, received.error.map(({ message }) => message).join('; '))
-    return null
+    const message = received.error.map((fault) => fault.message).join('; ')
+    return { object: salvage(kind, raw), tellFault: key === null ? null : () => this.#observer.invalid(key, message) }
   }
 
   #heard(): void {

@@ -1,5 +1,5 @@
 // Port to where blocks are kept. Every change is a compare-and-swap on the version that was read; nothing else is asked of the
-// store, so that any number of nodes can share it. Adapter: src/agent/ipam/block-store.ts.
+// store, so that any number of nodes can share it. Adapter: src/store/block-objects.ts.
 import type { Prefix } from '../net/index.ts'
 import type { BlockRecord } from './block-record.ts'
 

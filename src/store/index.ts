@@ -1,6 +1,7 @@
 // One port to all objects, its adapters, and the kinds of objects there are.
 
 export { formatSelector, type LabelSelector, type Labels, matchesSelector } from '../lib/label-selector.ts'
+export { blockOfObject, createBlockStore } from './block-objects.ts'
 export { columnOf } from './columns.ts'
 export { DirectoryStore } from './directory/adapter.ts'
 export { compareResources, keyOf, keyOfResource, toIdentity } from './identity.ts'
@@ -30,6 +31,7 @@ export {
   type KindInfo,
   type KindName,
   kindInfo,
+  type Lease,
   type ManifestOf,
   type Node,
   type NodeNetwork,

@@ -20,6 +20,7 @@ const peer = z.looseObject({
 const problem = z.looseObject({
   severity: z.enum(['error', 'warning']).meta({ description: 'How bad it is.' }),
   subject: z.string().meta({ description: 'What it is about, such as BGPPeer/tor-a.' }),
+  reason: z.string().exactOptional().meta({ description: 'Why, one word for programs, such as SecretNotFound.' }),
   message: z.string().meta({ description: 'What is wrong and what to do.' }),
 })
 

@@ -1,0 +1,28 @@
+// Something in the cluster that is not as it should be and that no admission could see: which object, one word why, and what to do.
+
+export type Severity = 'error' | 'warning'
+
+/** The condition of an object's status that shows a finding. */
+export type ConditionType = 'Accepted' | 'Established' | 'Healthy'
+
+export type Finding = {
+  readonly severity: Severity
+  /** `BGPPeer/tor-a`, `Node/node-1`; `Node` alone where it is about many of them. */
+  readonly subject: string
+  /** One word in CamelCase, constant. */
+  readonly reason: string
+  /** What is wrong and what to do. */
+  readonly message: string
+  /** null: the status of no object shows it. */
+  readonly condition: ConditionType | null
+}
+
+/** Reason of an object whose selector means no node at all. */
+export const SELECTS_NO_NODE = 'SelectsNoNode'
+
+/** Errors first, then by subject, reason and message. */
+export function compareFindings(a: Finding, b: Finding): number {
+  if (a.severity !== b.severity) return a.severity === 'error' ? -1 : 1
+  const [left, right] = [a, b].map(({ subject, reason, message }) => `${subject} ${reason} ${message}`)
+  return (left ?? '') < (right ?? '') ? -1 : left === right ? 0 : 1
+}

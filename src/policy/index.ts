@@ -1,0 +1,40 @@
+// Public face of policy; see README.md.
+export type {
+  Decision,
+  DropCounter,
+  EndpointPolicies,
+  EndpointState,
+  Flow,
+  Passed,
+  PolicyChange,
+  PolicyDelta,
+  PolicyEngineOptions,
+  PolicyService,
+  RuleRef,
+  RulesetDelta,
+  SetChange,
+  StageVerdict,
+  Verdict,
+} from './contract.ts'
+export {
+  clusterPolicyFromKubernetes,
+  namespaceFromKubernetes,
+  networkPolicyFromKubernetes,
+  nodeFromKubernetes,
+  podFromKubernetes,
+} from './from-kubernetes.ts'
+export {
+  type ClusterPolicy,
+  type ClusterTier,
+  type Direction,
+  type Endpoint,
+  type NamedPort,
+  type NetworkPolicy,
+  type PolicyNamespace,
+  type PolicyNode,
+  type PolicyPod,
+  type PolicySettings,
+  type PolicyState,
+  PROTOCOL_NUMBER,
+  podKey,
+} from './model.ts'

@@ -9,7 +9,7 @@ import { type Change, type Selection, SnapshotBuilder, type Store, type WatchObs
 import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
-import { type Derived, derive, derivedSelections, isDerivedFrom } from './derive/index.ts'
+import { type Derived, derive, derivedSelections, deriveServiceFacts, isDerivedFrom } from './derive/index.ts'
 import type { CniOptions } from './options.ts'
 import { stepsTo } from './order.ts'
 import type { PodFigures } from './pod-metrics.ts'
@@ -17,6 +17,7 @@ import type { Pods } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
 import type { Readiness } from './readiness.ts'
 import { writeRestartState } from './restart-state.ts'
+import { ServiceWatch } from './services/index.ts'
 import type {
   BgpRequests,
   BgpThreadData,
@@ -47,7 +48,7 @@ export type AgentDeps = {
   readonly onTurn: (seconds: number, outcome: 'applied' | 'failed') => void
 }
 
-type ProblemSource = 'store' | 'configuration' | 'bgp' | 'dataplane' | 'pods'
+type ProblemSource = 'store' | 'configuration' | 'bgp' | 'dataplane' | 'pods' | 'services'
 
 /** Manifests are often saved in a burst: one turn when it is over. */
 const SETTLE_MS = 20
@@ -69,6 +70,7 @@ export class Agent {
   readonly #beat: Disposable
   /** null: no CNI is served here. */
   readonly #owner: PodsOwner | null
+  readonly services: ServiceWatch
   #isListed = false
   #network: HostNetwork | null = null
   #derived: Derived | null = null
@@ -95,6 +97,14 @@ export class Agent {
     this.bgp = new Channel(this.#bgpWorker, { notice: (message) => this.#onBgp(message) })
     this.dataplane = new Channel(this.#dataplaneWorker, { notice: (message) => this.#onDataplane(message) })
     this.#beat = startBeat((beat) => deps.beats.record('main', beat))
+    this.services = new ServiceWatch({
+      store: deps.store,
+      clock: this.#clock,
+      log,
+      runDir: deps.runDir,
+      onChanged: () => this.#turnSoon(),
+      onProblems: (problems) => this.#setProblems('services', problems),
+    })
     const observer: WatchObserver = {
       changed: (changes) => this.#onChanges(changes),
       synced: () => {
@@ -121,6 +131,11 @@ export class Agent {
   podFigures(): PodFigures | null {
     const pods = this.#owner?.pods ?? null
     return pods === null ? null : { pods: pods.pods(), ipam: pods.ipam(), cni: pods.figures() }
+  }
+
+  /** What a prefix that is originated here is for, in words; empty: it is not. */
+  sourcesOf(prefix: string): readonly string[] {
+    return this.#derived?.sources.get(prefix) ?? []
   }
 
   problems(): readonly Problem[] {
@@ -168,6 +183,7 @@ export class Agent {
     if (this.#isStopping) return
     this.#isStopping = true
     this.#watch[Symbol.dispose]()
+    this.services[Symbol.dispose]()
     this.#settle?.[Symbol.dispose]()
     this.#beat[Symbol.dispose]()
     await this.#owner?.end()
@@ -298,7 +314,9 @@ export class Agent {
     const startedMs = this.#clock.nowMs()
     try {
       const podAddresses = this.#owner === null ? null : (this.#owner.pods?.addresses() ?? [])
-      const derived = derive({ snapshot: this.#objects.snapshot, node, namespace, network, podAddresses })
+      const { snapshot } = this.#objects
+      const services = this.services.configure(deriveServiceFacts(snapshot, node))
+      const derived = derive({ snapshot, node, namespace, network, podAddresses, services })
       this.#derived = derived
       this.#setProblems('configuration', derived.problems)
       this.#applyLogLevel(derived.logLevel)

@@ -10,7 +10,8 @@ const FILE = 'restart-state.json'
 
 export type RestartState = { readonly peersUpBefore: readonly string[] }
 
-function bootId(): string {
+/** Of this boot of the host (random(4)): what a former one left behind can be told by it. */
+export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
 }
 

@@ -1,10 +1,23 @@
-// What the rules of this node are made of (src/routes/guard): pools, nodes, and tunnels.
-import { compareIp, familyOf, formatIp, type HostNetwork, type IpAddress, type IpFamily, parseIp } from '../../net/index.ts'
+// What the rules of this node are made of (src/routes/guard): pools, nodes, tunnels, and ranges of services.
+import {
+  compareIp,
+  containsAddress,
+  covers,
+  familyOf,
+  formatIp,
+  formatPrefix,
+  type HostNetwork,
+  type IpAddress,
+  type IpFamily,
+  type Prefix,
+  parseIp,
+} from '../../net/index.ts'
 import type { GuardInput, TunnelNeeds } from '../../routes/index.ts'
 import type { Snapshot } from '../../store/index.ts'
 import { otherAddresses, TUNNEL_DEVICE } from './encapsulation.ts'
 import type { Pool } from './ipam.ts'
 import type { NodeFacts } from './nodes.ts'
+import type { Problems } from './problems.ts'
 
 export type GuardSources = {
   readonly snapshot: Snapshot
@@ -14,11 +27,17 @@ export type GuardSources = {
   readonly pools: readonly Pool[]
   readonly tunnels: TunnelNeeds
   readonly servesPods: boolean
+  /** Ranges of services that this node may advertise. */
+  readonly serviceRanges: readonly Prefix[]
+  readonly problems: Problems
 }
 
-/** null: neither pods nor tunnels, so nothing to guard. */
-export function deriveGuards({ snapshot, own, nodes, network, pools, tunnels, servesPods }: GuardSources): GuardInput | null {
-  if (!servesPods && tunnels.ipv4 === null && tunnels.ipv6 === null) return null
+/** null: neither pods nor tunnels nor services, so nothing to guard. */
+export function deriveGuards(sources: GuardSources): GuardInput | null {
+  const { snapshot, own, nodes, network, pools, tunnels, servesPods, problems } = sources
+  const known = nodeAddresses(snapshot, nodes)
+  const serviceRanges = guardable(sources.serviceRanges, pools, known, problems)
+  if (!servesPods && tunnels.ipv4 === null && tunnels.ipv6 === null && serviceRanges.length === 0) return null
   const tunnelPeers = otherAddresses(own, nodes)
   const tunnel = (family: IpFamily): GuardInput['tunnels'][IpFamily] => {
     if ((family === 4 ? tunnels.ipv4 : tunnels.ipv6) === null) return null
@@ -30,9 +49,25 @@ export function deriveGuards({ snapshot, own, nodes, network, pools, tunnels, se
   return {
     families: ([4, 6] as const).filter((family) => network.localAddresses.some(({ address }) => familyOf(address) === family)),
     pools: pools.map(({ range, spec }) => ({ range, natOutgoing: spec.natOutgoing })),
-    nodeAddresses: nodeAddresses(snapshot, nodes),
+    nodeAddresses: known,
     tunnels: { 4: tunnel(4), 6: tunnel(6) },
+    serviceRanges,
   }
+}
+
+/** A range with pods or nodes in it cannot be guarded: their packets would be dropped with those that loop. */
+function guardable(ranges: readonly Prefix[], pools: readonly Pool[], nodes: readonly IpAddress[], problems: Problems): readonly Prefix[] {
+  return ranges.filter((range) => {
+    const pool = pools.find((each) => covers(range, each.range) || covers(each.range, range))
+    const node = nodes.find((address) => containsAddress(range, address))
+    if (pool === undefined && node === undefined) return true
+    const inside = pool === undefined ? `the node address ${formatIp(node ?? range.address)}` : `IPPool/${pool.name}`
+    problems.error(
+      'BGPConfiguration',
+      `the range of services ${formatPrefix(range)} overlaps ${inside}, so packets for services that nobody translates may loop between nodes and routers; name a range that holds addresses of services alone`,
+    )
+    return false
+  })
 }
 
 /** Every address that a node is known by, in order: those of BGP and those of its status. */

@@ -6,6 +6,7 @@ import type { LogLevel } from '../../lib/log.ts'
 import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
 import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Change, type Selection, type Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
+import { NO_SERVICES, type ServicePlan } from '../services/plan.ts'
 import type { LocalSettings } from '../threads.ts'
 import { deriveEncapsulation, tunnelNeeds } from './encapsulation.ts'
 import { deriveFilters } from './filters.ts'
@@ -16,6 +17,8 @@ import { deriveOrigination } from './originate.ts'
 import { derivePeers } from './peers.ts'
 import { IGNORED, ProblemList } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
+
+export { deriveServiceFacts } from './services.ts'
 
 const DERIVED_KINDS = [
   'BGPConfiguration',
@@ -51,6 +54,8 @@ export type DeriveInput = {
   readonly network: HostNetwork
   /** Addresses of the pods on this node; null: no CNI is served here. */
   readonly podAddresses: readonly IpAddress[] | null
+  /** What services want advertised (`deriveServiceFacts` says whether any are looked at). */
+  readonly services?: ServicePlan
 }
 
 export type Derived = {
@@ -61,6 +66,8 @@ export type Derived = {
   readonly addresses: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
   /** The Secrets with the passwords of this node's peers, whether they exist or not. */
   readonly secretsWanted: readonly { readonly namespace: string; readonly name: string }[]
+  /** What each originated prefix is for, by its text: `block`, `Service/default/web`. */
+  readonly sources: ReadonlyMap<string, readonly string[]>
   readonly problems: readonly Problem[]
 }
 
@@ -73,7 +80,7 @@ const LOG_LEVEL: { readonly [L in NodeSettings['logLevel']]: LogLevel } = {
 }
 
 /** Throws RangeError only for values that a store would not have let in. */
-export function derive({ snapshot, node, namespace, network, podAddresses }: DeriveInput): Derived {
+export function derive({ snapshot, node, namespace, network, podAddresses, services = NO_SERVICES }: DeriveInput): Derived {
   const problems = new ProblemList()
   const nodes = nodeFacts(snapshot, node, network, problems)
   const own = nodes.get(node)
@@ -81,12 +88,13 @@ export function derive({ snapshot, node, namespace, network, podAddresses }: Der
   const settings = nodeSettings(snapshot, node, own.labels, problems)
   const { peers, statics, secretsWanted } = derivePeers({ snapshot, namespace, own, nodes, settings, problems })
   const pools = poolsOf(snapshot, problems)
-  const { originated, blackholes, importBounds, serviceRanges } = deriveOrigination({
+  const { originated, blackholes, importBounds, serviceRanges, sources } = deriveOrigination({
     snapshot,
     nodeName: node,
     settings,
     pools,
     podAddresses: podAddresses ?? [],
+    services: services.routes,
     problems,
   })
   const encapsulation = deriveEncapsulation(pools, own, nodes)
@@ -131,12 +139,13 @@ export function derive({ snapshot, node, namespace, network, podAddresses }: Der
       installRoutes: settings.installRoutes,
       peers: peers.map(({ address, interface: device }) => ({ address, interface: device })),
       tunnels,
-      guards: deriveGuards({ snapshot, own, nodes, network, pools, tunnels, servesPods: podAddresses !== null }),
+      guards: deriveGuards({ snapshot, own, nodes, network, pools, tunnels, servesPods: podAddresses !== null, serviceRanges, problems }),
     },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,
     secretsWanted: secretsWanted.map((name) => ({ namespace, name })),
-    problems: problems.list,
+    sources,
+    problems: [...problems.list, ...services.problems],
   }
 }
 

@@ -1,8 +1,10 @@
-// What this node advertises as its own: its confirmed blocks, the addresses its pods have from blocks of others, and the configured
-// networks, with the communities that prefixAdvertisements put on them; and which learned routes it may believe without a filter.
-import type { Community, LargeCommunity, OriginatedPrefix } from '../../bgp/index.ts'
+// What this node advertises as its own: its confirmed blocks, the addresses its pods have from blocks of others, the configured
+// networks, and services, with the communities that prefixAdvertisements put on them; and which learned routes it may believe without a
+// filter.
+import { type Community, type LargeCommunity, type OriginatedPrefix, WELL_KNOWN_COMMUNITY } from '../../bgp/index.ts'
 import { cidr, comparePrefix, containsAddress, covers, formatPrefix, hostPrefix, type IpAddress, type Prefix } from '../../net/index.ts'
 import { parseCommunityText, type Snapshot } from '../../store/index.ts'
+import type { ServiceRoute } from '../services/plan.ts'
 import { communityValue } from './filters.ts'
 import type { Pool } from './ipam.ts'
 import { inOrder, type Problems } from './problems.ts'
@@ -14,6 +16,8 @@ export type Origination = {
   readonly blackholes: readonly Prefix[]
   readonly importBounds: readonly Prefix[]
   readonly serviceRanges: readonly Prefix[]
+  /** What each originated prefix is for, by its text, in words: `block`, `Service/default/web`. */
+  readonly sources: ReadonlyMap<string, readonly string[]>
 }
 
 export type OriginationInput = {
@@ -23,10 +27,12 @@ export type OriginationInput = {
   readonly pools: readonly Pool[]
   /** Addresses of the pods on this node. */
   readonly podAddresses: readonly IpAddress[]
+  readonly services: readonly ServiceRoute[]
   readonly problems: Problems
 }
 
-export function deriveOrigination({ snapshot, nodeName, settings, pools, podAddresses, problems }: OriginationInput): Origination {
+export function deriveOrigination(input: OriginationInput): Origination {
+  const { snapshot, nodeName, settings, pools, podAddresses, services, problems } = input
   const blocks = inOrder(snapshot.IPAMBlock)
     .filter(({ spec }) => spec.node === nodeName && spec.state === 'Confirmed')
     .map(({ spec }) => cidr(spec.cidr))
@@ -36,7 +42,15 @@ export function deriveOrigination({ snapshot, nodeName, settings, pools, podAddr
     .map(hostPrefix)
     .sort(comparePrefix)
   const exported = [...blocks, ...borrowed].filter((own) => pools.every(({ range, spec }) => !spec.disableBGPExport || !covers(range, own)))
-  const prefixes = new Map([...exported, ...settings.networks.map(cidr)].map((prefix) => [formatPrefix(prefix), prefix]))
+  const networks = settings.networks.map(cidr)
+  const prefixes = new Map([...exported, ...networks].map((prefix) => [formatPrefix(prefix), prefix]))
+  const yielding = new Set<string>()
+  for (const { prefix, isYielding } of services) {
+    const key = formatPrefix(prefix)
+    if (prefixes.has(key)) continue // it is ours whatever becomes of the service
+    prefixes.set(key, prefix)
+    if (isYielding) yielding.add(key)
+  }
   const advertisements = settings.prefixAdvertisements.map(({ cidr: text, communities }) => ({ range: cidr(text), communities }))
   const named = new Map(settings.communities.map(({ name, value }) => [name, value]))
   for (const { range, communities } of advertisements) {
@@ -48,17 +62,35 @@ export function deriveOrigination({ snapshot, nodeName, settings, pools, podAddr
       )
     }
   }
-  const originated = [...prefixes.values()].map((prefix): OriginatedPrefix => {
+  const originated = [...prefixes].map(([key, prefix]): OriginatedPrefix => {
     const texts = advertisements.filter(({ range }) => covers(range, prefix)).flatMap(({ communities }) => communities)
-    return { prefix, ...communitiesOf(texts.map((text) => named.get(text) ?? text)) }
+    const own = communitiesOf(texts.map((text) => named.get(text) ?? text))
+    if (!yielding.has(key)) return { prefix, ...own }
+    const communities = [...new Set([...own.communities, WELL_KNOWN_COMMUNITY.GRACEFUL_SHUTDOWN])].sort((a, b) => a - b)
+    return { prefix, ...own, communities }
   })
-  const services = [...settings.serviceClusterIPs, ...settings.serviceExternalIPs, ...settings.serviceLoadBalancerIPs]
+  const ranges = [...settings.serviceClusterIPs, ...settings.serviceExternalIPs, ...settings.serviceLoadBalancerIPs]
   return {
     originated,
     blackholes: blocks,
     importBounds: pools.map(({ range }) => range),
-    serviceRanges: services.map(({ cidr: text }) => cidr(text)),
+    serviceRanges: ranges.map(({ cidr: text }) => cidr(text)),
+    sources: sourcesOf([
+      ...blocks.map((prefix) => [prefix, ['block']] as const),
+      ...borrowed.map((prefix) => [prefix, ['borrowed address']] as const),
+      ...networks.map((prefix) => [prefix, ['networks']] as const),
+      ...services.map(({ prefix, sources }) => [prefix, sources] as const),
+    ]),
   }
+}
+
+function sourcesOf(each: readonly (readonly [Prefix, readonly string[]])[]): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>()
+  for (const [prefix, sources] of each) {
+    const key = formatPrefix(prefix)
+    found.set(key, [...(found.get(key) ?? []), ...sources])
+  }
+  return found
 }
 
 function communitiesOf(texts: readonly string[]): {

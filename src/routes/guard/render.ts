@@ -1,5 +1,5 @@
 // The few rules that pods need before there is any policy: outgoing NAT, forwarding where its policy is DROP, and guards of
-// tunnels and of source addresses. A pure function from what the node knows to chains and sets; `README.md` says why each is so.
+// tunnels, of source addresses, and against loops of packets for services. A pure function from what the node knows to chains and sets; `README.md` says why each is so.
 // Rules are spelled as iptables-save prints them, so that a restart finds nothing to write.
 import { bitsOf, familyOf, formatIp, formatPrefix, type IpAddress, type IpFamily, type Prefix, prefixFamily } from '../../net/index.ts'
 import type { Chain, Hook, IpSet, Rule, Ruleset } from '../../netfilter/index.ts'
@@ -28,6 +28,8 @@ export type GuardInput = {
   readonly nodeAddresses: readonly IpAddress[]
   /** By family; null where no pool tunnels. */
   readonly tunnels: { readonly [F in IpFamily]: TunnelGuard | null }
+  /** Ranges of services: nothing for them is forwarded any further, since what forwards them would have translated it. */
+  readonly serviceRanges?: readonly Prefix[]
 }
 
 type FamilyRules = { readonly chains: readonly Chain[]; readonly hooks: readonly Hook[]; readonly sets: readonly IpSet[] }
@@ -45,6 +47,7 @@ export function renderGuards(input: GuardInput): Ruleset {
     const tunnel = input.tunnels[family]
     return join([
       natOutgoing(family, input),
+      guardServices(family, input.serviceRanges ?? []),
       acceptForwarding(),
       guardSources(family, tunnel),
       tunnel === null ? NOTHING : guardTunnel(family, tunnel),
@@ -81,6 +84,27 @@ function natOutgoing(family: IpFamily, { pools, nodeAddresses }: GuardInput): Fa
         ours.filter((pool) => pool.natOutgoing),
       ),
       addressSet(nodes, family, nodeAddresses),
+    ],
+  }
+}
+
+/**
+ * A service address is translated in PREROUTING, or not at all. What reaches FORWARD untranslated would go back to the router that has
+ * its route from us, and so on until its TTL ends. Last, so that kube-proxy's own answer, a REJECT for want of endpoints, comes first.
+ */
+function guardServices(family: IpFamily, ranges: readonly Prefix[]): FamilyRules {
+  const ours = ranges.filter((range) => prefixFamily(range) === family)
+  if (ours.length === 0) return NOTHING
+  const set = `fib${family}-services`
+  return {
+    chains: [{ table: 'filter', name: 'fib-services', rules: [[...matchSet(set, 'dst'), '-j', 'DROP']] }],
+    hooks: [{ table: 'filter', chain: 'FORWARD', position: 'last', jumpTo: 'fib-services', match: ['!', ...TO_POD] }],
+    sets: [
+      netSet(
+        set,
+        family,
+        ours.map((range) => ({ range })),
+      ),
     ],
   }
 }
@@ -169,8 +193,9 @@ function matchSet(name: string, direction: 'src' | 'dst', not?: '!'): Rule {
 }
 
 /** As `ipset save` prints it: a host route without its length. */
-function netSet(name: string, family: IpFamily, pools: readonly GuardPool[]): IpSet {
-  const text = ({ range }: GuardPool): string => (range.length === bitsOf(family) ? formatIp(range.address) : formatPrefix(range))
+function netSet(name: string, family: IpFamily, pools: readonly Pick<GuardPool, 'range'>[]): IpSet {
+  const text = ({ range }: Pick<GuardPool, 'range'>): string =>
+    range.length === bitsOf(family) ? formatIp(range.address) : formatPrefix(range)
   return { name, type: 'hash:net', family, members: new Set(pools.map(text).sort()) }
 }
 

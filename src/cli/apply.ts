@@ -2,27 +2,27 @@
 // not keep the others from being applied, but the exit status is 1.
 import { isDeepStrictEqual } from 'node:util'
 import { formatIdentity, type Manifest, parseManifests, type Resource, type Store, StoreError, sourceOf } from '../store/index.ts'
-import type { Cli } from './options.ts'
+import type { Cli, Environment } from './options.ts'
 import { CliError, print } from './output.ts'
-import { FILENAME_OPTION, readSources, type Source, STORE_OPTION, shortName, withStore } from './store-option.ts'
+import { FILENAME_OPTION, readSources, type Source, shortName, storeOption, withStore } from './store-option.ts'
 
 type Outcome = { readonly object: string; readonly result: 'created' | 'configured' | 'unchanged' }
 
 const MOST_ATTEMPTS = 8
 
-export function addApply(cli: Cli, describe: string): void {
+export function addApply(cli: Cli, describe: string, environment: Environment): void {
   cli.command(
     'apply',
     describe,
     (to) =>
       to
-        .options({ ...STORE_OPTION, ...FILENAME_OPTION })
+        .options({ ...storeOption(environment), ...FILENAME_OPTION })
         .demandOption('filename', 'say what to apply: -f FILE, or -f - for standard input')
         .option('dry-run', { type: 'boolean', default: false, describe: 'Say what would happen and change nothing' })
         .example('$0 apply -f peers.yaml --store dir:/etc/fibula', 'Create or replace what the file says'),
-    async ({ store: text, filename = [], dryRun, output }) => {
+    async ({ store, context, filename = [], dryRun, output }) => {
       const sources = readSources(filename)
-      const { outcomes, faults } = await withStore(text, (store) => applyAll(store, sources, dryRun))
+      const { outcomes, faults } = await withStore({ store, context }, (store) => applyAll(store, sources, dryRun))
       const suffix = dryRun ? ' (dry run)' : ''
       await print(output, outcomes, (rows) => rows.map(({ object, result }) => `${object} ${result}${suffix}\n`).join(''))
       for (const fault of faults) process.stderr.write(`fibula: ${fault}\n`)

@@ -1,8 +1,8 @@
 // `fibula bgp drain`: peers are asked to find other ways (GRACEFUL_SHUTDOWN, RFC 8326) while sessions and forwarding stay. With
 // --stop the agent then says goodbye and ends, as for a reboot (decision 11).
 import type { StopRequest } from '../agent/index.ts'
-import { AgentClient } from './client.ts'
-import { agentChoice, agentOptions, type Cli, type Environment } from './options.ts'
+import { askAgent } from './agents.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
 import { CliError, print } from './output.ts'
 
 const DEFAULT_DRAIN_SECONDS = 10
@@ -26,10 +26,9 @@ export function addDrain(cli: Cli, environment: Environment): void {
     async (args) => {
       if (args.undo && args.stop) throw new CliError('--undo and --stop exclude each other; choose one', 2)
       if (!(args.seconds >= 0 && args.seconds <= 3600)) throw new CliError('--seconds is 0 to 3600', 2)
-      const client = new AgentClient(agentChoice(args, environment))
       if (args.stop) {
         const request: StopRequest = { how: 'cease', drainSeconds: args.seconds }
-        await client.post('/v1/stop', request)
+        await askAgent(args, environment, (client) => client.post('/v1/stop', request))
         await print(
           args.output,
           request,
@@ -38,7 +37,7 @@ export function addDrain(cli: Cli, environment: Environment): void {
         return
       }
       const request = { draining: !args.undo }
-      await client.post('/v1/drain', request)
+      await askAgent(args, environment, (client) => client.post('/v1/drain', request))
       await print(args.output, request, () =>
         args.undo
           ? 'routes are advertised as before\n'

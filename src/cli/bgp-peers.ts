@@ -1,8 +1,8 @@
 // `fibula bgp peers [--peer P]`: one line a peer, or everything about one. Exit status 1 while a peer that should be up is not.
 import type { Family, PeerStatus } from '../bgp/index.ts'
-import { AgentClient } from './client.ts'
-import { agentChoice, agentOptions, type Cli, type Environment } from './options.ts'
-import { type Cell, CliError, type Column, formatAge, formatFields, formatTable, paint, print, type Screen } from './output.ts'
+import { askAgents, itemsOf } from './agents.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
+import { type Cell, CliError, type Column, formatAge, formatFields, formatTable, paint, print, type Screen, withNodes } from './output.ts'
 
 export function addPeers(cli: Cli, environment: Environment): void {
   cli.command(
@@ -15,7 +15,7 @@ export function addPeers(cli: Cli, environment: Environment): void {
         .example('$0 bgp peers', 'one line a peer')
         .example('$0 bgp peers --peer tor-rack-a', 'capabilities offered, received and negotiated, messages, errors'),
     async (args) => {
-      const all = await new AgentClient(agentChoice(args, environment)).get<readonly PeerStatus[]>('/v1/bgp/peers')
+      const all = itemsOf(await askAgents(args, environment, (client) => client.get<readonly PeerStatus[]>('/v1/bgp/peers')))
       const shown = args.peer === undefined ? all : selectPeer(all, args.peer)
       await print(args.output, shown, (peers, screen) =>
         args.peer === undefined ? formatPeers(peers, screen) : peers.map((peer) => formatPeer(peer, screen)).join('\n'),
@@ -30,20 +30,23 @@ export function isDown({ state, adminShutdown }: PeerStatus): boolean {
   return state !== 'Established' && !adminShutdown
 }
 
-function selectPeer(peers: readonly PeerStatus[], wanted: string): readonly PeerStatus[] {
+/** A session, and whose it is where several nodes were asked. */
+type Session = PeerStatus & { readonly node?: string }
+
+function selectPeer(peers: readonly Session[], wanted: string): readonly Session[] {
   const named = peers.filter(({ name }) => name === wanted)
   const chosen = named.length > 0 ? named : peers.filter(({ address }) => address === wanted)
   if (chosen.length > 0) return chosen
-  const known = peers.map(({ name }) => name).join(', ')
+  const known = [...new Set(peers.map(({ name }) => name))].join(', ')
   throw new CliError(`no peer ${JSON.stringify(wanted)}: ${known === '' ? 'no peer is configured' : `there are ${known}`}`)
 }
 
-export function formatPeers(peers: readonly PeerStatus[], screen: Screen): string {
+export function formatPeers(peers: readonly Session[], screen: Screen): string {
   if (peers.length === 0) return 'no peers: create a BGPPeer that selects this node, or turn the node-to-node mesh on\n'
-  return formatTable(COLUMNS, peers, screen)
+  return formatTable(withNodes(peers, COLUMNS), peers, screen)
 }
 
-const COLUMNS: readonly Column<PeerStatus>[] = [
+const COLUMNS: readonly Column<Session>[] = [
   { title: 'peer', cell: ({ name }) => name },
   { title: 'address', cell: addressOf },
   { title: 'as', cell: ({ asn }) => String(asn), align: 'right' },
@@ -85,10 +88,11 @@ function lastErrorCell(peer: PeerStatus): Cell {
   return { text: peer.lastError, tone: isDown(peer) ? 'bad' : 'quiet' }
 }
 
-export function formatPeer(peer: PeerStatus, screen: Screen): string {
+export function formatPeer(peer: Session, screen: Screen): string {
   const state: Cell = stateCell(peer)
   const families = Object.entries(peer.prefixes)
   const fields: (readonly [string, Cell])[] = [
+    ...(peer.node === undefined ? [] : [['Node', peer.node] as const]),
     ['Peer', peer.description === '' ? peer.name : `${peer.name}: ${peer.description}`],
     ['Address', `${addressOf(peer)}${peer.localAddress === null ? '' : ` from ${peer.localAddress}`}`],
     ['Session', `${peer.type}, AS ${peer.asn} to our AS ${peer.localAsn}`],

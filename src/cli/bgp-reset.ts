@@ -1,6 +1,6 @@
 // `fibula bgp reset PEER [--soft]`: tear the session down so that it starts anew, or only exchange the routes again.
-import { AgentClient } from './client.ts'
-import { agentChoice, agentOptions, type Cli, type Environment } from './options.ts'
+import { askAgent } from './agents.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
 import { print } from './output.ts'
 
 export function addReset(cli: Cli, environment: Environment): void {
@@ -15,7 +15,7 @@ export function addReset(cli: Cli, environment: Environment): void {
         .example('$0 bgp reset tor-rack-a --soft', 'route refresh, no flap'),
     async (args) => {
       const kind = args.soft ? 'soft' : 'hard'
-      await new AgentClient(agentChoice(args, environment)).post('/v1/bgp/reset', { peer: args.peer, kind })
+      await askAgent(args, environment, (client) => client.post('/v1/bgp/reset', { peer: args.peer, kind }))
       await print(args.output, { peer: args.peer, kind }, () =>
         kind === 'soft' ? `asked ${args.peer} for its routes again and sent ours again\n` : `session with ${args.peer} was reset\n`,
       )

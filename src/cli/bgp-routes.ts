@@ -2,9 +2,9 @@
 // attribute of its paths.
 import type { PathStatus, RouteStatus } from '../bgp/index.ts'
 import { parseIp, parsePrefix } from '../net/index.ts'
-import { AgentClient } from './client.ts'
-import { agentChoice, agentOptions, type Cli, type Environment } from './options.ts'
-import { type Cell, CliError, type Column, formatFields, formatTable, paint, print, type Screen } from './output.ts'
+import { askAgents, itemsOf } from './agents.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
+import { type Cell, CliError, type Column, formatFields, formatTable, paint, print, type Screen, withNodes } from './output.ts'
 
 export function addBgpRoutes(cli: Cli, environment: Environment): void {
   cli.command(
@@ -26,13 +26,14 @@ export function addBgpRoutes(cli: Cli, environment: Environment): void {
       if (args.prefix !== undefined && parsePrefix(args.prefix) === null && parseIp(args.prefix) === null) {
         throw new CliError(`not a prefix or address: ${JSON.stringify(args.prefix)}; write it like 10.244.3.0/26 or fd00::1`, 2)
       }
-      const routes = await new AgentClient(agentChoice(args, environment)).get<readonly RouteStatus[]>('/v1/bgp/routes', {
+      const query = {
         family: args.family === undefined ? undefined : args.family === '4' ? 'IPv4Unicast' : 'IPv6Unicast',
         prefix: args.prefix,
         in: args.in,
         out: args.out,
         best: args.best === true ? '1' : undefined,
-      })
+      }
+      const routes = itemsOf(await askAgents(args, environment, (client) => client.get<readonly RouteStatus[]>('/v1/bgp/routes', query)))
       await print(args.output, routes, (all, screen) => {
         if (all.length === 0) return args.prefix === undefined ? 'no routes\n' : `no route to ${args.prefix}\n`
         return args.prefix === undefined ? formatRoutes(all, screen) : all.map((route) => formatRoute(route, screen)).join('\n')
@@ -42,7 +43,10 @@ export function addBgpRoutes(cli: Cli, environment: Environment): void {
   )
 }
 
-type Row = { readonly prefix: string; readonly path: PathStatus }
+/** A prefix of a RIB, and of whose where several nodes were asked. */
+type Route = RouteStatus & { readonly node?: string }
+
+type Row = { readonly node?: string; readonly prefix: string; readonly path: PathStatus }
 
 const COLUMNS: readonly Column<Row>[] = [
   { title: '', cell: ({ path }) => markOf(path) },
@@ -56,10 +60,12 @@ const COLUMNS: readonly Column<Row>[] = [
 ]
 
 /** One line a path; the prefix is written once. `>` best, `=` multipath with the best, `s` stale, `x` unusable. */
-export function formatRoutes(routes: readonly RouteStatus[], screen: Screen): string {
-  const rows = routes.flatMap(({ prefix, paths }) => bestFirst(paths).map((path, at) => ({ prefix: at === 0 ? prefix : '', path })))
+export function formatRoutes(routes: readonly Route[], screen: Screen): string {
+  const rows = routes.flatMap(({ node, prefix, paths }) =>
+    bestFirst(paths).map((path, at): Row => ({ ...(node === undefined ? {} : { node }), prefix: at === 0 ? prefix : '', path })),
+  )
   const legend = paint({ text: '> best  = multipath  s stale  x unusable', tone: 'quiet' }, screen)
-  return `${formatTable(COLUMNS, rows, screen)}${legend}\n`
+  return `${formatTable(withNodes(rows, COLUMNS), rows, screen)}${legend}\n`
 }
 
 function bestFirst(paths: readonly PathStatus[]): readonly PathStatus[] {
@@ -76,8 +82,14 @@ function numberOf(value: number | null): string {
   return value === null ? '-' : String(value)
 }
 
-function formatRoute({ prefix, paths }: RouteStatus, screen: Screen): string {
-  const head = paint({ text: `${prefix}  ${paths.length} ${paths.length === 1 ? 'path' : 'paths'}`, tone: 'heading' }, screen)
+function formatRoute({ node, prefix, paths }: Route, screen: Screen): string {
+  const head = paint(
+    {
+      text: `${node === undefined ? '' : `${node}: `}${prefix}  ${paths.length} ${paths.length === 1 ? 'path' : 'paths'}`,
+      tone: 'heading',
+    },
+    screen,
+  )
   return `${head}\n${bestFirst(paths)
     .map((path) => `\n${formatPath(path, screen)}`)
     .join('')}`

@@ -1,25 +1,26 @@
-// The agent's control socket seen from the command line (contract: agent/control-api.ts). Every failure becomes one line that
-// says what to do.
+// The agent's control API seen from the command line (contract: agent/control-api.ts), over its socket on this host or through
+// whatever else reaches it. Every failure becomes one line that says what to do.
 import { join } from 'node:path'
 import { CONTROL_SOCKET } from '../agent/index.ts'
-import { requestJson } from '../lib/unix-http.ts'
+import { type JsonAnswer, requestJson } from '../lib/unix-http.ts'
 import { CliError } from './output.ts'
 
-/** Which agent a command asks: the one of `runDir`, or with `node` the one of that name in the lab on this host. */
-export type AgentChoice = { readonly runDir: string; readonly node?: string | undefined; readonly labDir: string }
+/** An agent of this host: the one of `runDir`, or with `node` the one of that name in the lab. */
+export type LocalAgent = { readonly runDir: string; readonly node?: string | undefined; readonly labDir: string }
 
-const ANSWER_WITHIN_MS = 30_000
+/** A way to one agent. */
+export interface AgentTransport {
+  /** How messages call what answers. */
+  readonly place: string
+  /** One request and its answer, whatever its status. Throws CliError if there is none. */
+  ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<JsonAnswer>
+}
 
 export class AgentClient {
-  readonly #socketPath: string
-  readonly #hint: string
+  readonly #transport: AgentTransport
 
-  constructor(choice: AgentChoice) {
-    this.#socketPath = join(runDirOf(choice), CONTROL_SOCKET)
-    this.#hint =
-      choice.node === undefined
-        ? 'is `fibula agent` running? (--run-dir names another agent, --node one of the lab)'
-        : `is the lab up, and does it have a node ${choice.node}? (fibula lab status)`
+  constructor(transport: AgentTransport) {
+    this.#transport = transport
   }
 
   /** GET; `T` is what control-api.ts promises for the path. Throws CliError. */
@@ -35,17 +36,44 @@ export class AgentClient {
   }
 
   async #ask<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
-    const asked = { socketPath: this.#socketPath, method, path, timeoutMs: ANSWER_WITHIN_MS }
-    const answer = await requestJson(body === undefined ? asked : { ...asked, body }).catch((cause: NodeJS.ErrnoException) => {
-      throw this.#unreachable(cause)
-    })
-    if (answer.body === undefined) throw new CliError(`what answers at ${this.#socketPath} is not a fibula agent: its answer is no JSON`)
+    const { place } = this.#transport
+    const answer = await this.#transport.ask(method, path, body)
+    if (answer.body === undefined) throw new CliError(`what answers at ${place} is not a fibula agent: its answer is no JSON`)
     if (answer.status >= 200 && answer.status < 300) return answer.body as T
     throw new CliError(errorOf(answer.body) ?? `the agent refused ${method} ${path} with status ${answer.status}`)
   }
+}
+
+function errorOf(answer: unknown): string | null {
+  if (typeof answer !== 'object' || answer === null || !('error' in answer)) return null
+  return typeof answer.error === 'string' ? answer.error : null
+}
+
+const ANSWER_WITHIN_MS = 30_000
+
+/** The control socket of an agent on this host. */
+export class SocketTransport implements AgentTransport {
+  readonly place: string
+  readonly #hint: string
+
+  /** Throws CliError if `node` is no name of a node. */
+  constructor(agent: LocalAgent) {
+    this.place = join(runDirOf(agent), CONTROL_SOCKET)
+    this.#hint =
+      agent.node === undefined
+        ? 'is `fibula agent` running? (--run-dir names another agent, --node one of the lab, --store kubernetes those of a cluster)'
+        : `is the lab up, and does it have a node ${agent.node}? (fibula lab status)`
+  }
+
+  ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<JsonAnswer> {
+    const asked = { socketPath: this.place, method, path, timeoutMs: ANSWER_WITHIN_MS }
+    return requestJson(body === undefined ? asked : { ...asked, body }).catch((cause: NodeJS.ErrnoException) => {
+      throw this.#unreachable(cause)
+    })
+  }
 
   #unreachable(cause: NodeJS.ErrnoException): CliError {
-    const at = this.#socketPath
+    const at = this.place
     switch (cause.code) {
       case 'ENOENT':
         return new CliError(`no agent answers at ${at}: ${this.#hint}`, 1, { cause })
@@ -64,13 +92,8 @@ export class AgentClient {
   }
 }
 
-function runDirOf({ runDir, node, labDir }: AgentChoice): string {
+function runDirOf({ runDir, node, labDir }: LocalAgent): string {
   if (node === undefined) return runDir
   if (!/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(node)) throw new CliError(`not a node name: ${JSON.stringify(node)}`, 2)
   return join(labDir, 'run', node)
-}
-
-function errorOf(answer: unknown): string | null {
-  if (typeof answer !== 'object' || answer === null || !('error' in answer)) return null
-  return typeof answer.error === 'string' ? answer.error : null
 }

@@ -42,15 +42,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   get: {
     describe: 'Show objects of a store',
-    add: async (cli, describe) => (await import('./get.ts')).addGet(cli, describe),
+    add: async (...to) => (await import('./get.ts')).addGet(...to),
   },
   apply: {
     describe: 'Create or replace objects from manifests',
-    add: async (cli, describe) => (await import('./apply.ts')).addApply(cli, describe),
+    add: async (...to) => (await import('./apply.ts')).addApply(...to),
   },
   delete: {
     describe: 'Delete objects',
-    add: async (cli, describe) => (await import('./delete.ts')).addDelete(cli, describe),
+    add: async (...to) => (await import('./delete.ts')).addDelete(...to),
+  },
+  ask: {
+    describe: null,
+    add: async (cli, _, environment) => (await import('./ask.ts')).addAsk(cli, environment),
   },
   version: {
     describe: 'Show the version',

@@ -1,10 +1,10 @@
 // `fibula delete`: removes objects by name, or those that manifests name.
 import { formatIdentity, type Identity, parseManifests, type Store, StoreError, toIdentity } from '../store/index.ts'
-import type { Cli } from './options.ts'
+import type { Cli, Environment } from './options.ts'
 import { CliError, print } from './output.ts'
-import { FILENAME_OPTION, NAMESPACE_OPTION, namesOf, readSources, STORE_OPTION, shortName, withStore } from './store-option.ts'
+import { FILENAME_OPTION, NAMESPACE_OPTION, namesOf, readSources, shortName, storeOption, withStore } from './store-option.ts'
 
-export function addDelete(cli: Cli, describe: string): void {
+export function addDelete(cli: Cli, describe: string, environment: Environment): void {
   cli.command(
     'delete [kind] [names..]',
     describe,
@@ -12,13 +12,13 @@ export function addDelete(cli: Cli, describe: string): void {
       to
         .positional('kind', { type: 'string', describe: 'Kind: its name, plural or short name, or KIND/NAME' })
         .positional('names', { type: 'string', array: true, default: [], describe: 'Names' })
-        .options({ ...STORE_OPTION, ...NAMESPACE_OPTION, ...FILENAME_OPTION })
+        .options({ ...storeOption(environment), ...NAMESPACE_OPTION, ...FILENAME_OPTION })
         .option('ignore-not-found', { type: 'boolean', default: false, describe: 'An object that is not there is no failure' })
         .example('$0 delete bgppeer tor-a --store dir:/etc/fibula', 'Remove a peer')
         .example('$0 delete -f peers.yaml --store dir:/etc/fibula', 'Remove what the file names'),
-    async ({ kind, names, namespace, filename, ignoreNotFound, store: text, output }) => {
+    async ({ kind, names, namespace, filename, ignoreNotFound, store, context, output }) => {
       const { targets, faults } = targetsOf({ kind, names, namespace, filename })
-      const { deleted, missing } = await withStore(text, (store) => deleteAll(store, targets))
+      const { deleted, missing } = await withStore({ store, context }, (store) => deleteAll(store, targets))
       await print(output, deleted, (rows) => rows.map((object) => `${object} deleted\n`).join(''))
       const failures = [...faults, ...(ignoreNotFound ? [] : missing)]
       for (const failure of failures) process.stderr.write(`fibula: ${failure}\n`)

@@ -1,11 +1,11 @@
 // `fibula get`: objects of a store, as `kubectl get` shows them. Manifests that are not valid are named on standard error; exit
 // status 1 if one of them is of what was asked about, or what was asked for is not there.
 import { columnOf, type KindName, kindInfo, type Resource, type Store, type StoreProblem } from '../store/index.ts'
-import type { Cli } from './options.ts'
+import type { Cli, Environment } from './options.ts'
 import { CliError, type Column, formatAge, formatTable, print, type Screen } from './output.ts'
-import { NAMESPACE_OPTION, namesOf, STORE_OPTION, withStore } from './store-option.ts'
+import { NAMESPACE_OPTION, namesOf, storeOption, withStore } from './store-option.ts'
 
-export function addGet(cli: Cli, describe: string): void {
+export function addGet(cli: Cli, describe: string, environment: Environment): void {
   cli.command(
     'get <kind> [names..]',
     describe,
@@ -13,14 +13,14 @@ export function addGet(cli: Cli, describe: string): void {
       to
         .positional('kind', { type: 'string', demandOption: true, describe: 'Kind: its name, plural or short name, or KIND/NAME' })
         .positional('names', { type: 'string', array: true, default: [], describe: 'Names; none: all' })
-        .options({ ...STORE_OPTION, ...NAMESPACE_OPTION })
+        .options({ ...storeOption(environment), ...NAMESPACE_OPTION })
         .option('selector', { alias: 'l', type: 'string', requiresArg: true, describe: 'Only objects with these labels: KEY=VALUE,...' })
         .example('$0 get bgppeers --store dir:/etc/fibula', 'All peers')
         .example('$0 get ippool pods -o yaml --store dir:/etc/fibula', 'One pool as a manifest'),
     async (args) => {
       const { kind, names } = namesOf(args.kind, args.names)
       const labels = labelsOf(args.selector)
-      const { objects, problems } = await withStore(args.store, async (store) => ({
+      const { objects, problems } = await withStore(args, async (store) => ({
         objects: await find(store, kind, names, { ...(args.namespace === undefined ? {} : { namespace: args.namespace }), labels }),
         problems: await store.problems(),
       }))
@@ -73,9 +73,9 @@ export function formatObjects(kind: KindName, objects: readonly Resource[], scre
 
 function columnsOf(kind: KindName, nowMs: number): readonly Column<Resource>[] {
   const { columns, scope } = kindInfo(kind)
-  const own = columns.map(
-    ({ name, path }): Column<Resource> => ({ title: name, cell: (object) => columnOf(object, path) || '-', shrinks: true }),
-  )
+  const own = columns
+    .filter(({ wide = false }) => !wide)
+    .map(({ name, path }): Column<Resource> => ({ title: name, cell: (object) => columnOf(object, path) || '-', shrinks: true }))
   const namespace: Column<Resource> = { title: 'namespace', cell: ({ metadata }) => metadata.namespace ?? '-' }
   return [
     ...(scope === 'Namespaced' ? [namespace] : []),

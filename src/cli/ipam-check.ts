@@ -4,13 +4,20 @@ import type { PodStatus } from '../agent/index.ts'
 import { type BlockRecord, type Finding, findingName, findLeaks, LeakWatch, nodeOfAllocation, withoutFindings } from '../ipam/index.ts'
 import { sleep } from '../lib/clock.ts'
 import { formatIp, formatPrefix, type IpAddress, parseIp } from '../net/index.ts'
-import { AgentClient } from './client.ts'
+import { askAgents } from './agents.ts'
 import { type Addresses, readAddresses } from './ipam-census.ts'
-import { agentChoice, type Environment } from './options.ts'
+import type { Environment } from './options.ts'
 import { CliError, type Column, formatTable, type OutputFormat, print } from './output.ts'
 import { withStore } from './store-option.ts'
 
-type Common = { readonly output: OutputFormat; readonly store: string; readonly runDir: string; readonly node?: string | undefined }
+type Common = {
+  readonly output: OutputFormat
+  readonly store: string
+  readonly context?: string | undefined
+  readonly runDir: string
+  readonly node?: string | undefined
+  readonly namespace?: string | undefined
+}
 
 type FindingRow = {
   readonly kind: string
@@ -24,8 +31,8 @@ export async function checkIpam(args: Common & { readonly seconds: number }, env
   if (!(args.seconds >= 1 && args.seconds <= 3600)) throw new CliError('--seconds is 1 to 3600', 2)
   const watch = new LeakWatch(args.seconds * 1000)
   const look = async (): Promise<readonly Finding[]> => {
-    const addresses = await withStore(args.store, readAddresses)
-    return [...findLeaks(addresses.census), ...(await unknownToAgent(addresses, args, environment))]
+    const addresses = await withStore(args, readAddresses)
+    return [...findLeaks(addresses.census), ...(await unknownToAgents(addresses, args, environment))]
   }
   watch.observe((await look()).map(findingName), performance.now())
   process.stderr.write(`looking again in ${args.seconds} s: what is found twice is no accident\n`)
@@ -50,8 +57,8 @@ export async function release(
   throw new CliError('name an address, or a node with --gone-node', 2)
 }
 
-async function releaseNode({ store: text, output }: Common, node: string): Promise<void> {
-  const blocks = await withStore(text, async (store) => {
+async function releaseNode({ store: from, context, output }: Common, node: string): Promise<void> {
+  const blocks = await withStore({ store: from, context }, async (store) => {
     const { census, blocks: all, store: blockStore } = await readAddresses(store)
     if (census.nodes === null) throw new CliError('the store has no Node objects, so nobody can say which nodes are gone')
     if (census.nodes.has(node)) throw new CliError(`there is a Node ${node}: delete it first, if it is gone`)
@@ -92,13 +99,13 @@ async function releaseAddress(
 ): Promise<void> {
   const address = parseIp(args.address)
   if (address === null) throw new CliError(`${JSON.stringify(args.address)} is not an IP address`, 2)
-  const released = await withStore(args.store, async (store) => {
+  const released = await withStore(args, async (store) => {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const addresses = await readAddresses(store)
       const stored = addresses.blocks.find(({ block }) => block.allocations.some((each) => each.address === address))
       const allocation = stored?.block.allocations.find((each) => each.address === address)
       if (stored === undefined || allocation === undefined) throw new CliError(`nobody has ${formatIp(address)}: nothing to release`)
-      const findings = [...findLeaks(addresses.census), ...(await unknownToAgent(addresses, args, environment))]
+      const findings = [...findLeaks(addresses.census), ...(await unknownToAgents(addresses, args, environment))]
       const found = findings.find((each) => 'allocation' in each && each.allocation.address === address)
       const node = nodeOfAllocation(stored.block, allocation)
       if (found === undefined && !args.force) {
@@ -129,28 +136,28 @@ function isConflict(cause: unknown): boolean {
   return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'CONFLICT'
 }
 
-/** Allocations of the node whose agent answers that it knows nothing of. No agent: nothing is said. */
-async function unknownToAgent({ blocks }: Addresses, args: Common, environment: Environment): Promise<readonly Finding[]> {
-  const client = new AgentClient(agentChoice(args, environment))
-  const agent = await Promise.all([
-    client.get<{ readonly node: string }>('/v1/status'),
-    client.get<readonly PodStatus[]>('/v1/pods'),
-  ]).catch((cause: unknown) => {
+/** Allocations of the nodes whose agents answer (the one of this host, or all of a cluster) that these know nothing of. No agent: nothing is said. */
+async function unknownToAgents({ blocks }: Addresses, args: Common, environment: Environment): Promise<readonly Finding[]> {
+  const choice = { ...args, store: args.store === 'kubernetes' ? args.store : undefined } // a folder leads to no agents
+  const answers = await askAgents(choice, environment, async (client) => ({
+    node: (await client.get<{ readonly node: string }>('/v1/status')).node,
+    pods: await client.get<readonly PodStatus[]>('/v1/pods'),
+  })).catch((cause: unknown) => {
     if (!(cause instanceof CliError) || args.node !== undefined) throw cause
-    return null // no agent here, or one that serves no pods
+    return [] // no agent here, or one that serves no pods
   })
-  if (agent === null) return []
-  const [{ node }, pods] = agent
-  const held = new Set<IpAddress | null>(pods.flatMap(({ addresses }) => addresses.map((each) => parseIp(each.address))))
-  return blocks.flatMap(({ block }) =>
-    block.allocations
-      .filter((each) => nodeOfAllocation(block, each) === node && !held.has(each.address))
-      .map((allocation): Finding => {
-        const owner = allocation.pod === null ? allocation.handle : `pod ${allocation.pod.namespace}/${allocation.pod.name}`
-        const message = `${formatIp(allocation.address)} belongs to ${owner}, which the agent of node ${node} does not have`
-        return { kind: 'noOwner', block: block.range, allocation, message }
-      }),
-  )
+  return answers.flatMap(({ answer: { node, pods } }) => {
+    const held = new Set<IpAddress | null>(pods.flatMap(({ addresses }) => addresses.map((each) => parseIp(each.address))))
+    return blocks.flatMap(({ block }) =>
+      block.allocations
+        .filter((each) => nodeOfAllocation(block, each) === node && !held.has(each.address))
+        .map((allocation): Finding => {
+          const owner = allocation.pod === null ? allocation.handle : `pod ${allocation.pod.namespace}/${allocation.pod.name}`
+          const message = `${formatIp(allocation.address)} belongs to ${owner}, which the agent of node ${node} does not have`
+          return { kind: 'noOwner', block: block.range, allocation, message }
+        }),
+    )
+  })
 }
 
 function rowOf(finding: Finding): FindingRow {

@@ -14,9 +14,9 @@ import {
   parsePrefix,
   prefixFamily,
 } from '../net/index.ts'
-import { AgentClient } from './client.ts'
+import { askAgent } from './agents.ts'
 import { type Addresses, readAddresses } from './ipam-census.ts'
-import { agentChoice, type Environment } from './options.ts'
+import type { Environment } from './options.ts'
 import { type Cell, CliError, type Column, formatFields, formatTable, type OutputFormat, print, type Screen } from './output.ts'
 import { withStore } from './store-option.ts'
 
@@ -26,23 +26,25 @@ export type ShowArgs = {
   readonly store?: string | undefined
   readonly runDir: string
   readonly node?: string | undefined
+  readonly namespace?: string | undefined
+  readonly context?: string | undefined
 }
 
 export async function showIpam(args: ShowArgs, environment: Environment): Promise<void> {
-  if (args.store !== undefined) {
-    const { what } = args
-    const addresses = await withStore(args.store, readAddresses)
+  const { what, store, context } = args
+  if (store !== undefined && (store !== 'kubernetes' || args.node === undefined)) {
+    const addresses = await withStore({ store, context }, readAddresses)
     const address = what === undefined ? null : parseIp(what)
     if (address !== null) await print(args.output, findAddress(addresses, address), formatAddress)
     else await print(args.output, clusterReport(addresses, what ?? null), formatCluster)
     return
   }
-  const client = new AgentClient(agentChoice(args, environment))
-  const [ipam, pods] = await Promise.all([client.get<IpamStatus>('/v1/ipam'), client.get<readonly PodStatus[]>('/v1/pods')])
-  const wanted = args.what === undefined ? pods : pods.filter((pod) => isAbout(pod, args.what ?? ''))
-  if (args.what !== undefined && wanted.length === 0)
-    throw new CliError(`no pod of this node has ${args.what}; ask the whole cluster with --store`)
-  await print(args.output, { ...ipam, pods: wanted }, (report, screen) => formatNode(report, args.what !== undefined, screen))
+  const [ipam, pods] = await askAgent(args, environment, (client) =>
+    Promise.all([client.get<IpamStatus>('/v1/ipam'), client.get<readonly PodStatus[]>('/v1/pods')]),
+  )
+  const wanted = what === undefined ? pods : pods.filter((pod) => isAbout(pod, what))
+  if (what !== undefined && wanted.length === 0) throw new CliError(`no pod of this node has ${what}; ask the whole cluster with --store`)
+  await print(args.output, { ...ipam, pods: wanted }, (report, screen) => formatNode(report, what !== undefined, screen))
   if (!ipam.ready) process.exitCode = 1
 }
 

@@ -2,7 +2,7 @@
 import { checkIpam, release } from './ipam-check.ts'
 import { showIpam } from './ipam-show.ts'
 import { agentOptions, type Cli, type Environment } from './options.ts'
-import { STORE_OPTION } from './store-option.ts'
+import { storeOption } from './store-option.ts'
 
 export function addIpam(cli: Cli, describe: string, environment: Environment): void {
   cli.command('ipam', describe, (ipam: Cli) => {
@@ -11,7 +11,7 @@ export function addIpam(cli: Cli, describe: string, environment: Environment): v
       'Pools, blocks and addresses: of the cluster with --store, else of one node',
       (to) =>
         to
-          .options({ ...agentOptions(environment), store: { ...STORE_OPTION.store, demandOption: false } })
+          .options({ ...agentOptions(environment), store: { ...storeOption(environment).store, demandOption: false } })
           .positional('what', { type: 'string', describe: 'Only this: a pool, node, block or address; without --store also a pod' })
           .example('$0 ipam show', 'the node whose agent answers here')
           .example('$0 ipam show 10.244.1.7 --store dir:/etc/fibula', 'who has this address'),
@@ -22,7 +22,7 @@ export function addIpam(cli: Cli, describe: string, environment: Environment): v
       'Addresses without a living owner; exit status 1 if there are any',
       (to) =>
         to
-          .options({ ...agentOptions(environment), ...STORE_OPTION })
+          .options({ ...agentOptions(environment), ...storeOption(environment) })
           .option('seconds', { type: 'number', default: 5, requiresArg: true, describe: 'Time between the two looks' })
           .example('$0 ipam check --store dir:/etc/fibula', 'looks twice, changes nothing'),
       (args) => checkIpam(args, environment),
@@ -32,7 +32,7 @@ export function addIpam(cli: Cli, describe: string, environment: Environment): v
       'Free an address whose owner is gone, or all of a node that is gone',
       (to) =>
         to
-          .options({ ...agentOptions(environment), ...STORE_OPTION })
+          .options({ ...agentOptions(environment), ...storeOption(environment) })
           .positional('address', { type: 'string', describe: 'The address, as `fibula ipam check` shows it' })
           .option('gone-node', {
             type: 'string',

@@ -3,7 +3,7 @@
 // the command failed, 2 wrong usage. A person sees one line with a remedy, never a stack trace.
 import yargs from 'yargs'
 import { COMMANDS } from './commands.ts'
-import { environmentOf } from './options.ts'
+import { environmentOf, isKubectlPlugin } from './options.ts'
 import { CliError, OUTPUT_OPTION } from './output.ts'
 import { fibulaVersion } from './version.ts'
 
@@ -16,7 +16,7 @@ async function run(all: readonly string[]): Promise<void> {
   const trailing = cut < 0 ? [] : all.slice(cut + 1)
   if (cut >= 0 && subcommand(args) !== ' lab exec') throw new CliError('nothing goes behind -- except the command of `fibula lab exec`', 2)
   const cli = yargs([...args])
-    .scriptName('fibula')
+    .scriptName(isKubectlPlugin(process.env) ? 'kubectl fibula' : 'fibula')
     .usage('$0 <command>\n\nA BGP-routed Kubernetes network: one agent per node, real routes, no overlay.')
     .locale('en')
     .strict()
@@ -26,6 +26,11 @@ async function run(all: readonly string[]): Promise<void> {
     .help()
     .alias('help', 'h')
     .option(OUTPUT_OPTION)
+    .option('context', { type: 'string', requiresArg: true, describe: 'Context of the kubeconfig, for --store kubernetes' })
+    .option('kubeconfig', { type: 'string', requiresArg: true, describe: 'The kubeconfig, instead of KUBECONFIG or ~/.kube/config' })
+    .middleware(({ kubeconfig }) => {
+      if (kubeconfig !== undefined) process.env['KUBECONFIG'] = kubeconfig // where every client of the cluster looks
+    })
     .check(refuseRepeated)
     .exitProcess(false)
     .wrap(Math.min(110, process.stdout.columns ?? 110))
@@ -58,6 +63,8 @@ const SINGLE = [
   'namespace',
   'log-level',
   'metrics-port',
+  'context',
+  'kubeconfig',
 ]
 
 function refuseRepeated(args: Readonly<Record<string, unknown>>): true {

@@ -81,6 +81,14 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
   return lines.map(lineOf).join('')
 }
 
+/** The columns with that of the node before them, if the rows are of several nodes. */
+export function withNodes<Row extends { readonly node?: string }>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+): readonly Column<Row>[] {
+  return rows.some(({ node }) => node !== undefined) ? [{ title: 'node', cell: ({ node }) => node ?? '' }, ...columns] : columns
+}
+
 /** Text cut to a width, and the blanks that fill it up. */
 function fitted(text: string, width: number): { readonly text: string; readonly blanks: string } {
   const excess = widthOf(text) - width

@@ -3,9 +3,9 @@
 import type { KernelRouteStatus } from '../agent/index.ts'
 import { unreachable } from '../lib/result.ts'
 import { parseIp, parsePrefix } from '../net/index.ts'
-import { AgentClient } from './client.ts'
-import { agentChoice, agentOptions, type Cli, type Environment } from './options.ts'
-import { type Cell, CliError, type Column, formatTable, print, type Screen, type Tone } from './output.ts'
+import { askAgents, itemsOf } from './agents.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
+import { type Cell, CliError, type Column, formatTable, print, type Screen, type Tone, withNodes } from './output.ts'
 
 export function addRoutes(cli: Cli, describe: string, environment: Environment): void {
   cli.command(
@@ -20,8 +20,8 @@ export function addRoutes(cli: Cli, describe: string, environment: Environment):
       if (args.prefix !== undefined && parsePrefix(args.prefix) === null && parseIp(args.prefix) === null) {
         throw new CliError(`not a prefix or address: ${JSON.stringify(args.prefix)}; write it like 10.244.3.0/26 or fd00::1`, 2)
       }
-      const client = new AgentClient(agentChoice(args, environment))
-      const routes = await client.get<readonly KernelRouteStatus[]>('/v1/routes', { prefix: args.prefix })
+      const query = { prefix: args.prefix }
+      const routes = itemsOf(await askAgents(args, environment, (client) => client.get<readonly KernelRouteStatus[]>('/v1/routes', query)))
       await print(args.output, routes, (all, screen) => {
         if (all.length === 0) return args.prefix === undefined ? 'no routes of ours\n' : `no route of ours to ${args.prefix}\n`
         return formatKernelRoutes(all, screen)
@@ -36,18 +36,21 @@ export function isUnhealthy({ state }: KernelRouteStatus): boolean {
   return state === 'missing' || state === 'failed' || state === 'shadowed'
 }
 
-const COLUMNS: readonly Column<KernelRouteStatus>[] = [
+/** A route, and on which node where several were asked. */
+type NodeRoute = KernelRouteStatus & { readonly node?: string }
+
+const COLUMNS: readonly Column<NodeRoute>[] = [
   { title: 'prefix', cell: ({ prefix }) => prefix },
   { title: 'state', cell: ({ state }) => ({ text: wordsOf(state), tone: toneOf(state) }) },
   { title: 'next hops', cell: nextHopsOf },
   { title: 'detail', cell: ({ detail }) => detail ?? '', shrinks: true },
 ]
 
-export function formatKernelRoutes(routes: readonly KernelRouteStatus[], screen: Screen): string {
+export function formatKernelRoutes(routes: readonly NodeRoute[], screen: Screen): string {
   const counts = new Map<KernelRouteStatus['state'], number>()
   for (const { state } of routes) counts.set(state, (counts.get(state) ?? 0) + 1)
   const summary = [...counts].map(([state, count]) => `${count} ${wordsOf(state)}`).join(', ')
-  return `${formatTable(COLUMNS, routes, screen)}${routes.length} routes: ${summary}\n`
+  return `${formatTable(withNodes(routes, COLUMNS), routes, screen)}${routes.length} routes: ${summary}\n`
 }
 
 function nextHopsOf({ kind, nextHops }: KernelRouteStatus): Cell {

@@ -1,9 +1,9 @@
 // `fibula status`: one screen: is this node healthy, and if not, why. Exit status 1 if not.
 import type { AgentStatus, Problem } from '../agent/index.ts'
 import type { PeerStatus } from '../bgp/index.ts'
+import { askAgent } from './agents.ts'
 import { isDown } from './bgp-peers.ts'
-import { AgentClient } from './client.ts'
-import { agentChoice, agentOptions, type Cli, type Environment } from './options.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
 import { type Cell, type Column, formatAge, formatFields, formatTable, print, type Screen } from './output.ts'
 
 export function addStatus(cli: Cli, describe: string, environment: Environment): void {
@@ -12,8 +12,9 @@ export function addStatus(cli: Cli, describe: string, environment: Environment):
     describe,
     (to) => to.options(agentOptions(environment)),
     async (args) => {
-      const client = new AgentClient(agentChoice(args, environment))
-      const [status, peers] = await Promise.all([client.get<AgentStatus>('/v1/status'), client.get<readonly PeerStatus[]>('/v1/bgp/peers')])
+      const [status, peers] = await askAgent(args, environment, (client) =>
+        Promise.all([client.get<AgentStatus>('/v1/status'), client.get<readonly PeerStatus[]>('/v1/bgp/peers')]),
+      )
       const troubles = troublesOf(status, peers)
       await print(args.output, status, (_, screen) => formatStatus(status, troubles, screen))
       if (troubles.some(({ severity }) => severity === 'error')) process.exitCode = 1

@@ -2,16 +2,21 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { findKind, KIND_NAMES, type KindName, kindInfo, openStore, type Store, StoreError } from '../store/index.ts'
+import type { Environment } from './options.ts'
 import { CliError } from './output.ts'
 
-export const STORE_OPTION = {
-  store: {
-    type: 'string',
-    demandOption: true,
-    requiresArg: true,
-    describe: 'Where the objects are: dir:PATH, a folder of manifests, or kubernetes',
-  },
-} as const
+/** `--store`, which must be given unless the environment names one. */
+export function storeOption({ store }: Environment) {
+  return {
+    store: {
+      type: 'string',
+      demandOption: true,
+      requiresArg: true,
+      describe: 'Where the objects are: dir:PATH, a folder of manifests, or kubernetes',
+      ...(store === null ? {} : { default: store }),
+    },
+  } as const
+}
 
 /** Object namespace, as in kubectl. */
 export const NAMESPACE_OPTION = {
@@ -31,9 +36,12 @@ export const FILENAME_OPTION = {
 } as const
 
 /** Runs `work` on the store and closes it. What a store reports becomes one line for the user. */
-export async function withStore<T>(text: string, work: (store: Store) => Promise<T>): Promise<T> {
+export async function withStore<T>(
+  { store: text, context }: { readonly store: string; readonly context?: string | undefined },
+  work: (store: Store) => Promise<T>,
+): Promise<T> {
   try {
-    await using store = openStore(text)
+    await using store = openStore(text, { context: context ?? null })
     return await work(store)
   } catch (cause) {
     if (!(cause instanceof StoreError)) throw cause

@@ -6,12 +6,17 @@ import { KubernetesStore } from './kubernetes/adapter.ts'
 import { connectKubernetes } from './kubernetes/kube-config.ts'
 import { type Store, StoreError } from './port.ts'
 
-export type StoreOptions = { readonly clock?: Clock; readonly log?: Log }
+export type StoreOptions = {
+  readonly clock?: Clock
+  readonly log?: Log
+  /** Context of the kubeconfig; null or absent: the cluster we run in, or the current context. */
+  readonly context?: string | null
+}
 
 /** Opens `dir:PATH`, or `kubernetes`: the cluster we run in or that of the kubeconfig. Throws StoreError: INVALID if the text names no store there is, UNAVAILABLE if it cannot be reached. */
 export function openStore(text: string, options: StoreOptions = {}): Store {
   if (text.startsWith('dir:') && text.length > 'dir:'.length) return new DirectoryStore(text.slice('dir:'.length), options)
-  if (text === 'kubernetes') return new KubernetesStore(() => connectKubernetes(process.env), options)
+  if (text === 'kubernetes') return new KubernetesStore(() => connectKubernetes(process.env, options.context ?? null), options)
   throw new StoreError(
     'INVALID',
     `--store ${JSON.stringify(text)} is not a store; write --store dir:PATH, the folder with the manifests, or --store kubernetes`,

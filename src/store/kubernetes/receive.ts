@@ -3,10 +3,13 @@ import { err, ok, type Result } from '../../lib/result.ts'
 import { type KindName, kindInfo, type Resource } from '../kinds/registry.ts'
 import { deepFreeze } from '../memory.ts'
 import { type FieldFault, isMapping, parseResource, salvageResource } from '../validate.ts'
+import { isBulkAnnotation, quickParse, UNSURE } from './quick-parse.ts'
 
 /** An object of a list has no kind of its own. */
 export function receive(kind: KindName, raw: unknown): Result<Resource, readonly FieldFault[]> {
   if (!isMapping(raw)) return err([{ path: [], message: 'the API server sent something that is no object' }])
+  const quick = quickParse(kind, raw)
+  if (quick !== UNSURE) return ok(quick as Resource) // what the schema of `kind` gives
   const parsed = parseResource(withHead(kind, raw))
   return parsed.ok ? ok(deepFreeze(parsed.value)) : parsed
 }
@@ -18,14 +21,16 @@ export function salvage(kind: KindName, raw: unknown): Resource | null {
 }
 
 function withHead(kind: KindName, { metadata, ...rest }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  return { ...rest, apiVersion: kindInfo(kind).apiVersion, kind, metadata: withoutBulk(metadata) }
+  return { ...rest, apiVersion: kindInfo(kind).apiVersion, kind, metadata: withoutBulk(kind, metadata) }
 }
 
-/** Who changed which field when is half of many objects, and nothing to us. */
-function withoutBulk(metadata: unknown): unknown {
+/** Who changed which field when is half of many objects, and nothing to us; nor are the long annotations of Kubernetes' kinds. */
+function withoutBulk(kind: KindName, metadata: unknown): unknown {
   if (!isMapping(metadata)) return metadata
   const { managedFields: _, ...kept } = metadata
-  return kept
+  const { annotations } = kept
+  if (kindInfo(kind).writer !== 'core' || !isMapping(annotations)) return kept
+  return { ...kept, annotations: Object.fromEntries(Object.entries(annotations).filter(([key, value]) => !isBulkAnnotation(key, value))) }
 }
 
 /** Name and namespace of an object, however wrong the rest may be. */

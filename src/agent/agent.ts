@@ -1,34 +1,35 @@
-// The agent's main thread: watches the store, derives configuration, hands it to the bgp and dataplane threads, and answers
+// The agent's main thread: follows the store, derives configuration, hands it to the bgp and dataplane threads, and answers
 // people and machines. Holds no routing state: what it shows it asks of the thread that has it.
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
 import type { Log, LogLevel } from '../lib/log.ts'
 import { cidr, formatIp, formatPrefix, type HostNetwork, ipv4 } from '../net/index.ts'
-import { type Change, type Selection, SnapshotBuilder, type Store, type WatchObserver } from '../store/index.ts'
+import type { Change, Selection, Store } from '../store/index.ts'
 import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
-import { type Derived, derive, derivedSelections, deriveServiceFacts, isDerivedFrom } from './derive/index.ts'
+import { type Derived, type Detections, derive, derivedSelections, deriveServiceFacts } from './derive/index.ts'
+import type { InputCache } from './inputs/cache.ts'
+import { Inputs } from './inputs/inputs.ts'
 import type { CniOptions } from './options.ts'
 import { stepsTo } from './order.ts'
 import type { PodFigures } from './pod-metrics.ts'
 import type { Pods } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
+import { ProblemBoard } from './problem-board.ts'
 import type { Readiness } from './readiness.ts'
+import { type AgentFacts, ClusterReports } from './reporting/cluster-reports.ts'
 import { writeRestartState } from './restart-state.ts'
 import { ServiceWatch } from './services/index.ts'
-import type {
-  BgpRequests,
-  BgpThreadData,
-  DataplaneRequests,
-  DataplaneThreadData,
-  FromBgp,
-  FromDataplane,
-  LocalSettings,
-  ToBgp,
-  ToDataplane,
-} from './threads.ts'
+import { spawnThreads, type ThreadName } from './spawn.ts'
+import type { BgpRequests, DataplaneRequests, FromBgp, FromDataplane, LocalSettings, ToBgp, ToDataplane } from './threads.ts'
+
+export type WriteFigures = ClusterReports['figures'] & {
+  readonly cache: InputCache['figures']
+  /** The agent goes by what was last known. */
+  readonly isFromCache: boolean
+}
 
 export type AgentDeps = {
   readonly node: string
@@ -38,6 +39,9 @@ export type AgentDeps = {
   readonly log: Log
   readonly logLevel: LogLevel
   readonly store: Store
+  /** The objects last known (decision 18). */
+  readonly cache: InputCache
+  readonly detections: Detections
   readonly beats: Beats
   readonly readiness: Readiness
   readonly peersUpBefore: readonly string[] | null
@@ -48,8 +52,6 @@ export type AgentDeps = {
   readonly onTurn: (seconds: number, outcome: 'applied' | 'failed') => void
 }
 
-type ProblemSource = 'store' | 'configuration' | 'bgp' | 'dataplane' | 'pods' | 'services'
-
 /** Manifests are often saved in a burst: one turn when it is over. */
 const SETTLE_MS = 20
 /** BGP waits no longer than this for rules and routes: a kernel that refuses them must not silence the node. */
@@ -59,24 +61,23 @@ export class Agent {
   readonly #deps: AgentDeps
   readonly #clock: Clock = systemClock
   readonly #startedAt = new Date()
-  readonly #bgpWorker: Worker
-  readonly #dataplaneWorker: Worker
+  readonly #workers: readonly Worker[]
   readonly bgp: Channel<FromBgp, ToBgp, Record<never, never>, BgpRequests>
   readonly dataplane: Channel<FromDataplane, ToDataplane, Record<never, never>, DataplaneRequests>
-  readonly #objects = new SnapshotBuilder()
   readonly #turns: Coalescer
-  readonly #problems = new Map<ProblemSource, readonly Problem[]>()
-  readonly #watch: Disposable
+  readonly #problems: ProblemBoard
+  readonly #inputs: Inputs
+  readonly #reports: ClusterReports
   readonly #beat: Disposable
   /** null: no CNI is served here. */
   readonly #owner: PodsOwner | null
   readonly services: ServiceWatch
-  #isListed = false
   #network: HostNetwork | null = null
   #derived: Derived | null = null
   #logLevel: LogLevel
   #sessions: Extract<FromBgp, { kind: 'sessionsChanged' }> | null = null
   #settle: Disposable | null = null
+  #isDataplaneSynced = false
   #isStopping = false
   #isDraining = false
   /** What the dataplane was told last. */
@@ -84,40 +85,46 @@ export class Agent {
   #drained: (() => void) | null = null
 
   constructor(deps: AgentDeps) {
-    const { log, logLevel, node, peersUpBefore } = deps
+    const { log, logLevel, node, peersUpBefore, store, cni } = deps
     this.#deps = deps
     this.#logLevel = logLevel
     this.#turns = new Coalescer(() => this.#turn())
-    const { port1, port2 } = new MessageChannel()
-    const bgpData: BgpThreadData & { dataplanePort: typeof port1 } = { logLevel, node, peersUpBefore, dataplanePort: port1 }
-    const servesPods = deps.cni !== null
-    const dataplaneData: DataplaneThreadData & { bgpPort: typeof port2 } = { logLevel, node, servesPods, bgpPort: port2 }
-    this.#bgpWorker = this.#spawn('bgp', bgpData, [port1])
-    this.#dataplaneWorker = this.#spawn('dataplane', dataplaneData, [port2])
-    this.bgp = new Channel(this.#bgpWorker, { notice: (message) => this.#onBgp(message) })
-    this.dataplane = new Channel(this.#dataplaneWorker, { notice: (message) => this.#onDataplane(message) })
-    this.#beat = startBeat((beat) => deps.beats.record('main', beat))
-    this.services = new ServiceWatch({
-      store: deps.store,
-      clock: this.#clock,
-      log,
-      runDir: deps.runDir,
-      onChanged: () => this.#turnSoon(),
-      onProblems: (problems) => this.#setProblems('services', problems),
-    })
-    const observer: WatchObserver = {
-      changed: (changes) => this.#onChanges(changes),
-      synced: () => {
-        log.info('agent.store.listed')
-        this.#isListed = true
-        deps.readiness.storeListed()
-        this.#turnSoon()
-      },
-      problems: (problems) => this.#setProblems('store', problems),
+    this.#problems = new ProblemBoard(log, () => this.#reports?.changed())
+    const servesPods = cni !== null
+    const onEnded = (thread: ThreadName, error: Error): void => {
+      if (!this.#isStopping) deps.onFatal(thread, error)
     }
-    const ofPods: readonly Selection[] = [{ kind: 'Namespace' }, { kind: 'Pod', nodeName: node }]
-    this.#watch = deps.store.watch([...derivedSelections(node), ...(servesPods ? ofPods : [])], observer)
-    this.#owner = deps.cni === null ? null : this.#ownPods(deps.cni)
+    const threads = spawnThreads({ logLevel, node, peersUpBefore, servesPods, onEnded })
+    this.#workers = Object.values(threads)
+    this.bgp = new Channel(threads.bgp, { notice: (message) => this.#onBgp(message) })
+    this.dataplane = new Channel(threads.dataplane, { notice: (message) => this.#onDataplane(message) })
+    this.#beat = startBeat((beat) => deps.beats.record('main', beat))
+    const ofPods: readonly Selection[] = servesPods ? [{ kind: 'Namespace' }, { kind: 'Pod', nodeName: node }] : []
+    this.services = new ServiceWatch({
+      ...deps,
+      clock: this.#clock,
+      onChanged: () => this.#turnSoon(),
+      onProblems: (problems) => this.#problems.set('services', problems),
+    })
+    this.#inputs = new Inputs({
+      ...deps,
+      clock: this.#clock,
+      selections: [...derivedSelections(node), ...ofPods],
+      changed: () => this.#turnSoon(),
+      heard: (changes) => this.#onChanges(changes),
+      listed: () => {
+        log.info('agent.store.listed')
+        deps.readiness.storeListed()
+      },
+      problems: (problems) => this.#problems.set('store', problems),
+    })
+    const reporting = { ...deps, clock: this.#clock, problems: this.#problems, told: () => this.#inputs.told }
+    this.#reports = new ClusterReports(reporting, {
+      facts: () => this.#facts(),
+      podNetwork: () => this.#owner?.counts() ?? null,
+      derived: () => this.#derived,
+    })
+    this.#owner = cni === null ? null : this.#ownPods(cni, store)
   }
 
   /** null: no CNI is served here; throws while it is about to be. */
@@ -139,7 +146,12 @@ export class Agent {
   }
 
   problems(): readonly Problem[] {
-    return [...this.#problems.values()].flat()
+    return this.#problems.all
+  }
+
+  /** What was written to the store about this node, and kept for a start without it. */
+  writeFigures(): WriteFigures {
+    return { ...this.#reports.figures, cache: this.#deps.cache.figures, isFromCache: this.#inputs.known?.source === 'cache' }
   }
 
   async status(): Promise<AgentStatus> {
@@ -182,7 +194,8 @@ export class Agent {
   async stop(how: 'silent' | 'cease'): Promise<void> {
     if (this.#isStopping) return
     this.#isStopping = true
-    this.#watch[Symbol.dispose]()
+    this.#inputs[Symbol.dispose]()
+    this.#reports[Symbol.dispose]()
     this.services[Symbol.dispose]()
     this.#settle?.[Symbol.dispose]()
     this.#beat[Symbol.dispose]()
@@ -193,41 +206,30 @@ export class Agent {
     })
     await this.bgp.ask('stop', { how })
     await drained
-    await Promise.all([this.#bgpWorker.terminate(), this.#dataplaneWorker.terminate()])
+    await Promise.all(this.#workers.map((worker) => worker.terminate()))
+    await this.#deps.cache[Symbol.asyncDispose]()
     await this.#deps.store[Symbol.asyncDispose]()
   }
 
-  #ownPods(cni: CniOptions): PodsOwner {
-    const { node, log, store, readiness } = this.#deps
+  #ownPods(cni: CniOptions, store: Store): PodsOwner {
+    const { node, log, readiness } = this.#deps
     return new PodsOwner({
       node,
       log,
       clock: this.#clock,
       cni,
       store,
-      snapshot: this.#objects.snapshot,
+      snapshot: this.#inputs.told,
       dataplane: this.dataplane,
       ownBlocks: () => this.#derived?.local.routes.blackholes ?? [],
       unreadiness: () => this.#unreadiness(),
       onRoutes: () => this.#turnSoon(),
-      onProblems: (problems) => this.#setProblems('pods', problems),
+      onProblems: (problems) => {
+        this.#problems.set('pods', problems)
+        this.#reports.changed()
+      },
       onReady: () => readiness.podsReady(),
     })
-  }
-
-  #spawn(thread: 'bgp' | 'dataplane', workerData: unknown, transferList: readonly MessagePort[]): Worker {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const worker = new Worker(new URL(`./${thread}-worker.${extension}`, import.meta.url), {
-      workerData,
-      transferList: [...transferList],
-      name: thread,
-      trackUnmanagedFds: false, // netlink sockets and namespaces are opened by libc and closed by fs
-    })
-    worker.on('error', (error) => this.#deps.onFatal(thread, error instanceof Error ? error : new Error(String(error))))
-    worker.on('exit', (code) => {
-      if (!this.#isStopping) this.#deps.onFatal(thread, new Error(`the ${thread} thread ended with ${code}`))
-    })
-    return worker
   }
 
   #onBgp(message: FromBgp): void {
@@ -240,12 +242,13 @@ export class Agent {
         this.#sessions = message
         readiness.sessions(message.established, message.configured)
         if (!this.#isStopping) writeRestartState(runDir, message.upOrRetained)
+        this.#reports.changed()
         return
       case 'selectionReleased':
         log.info('agent.selection.released')
         return
       case 'problemsChanged':
-        this.#setProblems('bgp', message.problems)
+        this.#problems.set('bgp', message.problems)
         return
       case 'drained':
         this.#drained?.()
@@ -263,10 +266,12 @@ export class Agent {
         this.#turnSoon()
         return
       case 'synced':
+        this.#isDataplaneSynced = true
         this.#deps.readiness.dataplaneSynced()
+        this.#reports.changed()
         return
       case 'problemsChanged':
-        this.#setProblems('dataplane', message.problems)
+        this.#problems.set('dataplane', message.problems)
         return
       case 'podMtu':
         this.#owner?.setMtu(message.mtu)
@@ -278,23 +283,11 @@ export class Agent {
   }
 
   #onChanges(changes: readonly Change[]): void {
-    const isRelevant = changes.some((change) => isDerivedFrom(this.#objects.snapshot, change))
-    this.#objects.apply(changes)
     for (const { type, object } of changes) {
+      if (object.kind === 'Node' && object.metadata.name === this.#deps.node) this.#reports.changed()
       if (object.kind !== 'IPAMBlock') continue
       const version = type === 'gone' ? null : (object.metadata.resourceVersion ?? '')
       this.#owner?.pods?.blockChanged({ block: cidr(object.spec.cidr), version })
-    }
-    if (isRelevant) this.#turnSoon()
-  }
-
-  #setProblems(source: ProblemSource, problems: readonly Problem[]): void {
-    const known = new Set((this.#problems.get(source) ?? []).map(({ subject, message }) => `${subject} ${message}`))
-    this.#problems.set(source, problems)
-    for (const { severity, subject, message } of problems) {
-      if (known.has(`${subject} ${message}`)) continue
-      if (severity === 'error') this.#deps.log.error('agent.problem.found', { source, subject, message })
-      else this.#deps.log.warn('agent.problem.found', { source, subject, message })
     }
   }
 
@@ -309,26 +302,32 @@ export class Agent {
   /** One turn: all objects and the host's network in, the whole configuration out. Nothing happens before all is known. */
   async #turn(): Promise<void> {
     const network = this.#network
-    if (!this.#isListed || network === null || this.#owner?.isSettled === false || this.#isStopping) return
-    const { node, namespace, log, onTurn } = this.#deps
+    const { known } = this.#inputs
+    if (known === null || network === null || this.#owner?.isSettled === false || this.#isStopping) return
+    const { node, namespace, log, onTurn, detections } = this.#deps
     const startedMs = this.#clock.nowMs()
     try {
       const podAddresses = this.#owner === null ? null : (this.#owner.pods?.addresses() ?? [])
-      const { snapshot } = this.#objects
+      const { secretFaults } = this.#inputs
+      const { snapshot } = known
       const services = this.services.configure(deriveServiceFacts(snapshot, node))
-      const derived = derive({ snapshot, node, namespace, network, podAddresses, services })
+      const derived = derive({ snapshot, node, namespace, network, detections, secretFaults, podAddresses, services })
+      if (!this.#inputs.want(derived.secretsWanted)) return // a turn follows when they have come
       this.#derived = derived
-      this.#setProblems('configuration', derived.problems)
+      this.#problems.set('inputs', known.source === 'store' ? [] : [runsFromCache(known.writtenAt)])
+      this.#problems.set('configuration', derived.problems)
       this.#applyLogLevel(derived.logLevel)
       this.#owner?.pods?.configure(derived.ipam)
       await this.#apply(derived)
+      this.#inputs.actedOn(derived.secretsWanted)
       this.#owner?.lookSoon()
+      this.#reports.changed()
       onTurn((this.#clock.nowMs() - startedMs) / 1000, 'applied')
     } catch (error) {
       onTurn((this.#clock.nowMs() - startedMs) / 1000, 'failed')
       log.error('agent.turn.failed', { err: error })
       const message = error instanceof Error ? error.message : String(error)
-      this.#setProblems('configuration', [
+      this.#problems.set('configuration', [
         { severity: 'error', subject: 'configuration', message: `could not be derived, the last one stays: ${message}` },
       ])
     }
@@ -352,9 +351,23 @@ export class Agent {
 
   /** Why nothing that a pod needs beside an address could be done; null: it can. */
   #unreadiness(): string | null {
-    if (!this.#isListed) return 'the agent has not listed the store yet'
+    if (this.#inputs.known === null) return 'the agent has not listed the store yet'
     if (this.#applied === null) return "the agent has not brought this node's routes and rules into the kernel yet"
     return null
+  }
+
+  /** What this node reports of itself; null: not known yet. */
+  async #facts(): Promise<AgentFacts | null> {
+    const derived = this.#derived
+    if (derived === null) return null
+    const pods = this.#owner?.pods ?? null
+    return {
+      derived,
+      peers: await this.bgp.ask('peers', null),
+      pods: pods === null ? null : { attached: pods.attached(), ipam: pods.ipam() },
+      isDataplaneSynced: this.#isDataplaneSynced,
+      notReadyBecause: this.#deps.readiness.reasons(),
+    }
   }
 
   #applyLogLevel(level: LogLevel): void {
@@ -364,4 +377,9 @@ export class Agent {
     this.bgp.send({ kind: 'logLevel', level })
     this.dataplane.send({ kind: 'logLevel', level })
   }
+}
+
+function runsFromCache(writtenAt: string): Problem {
+  const message = `the store has not been heard since this agent started, so it goes by what was last known, at ${writtenAt}`
+  return { severity: 'warning', subject: 'store', message }
 }

@@ -22,6 +22,8 @@ export type Problem = {
   readonly severity: 'error' | 'warning'
   /** What it is about: `BGPPeer/tor-a`, `sysctl/net.ipv4.ip_forward`, a file name… */
   readonly subject: string
+  /** One word for programs, such as SecretNotFound; most have none. */
+  readonly reason?: string
   readonly message: string
 }
 

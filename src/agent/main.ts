@@ -1,5 +1,6 @@
 // Composition root of the agent: builds the parts, joins them, and ends them. The only place that reads signals.
 import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { sleep, systemClock } from '../lib/clock.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { openStore } from '../store/index.ts'
@@ -9,6 +10,7 @@ import { Beats } from './beat.ts'
 import { refuseToBeSecond, serveControl } from './control.ts'
 import type { StopRequest } from './control-api.ts'
 import { serveHttp } from './http.ts'
+import { CACHE_FILE, InputCache } from './inputs/cache.ts'
 import type { AgentMetrics, MetricsSource } from './metrics.ts'
 import type { AgentOptions } from './options.ts'
 import { Readiness } from './readiness.ts'
@@ -18,7 +20,7 @@ const LOOPS = ['main', 'bgp', 'dataplane'] as const
 
 /** Runs until SIGTERM or SIGINT (exit status 0) or until a thread fails (1). Rejects if it cannot start. */
 export async function runAgent(options: AgentOptions): Promise<number> {
-  const { node, namespace, runDir, logLevel, cni } = options
+  const { node, namespace, runDir, stateDir, logLevel, detections, cni } = options
   const version = readVersion()
   const log = createLog({ level: logLevel, fields: { node } })
   mkdirSync(runDir, { recursive: true, mode: 0o755 })
@@ -31,6 +33,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const readiness = new Readiness(systemClock, peersUpBefore ?? [], cni !== null)
   const end = Promise.withResolvers<Ending>()
   const store = openStore(options.store, { clock: systemClock, log })
+  const cache = new InputCache(join(stateDir, CACHE_FILE), { node, namespace, store: options.store }, { clock: systemClock, log })
   let turns = { applied: 0, failed: 0, lastSeconds: 0 }
   const agent = new Agent({
     node,
@@ -40,6 +43,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     log,
     logLevel,
     store,
+    cache,
+    detections,
     beats,
     readiness,
     peersUpBefore,

@@ -1,14 +1,19 @@
 // What the command line tells the agent. Parsed once, frozen, handed on in slices.
 import { join } from 'node:path'
 import type { LogLevel } from '../lib/log.ts'
+import type { Detections } from './derive/addresses.ts'
 
 export type AgentOptions = {
   /** Name of this node among the Node objects. */
   readonly node: string
-  /** `dir:PATH`. */
+  /** `kubernetes`, or `dir:PATH`. */
   readonly store: string
   /** Control socket and restart state; cleared by a reboot. */
   readonly runDir: string
+  /** What outlives a reboot: the objects last known (decision 18), and where CNI is served its pods. No two agents share one. */
+  readonly stateDir: string
+  /** How this node's addresses are found where no annotation names them. */
+  readonly detections: Detections
   /** Where the Secrets of passwords are. */
   readonly namespace: string
   /** Port of /metrics, /healthz and /readyz; null: none. */

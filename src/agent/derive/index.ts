@@ -4,45 +4,35 @@ import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
 import type { IpamConfig } from '../../ipam/index.ts'
 import type { LogLevel } from '../../lib/log.ts'
 import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
-import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Change, type Selection, type Snapshot } from '../../store/index.ts'
+import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Selection, type Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
 import { NO_SERVICES, type ServicePlan } from '../services/plan.ts'
 import type { LocalSettings } from '../threads.ts'
+import { annotationsWanted, type Detections, type NodeAddress } from './addresses.ts'
 import { deriveEncapsulation, tunnelNeeds } from './encapsulation.ts'
 import { deriveFilters } from './filters.ts'
 import { deriveGuards } from './guards.ts'
 import { deriveIpam, poolsOf } from './ipam.ts'
-import { type NodeFacts, nodeFacts } from './nodes.ts'
+import { knownNodes, type NodeFacts } from './nodes.ts'
 import { deriveOrigination } from './originate.ts'
-import { derivePeers } from './peers.ts'
+import { derivePeers, type SessionOrigin } from './peers.ts'
 import { IGNORED, ProblemList } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
 
+export { type Detections, NO_DETECTION, type NodeAddress } from './addresses.ts'
+export { type Detection, parseDetection } from './detection.ts'
+export type { SessionOrigin } from './peers.ts'
+export { isDerivedFrom } from './relevance.ts'
 export { deriveServiceFacts } from './services.ts'
 
-const DERIVED_KINDS = [
-  'BGPConfiguration',
-  'BGPPeer',
-  'BGPFilter',
-  'IPPool',
-  'IPReservation',
-  'IPAMConfiguration',
-  'Node',
-  'Secret',
-] as const
+const DERIVED_KINDS = ['BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'IPReservation', 'IPAMConfiguration', 'Node'] as const
 
-/** What a snapshot must hold. Of blocks our own alone: BGP carries everybody else's (decision 9). */
+/**
+ * What a snapshot must hold beside the Secrets in `secretsWanted`. Of blocks our own alone: BGP carries everybody else's (decision 9).
+ * Of Secrets only those that this node's peers name are ever asked for, each by its name.
+ */
 export function derivedSelections(node: string): readonly Selection[] {
   return [...DERIVED_KINDS.map((kind) => ({ kind })), { kind: 'IPAMBlock', labels: { [BLOCK_NODE_LABEL]: blockNodeLabelValue(node) } }]
-}
-
-/** False if the change makes no difference to what is derived: addresses of a block come and go with every pod. */
-export function isDerivedFrom(before: Snapshot, { type, object }: Change): boolean {
-  if (object.kind === 'Pod' || object.kind === 'Namespace') return false
-  if (object.kind !== 'IPAMBlock' || type === 'gone') return true
-  const known = before.IPAMBlock.get(object.metadata.name)?.spec
-  const { cidr, node, state } = object.spec
-  return known === undefined || known.cidr !== cidr || known.node !== node || known.state !== state
 }
 
 export type DeriveInput = {
@@ -52,6 +42,10 @@ export type DeriveInput = {
   /** Where the Secrets of passwords are. */
   readonly namespace: string
   readonly network: HostNetwork
+  /** How our own addresses are found where no annotation names them. */
+  readonly detections: Detections
+  /** Why Secrets cannot be read, in words, by `namespace/name`; of those that can be, nothing. */
+  readonly secretFaults: ReadonlyMap<string, string>
   /** Addresses of the pods on this node; null: no CNI is served here. */
   readonly podAddresses: readonly IpAddress[] | null
   /** What services want advertised (`deriveServiceFacts` says whether any are looked at). */
@@ -64,12 +58,20 @@ export type Derived = {
   readonly local: LocalSettings
   readonly logLevel: LogLevel
   readonly addresses: { readonly ipv4: IpAddress | null; readonly ipv6: IpAddress | null }
-  /** The Secrets with the passwords of this node's peers, whether they exist or not. */
-  readonly secretsWanted: readonly { readonly namespace: string; readonly name: string }[]
+  /** The same addresses, with where they come from and where they are. */
+  readonly nodeAddresses: { readonly ipv4: NodeAddress | null; readonly ipv6: NodeAddress | null }
+  /** What annotations of our Node have to be for others to agree on its addresses; null: absent. */
+  readonly annotations: Readonly<Record<string, string | null>>
+  /** What each session follows from, by the key of its peer. */
+  readonly origins: ReadonlyMap<string, SessionOrigin>
+  /** The Secrets with the passwords of this node's peers, whether they exist or not, and which of their keys are read. */
+  readonly secretsWanted: readonly WantedSecret[]
   /** What each originated prefix is for, by its text: `block`, `Service/default/web`. */
   readonly sources: ReadonlyMap<string, readonly string[]>
   readonly problems: readonly Problem[]
 }
+
+export type WantedSecret = { readonly namespace: string; readonly name: string; readonly keys: readonly string[] }
 
 const LOG_LEVEL: { readonly [L in NodeSettings['logLevel']]: LogLevel } = {
   Trace: 'trace',
@@ -80,13 +82,12 @@ const LOG_LEVEL: { readonly [L in NodeSettings['logLevel']]: LogLevel } = {
 }
 
 /** Throws RangeError only for values that a store would not have let in. */
-export function derive({ snapshot, node, namespace, network, podAddresses, services = NO_SERVICES }: DeriveInput): Derived {
+export function derive(input: DeriveInput): Derived {
+  const { snapshot, node, namespace, network, detections, secretFaults, podAddresses, services = NO_SERVICES } = input
   const problems = new ProblemList()
-  const nodes = nodeFacts(snapshot, node, network, problems)
-  const own = nodes.get(node)
-  if (own === undefined) throw new Error(`node ${node} is not among its own facts`)
+  const { nodes, own, addresses: nodeAddresses } = knownNodes(snapshot, node, { network, detections }, problems)
   const settings = nodeSettings(snapshot, node, own.labels, problems)
-  const { peers, statics, secretsWanted } = derivePeers({ snapshot, namespace, own, nodes, settings, problems })
+  const { peers, statics, origins, secretsWanted } = derivePeers({ snapshot, namespace, secretFaults, own, nodes, settings, problems })
   const pools = poolsOf(snapshot, problems)
   const { originated, blackholes, importBounds, serviceRanges, sources } = deriveOrigination({
     snapshot,
@@ -143,7 +144,10 @@ export function derive({ snapshot, node, namespace, network, podAddresses, servi
     },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,
-    secretsWanted: secretsWanted.map((name) => ({ namespace, name })),
+    nodeAddresses,
+    annotations: annotationsWanted(nodeAddresses, detections),
+    origins,
+    secretsWanted: secretsWanted.map((secret) => ({ namespace, ...secret })),
     sources,
     problems: [...problems.list, ...services.problems],
   }

@@ -1,22 +1,9 @@
 // What derivation knows of the cluster's nodes: labels, AS number, BGP addresses, reflector cluster. A node says so itself in
 // its annotations; what it does not say comes from its status, and for our own node from the host's network.
 import { type RouterId, routerId } from '../../bgp/index.ts'
-import {
-  type Asn,
-  asn,
-  bitsOf,
-  familyOf,
-  type HostNetwork,
-  type IpAddress,
-  type IpFamily,
-  isIpv4,
-  isLinkLocalIpv6,
-  isUsableUnicast,
-  parseAsn,
-  parseIp,
-  parsePrefix,
-} from '../../net/index.ts'
-import { type Labels, NODE_ANNOTATION, type Node, type Snapshot } from '../../store/index.ts'
+import { type Asn, asn, type HostNetwork, type IpAddress, isIpv4, parseAsn, parseIp } from '../../net/index.ts'
+import { type Labels, NODE_ANNOTATION, type Snapshot } from '../../store/index.ts'
+import { addressOf, type Detections, type NodeAddress, ownAddress } from './addresses.ts'
 import { IGNORED, type Problems } from './problems.ts'
 import { nodeSettings } from './settings.ts'
 
@@ -34,24 +21,55 @@ export type NodeFacts = {
   readonly ipv6: IpAddress | null
 }
 
-/** All nodes by name. Our own is there even without an object, as far as the host shows it. */
-export function nodeFacts(snapshot: Snapshot, ownName: string, network: HostNetwork, problems: Problems): ReadonlyMap<string, NodeFacts> {
+export type KnownNodes = {
+  /** All nodes by name. Our own is there even without an object, as far as the host shows it. */
+  readonly nodes: ReadonlyMap<string, NodeFacts>
+  readonly own: NodeFacts
+  /** Where our own addresses come from and where they are. */
+  readonly addresses: { readonly ipv4: NodeAddress | null; readonly ipv6: NodeAddress | null }
+}
+
+export type HostFacts = { readonly network: HostNetwork; readonly detections: Detections }
+
+export function knownNodes(snapshot: Snapshot, ownName: string, host: HostFacts, problems: Problems): KnownNodes {
   if (!snapshot.Node.has(ownName)) {
     problems.warn(
       `Node/${ownName}`,
       'this node has no Node object, so no selector matches it and its addresses are guessed; add one, or check --node',
     )
   }
-  const names = [...new Set([...snapshot.Node.keys(), ownName])].sort()
-  return new Map(
-    names.map((name) => {
-      const isOwn = name === ownName
-      return [name, factsOf(snapshot, name, isOwn ? network : null, isOwn ? problems : IGNORED)] // another node's agent reports its own
-    }),
-  )
+  const nodes = new Map<string, NodeFacts>()
+  for (const name of [...snapshot.Node.keys()].filter((each) => each !== ownName)) {
+    const node = snapshot.Node.get(name)
+    const silent = () => null // another node's agent reports its own
+    const found = { ipv4: addressOf(node, 4, silent), ipv6: addressOf(node, 6, silent) }
+    nodes.set(name, factsOf(snapshot, name, found, IGNORED))
+  }
+  const addresses = ownAddresses(snapshot, ownName, host, problems)
+  const found = { ipv4: addresses.ipv4?.address ?? null, ipv6: addresses.ipv6?.address ?? null }
+  const own = factsOf(snapshot, ownName, found, problems)
+  nodes.set(ownName, own)
+  return { nodes: new Map([...nodes].sort(([a], [b]) => (a < b ? -1 : 1))), own, addresses }
 }
 
-function factsOf(snapshot: Snapshot, name: string, host: HostNetwork | null, problems: Problems): NodeFacts {
+function ownAddresses(snapshot: Snapshot, name: string, { network, detections }: HostFacts, problems: Problems): KnownNodes['addresses'] {
+  const node = snapshot.Node.get(name)
+  const refuse = (annotation: string, message: string): null => {
+    problems.error(`Node/${name}`, `annotation ${annotation} ${message}`)
+    return null
+  }
+  const addresses = {
+    ipv4: ownAddress(node, 4, network, detections.ipv4, refuse),
+    ipv6: ownAddress(node, 6, network, detections.ipv6, refuse),
+  }
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    if (detections[family] === null || addresses[family] !== null) continue
+    problems.error(`Node/${name}`, `--${family}-detection finds no address on this host; look at its interfaces, or at the option`)
+  }
+  return addresses
+}
+
+function factsOf(snapshot: Snapshot, name: string, addresses: Pick<NodeFacts, 'ipv4' | 'ipv6'>, problems: Problems): NodeFacts {
   const node = snapshot.Node.get(name)
   const labels = node?.metadata.labels ?? {}
   const annotations = node?.metadata.annotations ?? {}
@@ -70,17 +88,6 @@ function factsOf(snapshot: Snapshot, name: string, host: HostNetwork | null, pro
     if (address !== null && isIpv4(address) && address !== 0) return routerId(address)
     return refuse(annotation, 'is not a BGP Identifier; write it like an IPv4 address, 10.0.0.1')
   }
-  const address = (family: IpFamily): IpAddress | null => {
-    const annotation = family === 4 ? NODE_ANNOTATION.ipv4Address : NODE_ANNOTATION.ipv6Address
-    const text = annotations[annotation]
-    if (text !== undefined) {
-      const written = parseNodeAddress(text, family)
-      if (written !== null) return written
-      const like = family === 4 ? '10.0.0.11/24' : 'fd00::11/64'
-      refuse(annotation, `is not an IPv${family} address with prefix length; write it like ${like}`)
-    }
-    return internalAddress(node, family) ?? (host === null ? null : detectAddress(host, family))
-  }
   const clusterId = identifier(NODE_ANNOTATION.routeReflectorClusterId)
   return {
     name,
@@ -90,46 +97,6 @@ function factsOf(snapshot: Snapshot, name: string, host: HostNetwork | null, pro
     clusterId,
     routerId: identifier(NODE_ANNOTATION.routerId),
     inMesh: settings.nodeToNodeMesh.enabled && clusterId === null,
-    ipv4: address(4),
-    ipv6: address(6),
+    ...addresses,
   }
-}
-
-/** `10.0.0.11/24`, or the address alone; null if it is not one a peer could reach. */
-function parseNodeAddress(text: string, family: IpFamily): IpAddress | null {
-  const [addressText = '', length] = text.split('/')
-  const address = parseIp(addressText)
-  if (address === null || familyOf(address) !== family || !isUsableUnicast(address) || isLinkLocalIpv6(address)) return null
-  return length === undefined || parsePrefix(text) !== null ? address : null
-}
-
-function internalAddress(node: Node | undefined, family: IpFamily): IpAddress | null {
-  for (const { type, address } of node?.status.addresses ?? []) {
-    const parsed = type === 'InternalIP' ? parseIp(address) : null
-    if (parsed !== null && familyOf(parsed) === family) return parsed
-  }
-  return null
-}
-
-/** Names of interfaces that hold no node address: container, bridge and tunnel devices of this and other systems. */
-const NOT_AN_UPLINK = /^(lo|fib|cali|cni|docker|br-|virbr|veth|flannel|kube-|cilium|lxc|tun|wg|podman|nodelocaldns)/
-
-/** The address a host would speak from: on the interface of its default route if it has one, else the first that is usable. */
-export function detectAddress(network: HostNetwork, family: IpFamily): IpAddress | null {
-  const names = new Map(network.interfaces.map(({ index, name }) => [index, name]))
-  const defaults = network.routes
-    .filter(({ prefix }) => prefix.length === 0 && familyOf(prefix.address) === family)
-    .sort((a, b) => a.metric - b.metric)
-  const candidates = network.localAddresses.filter(
-    ({ address, interfaceIndex }) =>
-      familyOf(address) === family &&
-      isUsableUnicast(address) &&
-      !isLinkLocalIpv6(address) &&
-      !(isIpv4(address) && address >>> 16 === 0xa9fe) && // 169.254/16, RFC 3927
-      !NOT_AN_UPLINK.test(names.get(interfaceIndex) ?? ''),
-  )
-  const onDefault = candidates.find(({ interfaceIndex }) => defaults.some((route) => route.interfaceIndex === interfaceIndex))
-  // A host address (/32 on a loopback-like interface) is a choice of the administrator, but never the only sign of one.
-  const routed = candidates.find(({ prefixLength }) => prefixLength < bitsOf(family))
-  return (onDefault ?? routed ?? candidates[0])?.address ?? null
 }

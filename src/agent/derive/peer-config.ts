@@ -10,6 +10,8 @@ export type PeerInput = {
   readonly snapshot: Snapshot
   /** Namespace of the Secrets that hold passwords. */
   readonly namespace: string
+  /** Why Secrets cannot be read, by `namespace/name`. */
+  readonly secretFaults: ReadonlyMap<string, string>
   readonly own: NodeFacts
   readonly nodes: ReadonlyMap<string, NodeFacts>
   readonly settings: NodeSettings
@@ -61,6 +63,7 @@ export function peerConfig(input: PeerInput, { key, subject, remote, spec, passw
     problems.error(
       subject,
       `spec.filters names ${name}, but there is no BGPFilter of that name, so every route of this peer is rejected both ways; create it or take the name out`,
+      'FilterNotFound',
     )
   }
   const extendedNextHop = spec?.extendedNextHop ?? false
@@ -110,17 +113,25 @@ export function peerConfig(input: PeerInput, { key, subject, remote, spec, passw
 }
 
 /** The password, or undefined after saying what is missing. The value itself goes nowhere else. */
-function readPassword({ snapshot, namespace, problems }: PeerInput, subject: string, { name, key }: SecretRef): string | undefined {
+function readPassword(input: PeerInput, subject: string, { name, key }: SecretRef): string | undefined {
+  const { snapshot, namespace, secretFaults, problems } = input
   const secret = snapshot.Secret.get(`${namespace}/${name}`)
+  const cannotBeRead = secretFaults.get(`${namespace}/${name}`)
   if (secret === undefined) {
-    const elsewhere = [...snapshot.Secret.values()].find(({ metadata }) => metadata.name === name)?.metadata.namespace
-    const remedy =
-      elsewhere === undefined
-        ? `create the Secret in namespace ${namespace}`
-        : `there is one in namespace ${elsewhere}, but passwords are read from namespace ${namespace} only`
-    problems.error(subject, `its password is in Secret ${namespace}/${name}, which does not exist, so the session stays down; ${remedy}`)
+    problems.error(
+      subject,
+      cannotBeRead === undefined
+        ? `its password is in Secret ${namespace}/${name}, which does not exist, so the session stays down; create it in namespace ${namespace}, passwords are read from there only`
+        : `its password is in Secret ${namespace}/${name}, which cannot be read, so the session stays down; ${cannotBeRead}`,
+      cannotBeRead === undefined ? 'SecretNotFound' : 'SecretUnreadable',
+    )
     return undefined
   }
+  if (cannotBeRead !== undefined)
+    problems.warn(
+      subject,
+      `Secret ${namespace}/${name} cannot be read any more, so the password that was last known stays; ${cannotBeRead}`,
+    )
   const value = secretValue(secret, key)
   if (value !== null && value !== '' && Buffer.byteLength(value) <= 80) return value // TCP_MD5SIG_MAXKEYLEN
   const fault =
@@ -132,6 +143,7 @@ function readPassword({ snapshot, namespace, problems }: PeerInput, subject: str
   problems.error(
     subject,
     `its password is in Secret ${namespace}/${name}, which ${fault}, so the session stays down; put the password there`,
+    'SecretInvalid',
   )
   return undefined
 }

@@ -11,8 +11,17 @@ export type DerivedPeers = {
   readonly peers: readonly PeerConfig[]
   /** Host routes to peers that are reached by way of a gateway (`reachableBy`). */
   readonly statics: readonly { readonly prefix: Prefix; readonly gateway: IpAddress }[]
-  /** Names of the Secrets with the passwords of these peers. */
-  readonly secretsWanted: readonly string[]
+  /** What each session follows from, by the key of its peer. */
+  readonly origins: ReadonlyMap<string, SessionOrigin>
+  /** The Secrets with the passwords of these peers, in order of their names. */
+  readonly secretsWanted: readonly { readonly name: string; readonly keys: readonly string[] }[]
+}
+
+export type SessionOrigin = {
+  /** The BGPPeer; null: the node-to-node mesh. */
+  readonly peer: string | null
+  /** The node of the cluster at the other end, if it is one. */
+  readonly remoteNode: string | null
 }
 
 const MESH_LIMIT = 100
@@ -41,8 +50,21 @@ export function derivePeers(input: PeerInput): DerivedPeers {
   return {
     peers: peers.sort((a, b) => (a.key < b.key ? -1 : 1)),
     statics: candidates.flatMap(staticOf),
-    secretsWanted: [...new Set(candidates.flatMap(({ password }) => password?.name ?? []))].sort(),
+    origins: new Map(candidates.map(({ key, subject, spec, remote }) => [key, originOf(subject, spec, remote)])),
+    secretsWanted: secretsOf(candidates),
   }
+}
+
+function originOf(subject: string, spec: Spec | null, { node }: Remote): SessionOrigin {
+  return { peer: spec === null ? null : subject.slice('BGPPeer/'.length), remoteNode: node?.name ?? null }
+}
+
+function secretsOf(candidates: readonly Candidate[]): DerivedPeers['secretsWanted'] {
+  const keys = new Map<string, Set<string>>()
+  for (const { password } of candidates) {
+    if (password !== null) keys.set(password.name, (keys.get(password.name) ?? new Set()).add(password.key))
+  }
+  return [...keys].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, wanted]) => ({ name, keys: [...wanted].sort() }))
 }
 
 function twice({ remote }: Candidate, winner: Candidate): string {

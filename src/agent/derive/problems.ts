@@ -2,8 +2,8 @@
 import type { Problem } from '../control-api.ts'
 
 export interface Problems {
-  /** `subject` as in `BGPPeer/tor-a`; `message` says what is wrong and what to do. */
-  error(subject: string, message: string): void
+  /** `subject` as in `BGPPeer/tor-a`; `message` says what is wrong and what to do; `reason` is one word for programs. */
+  error(subject: string, message: string, reason?: string): void
   warn(subject: string, message: string): void
 }
 
@@ -15,8 +15,8 @@ export class ProblemList implements Problems {
     return [...this.#problems.values()]
   }
 
-  error(subject: string, message: string): void {
-    this.#add({ severity: 'error', subject, message })
+  error(subject: string, message: string, reason?: string): void {
+    this.#add({ severity: 'error', subject, message, ...(reason === undefined ? {} : { reason }) })
   }
 
   warn(subject: string, message: string): void {

@@ -85,7 +85,7 @@ describe('the node-to-node mesh', () => {
     ])
     const withIt = deriveFor('n1', [...world, secret('mesh', 'fibula-system', { p: 'geheim' })])
     expect(withIt.speaker.peers.map(({ password }) => password)).toEqual(['geheim', 'geheim', 'geheim'])
-    expect(withIt.secretsWanted).toEqual([{ namespace: 'fibula-system', name: 'mesh' }])
+    expect(withIt.secretsWanted).toEqual([{ namespace: 'fibula-system', name: 'mesh', keys: ['p'] }])
   })
 })
 
@@ -454,15 +454,11 @@ describe('passwords', () => {
   const REF = { password: { secretKeyRef: { name: 'tor', key: 'password' } } }
 
   test.each([
-    [
-      'no Secret',
-      [],
-      /Secret fibula-system\/tor, which does not exist, so the session stays down; create the Secret in namespace fibula-system/,
-    ],
+    ['no Secret', [], /Secret fibula-system\/tor, which does not exist, so the session stays down; create it in namespace fibula-system/],
     [
       'in another namespace',
       [secret('tor', 'default', { password: 'geheim' })],
-      /there is one in namespace default, but passwords are read from namespace fibula-system only/,
+      /create it in namespace fibula-system, passwords are read from there only/,
     ],
     ['no such key', [secret('tor', 'fibula-system', { pass: 'geheim' })], /has no key password/],
     ['empty', [secret('tor', 'fibula-system', { password: '' })], /is empty at key password/],
@@ -475,7 +471,7 @@ describe('passwords', () => {
     })
     expect(problemsOf(derived)).toEqual([expect.stringMatching(message)])
     expect(JSON.stringify(derived.problems)).not.toContain('geheim')
-    expect(derived.secretsWanted).toEqual([{ namespace: 'fibula-system', name: 'tor' }])
+    expect(derived.secretsWanted).toEqual([{ namespace: 'fibula-system', name: 'tor', keys: ['password'] }])
   })
 
   test('a peer that waits for its password keeps the mesh from taking its address without one', () => {

@@ -1,7 +1,7 @@
 // What a node makes of pools: IPAM, tunnels, rules, and which addresses of its pods it advertises itself.
 import { describe, expect, test } from '@jest/globals'
 import { TUNNEL_DEVICE } from '../../../src/agent/derive/encapsulation.ts'
-import { derive, derivedSelections, isDerivedFrom } from '../../../src/agent/derive/index.ts'
+import { type Derived, derivedSelections, isDerivedFrom } from '../../../src/agent/derive/index.ts'
 import { formatIp, formatPrefix, ip } from '../../../src/net/index.ts'
 import { TUNNELS } from '../../../src/routes/index.ts'
 import { GROUP_VERSION } from '../../../src/store/index.ts'
@@ -14,8 +14,7 @@ const POOL = pool('pods', '10.244.0.0/16')
 const HOST = host({ lo: ['127.0.0.1/8', '::1/128'], eth0: ['10.0.0.11/24', 'fd00::11/64'] })
 
 function withPods(objects: readonly unknown[], addresses: readonly string[] | null, network = HOST) {
-  const podAddresses = addresses === null ? null : addresses.map(ip)
-  return derive({ snapshot: snapshotOf(objects), node: 'n1', namespace: 'fibula-system', network, podAddresses })
+  return deriveFor('n1', objects, network, addresses === null ? {} : { podAddresses: addresses.map(ip) })
 }
 
 function object(kind: string, name: string, spec: object): object {
@@ -120,7 +119,7 @@ describe('IPAM', () => {
 })
 
 describe('addresses of pods that no block of ours covers', () => {
-  const originated = (derived: ReturnType<typeof derive>) => prefixes(derived.speaker.originated.map(({ prefix }) => prefix))
+  const originated = (derived: Derived) => prefixes(derived.speaker.originated.map(({ prefix }) => prefix))
 
   test('are advertised as host routes beside our confirmed blocks, and have no blackhole', () => {
     const world = [N1, POOL, pool('six', 'fd00:244::/64'), block('10.244.0.0/26', 'n1'), block('fd00:244::/122', 'n2')]

@@ -1,7 +1,7 @@
 // Worlds of manifests, and what a node makes of them.
-import { type Derived, derive } from '../../../src/agent/derive/index.ts'
+import { type Derived, type Detections, derive, NO_DETECTION } from '../../../src/agent/derive/index.ts'
 import type { PeerConfig } from '../../../src/bgp/index.ts'
-import { formatIp, formatPrefix, type HostNetwork, ip, prefix } from '../../../src/net/index.ts'
+import { formatIp, formatPrefix, type HostNetwork, type IpAddress, ip, prefix } from '../../../src/net/index.ts'
 import { parseResource, type Resource, SnapshotBuilder } from '../../../src/store/index.ts'
 
 export const NO_NETWORK: HostNetwork = { routes: [], localAddresses: [], interfaces: [] }
@@ -39,8 +39,15 @@ export function snapshotOf(objects: readonly unknown[]): SnapshotBuilder['snapsh
   return new SnapshotBuilder(parsed).snapshot
 }
 
-export function deriveFor(node: string, objects: readonly unknown[], network: HostNetwork = NO_NETWORK): Derived {
-  return derive({ snapshot: snapshotOf(objects), node, namespace: 'fibula-system', network, podAddresses: null })
+export type More = {
+  readonly detections?: Detections
+  readonly secretFaults?: ReadonlyMap<string, string>
+  readonly podAddresses?: readonly IpAddress[]
+}
+
+export function deriveFor(node: string, objects: readonly unknown[], network: HostNetwork = NO_NETWORK, more: More = {}): Derived {
+  const { detections = NO_DETECTION, secretFaults = new Map(), podAddresses = null } = more
+  return derive({ snapshot: snapshotOf(objects), node, namespace: 'fibula-system', network, detections, secretFaults, podAddresses })
 }
 
 export function peersOf(derived: Derived): Readonly<Record<string, PeerConfig>> {

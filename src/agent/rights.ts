@@ -1,0 +1,99 @@
+// What an agent needs to be allowed in a cluster: exactly this, and every line of it. The chart's roles are checked against it, and
+// test/kube/agent runs an agent that has no more.
+
+export type Right = {
+  /** `''` for the kinds of Kubernetes' core. */
+  readonly apiGroup: string
+  readonly resources: readonly string[]
+  readonly verbs: readonly ('get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete')[]
+  /** `agentNamespace`: in the agent's own namespace alone (a Role). */
+  readonly scope: 'cluster' | 'agentNamespace'
+  /** Only where this is used: `pods` with --cni-socket, `detection` with --ipv4-detection or --ipv6-detection. */
+  readonly when: 'always' | 'pods' | 'detection'
+  readonly why: string
+}
+
+const GROUP = 'fibula.network'
+
+export const AGENT_RIGHTS: readonly Right[] = [
+  {
+    apiGroup: GROUP,
+    resources: ['bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'ipreservations', 'ipamconfigurations'],
+    verbs: ['list', 'watch'],
+    scope: 'cluster',
+    when: 'always',
+    why: 'what the node is to do',
+  },
+  {
+    apiGroup: '',
+    resources: ['nodes'],
+    verbs: ['list', 'watch'],
+    scope: 'cluster',
+    when: 'always',
+    why: 'labels, annotations and addresses of this node and of those it peers with',
+  },
+  {
+    apiGroup: GROUP,
+    resources: ['ipamblocks'],
+    verbs: ['list', 'watch'],
+    scope: 'cluster',
+    when: 'always',
+    why: 'the blocks of this node, which it advertises',
+  },
+  {
+    apiGroup: GROUP,
+    resources: ['ipamblocks'],
+    verbs: ['get', 'create', 'update', 'delete'],
+    scope: 'cluster',
+    when: 'pods',
+    why: 'blocks are claimed, their addresses handed out, and empty ones given back',
+  },
+  {
+    apiGroup: '',
+    resources: ['secrets'],
+    verbs: ['list', 'watch'],
+    scope: 'agentNamespace',
+    when: 'always',
+    why: 'passwords of BGP sessions; each Secret is asked for by its name, so resourceNames may name those there are',
+  },
+  {
+    apiGroup: GROUP,
+    resources: ['nodenetworks'],
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    scope: 'cluster',
+    when: 'always',
+    why: 'what this node reports; only the object with its own name is asked for',
+  },
+  {
+    apiGroup: GROUP,
+    resources: ['nodenetworks/status'],
+    verbs: ['update'],
+    scope: 'cluster',
+    when: 'always',
+    why: 'what this node reports',
+  },
+  {
+    apiGroup: '',
+    resources: ['pods', 'namespaces'],
+    verbs: ['get', 'list', 'watch'],
+    scope: 'cluster',
+    when: 'pods',
+    why: 'annotations of the pods of this node (only those are listed) and labels of their namespaces',
+  },
+  {
+    apiGroup: '',
+    resources: ['nodes/status'],
+    verbs: ['patch'],
+    scope: 'cluster',
+    when: 'pods',
+    why: 'the condition NetworkUnavailable of this node',
+  },
+  {
+    apiGroup: '',
+    resources: ['nodes'],
+    verbs: ['get', 'patch'],
+    scope: 'cluster',
+    when: 'detection',
+    why: 'the addresses that were found are annotations of this node, so that the other nodes agree on them',
+  },
+]

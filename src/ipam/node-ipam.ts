@@ -37,7 +37,7 @@ export type NodeIpamDeps = {
 }
 
 export type NodeIpamOptions = {
-  /** Addresses claimed ahead in each family (at most a quarter of a block); refilled when below half. */
+  /** Addresses claimed ahead in each family (at most a quarter of a block); refilled when below half, to twice as many while pods come quickly. */
   readonly reserveSize: number
   /** Pause before allocations and releases are written, so that one write carries many. */
   readonly batchMs: number
@@ -299,6 +299,7 @@ class Ipam implements NodeIpam {
     const message = await this.#supply.fill(pool, {
       demand: () => this.#waiting.demandFor(pool),
       target: this.#pools.targetOf(pool),
+      ahead: this.#pools.aheadOf(pool),
       onMore: () => this.#tryAll(),
     })
     this.#pools.note(pool, message)

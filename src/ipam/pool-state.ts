@@ -6,6 +6,8 @@ import type { NodeBlocks } from './node-blocks.ts'
 import { isGeneral, isUsable, titleOf } from './pools.ts'
 
 const STALE_MS = 300_000
+/** Two refills of a pool this close together: pods come quickly. */
+const QUICKLY_MS = 1_000
 
 export class PoolState {
   readonly #blocks: NodeBlocks
@@ -14,6 +16,8 @@ export class PoolState {
   readonly #log: Log
   /** By name of the pool. */
   readonly #exhausted = new Map<string, { readonly message: string; readonly atMs: number }>()
+  /** When something was last claimed ahead, by name of the pool. */
+  readonly #filledAtMs = new Map<string, number>()
   /** Pools for some pods only that have been asked for: something is kept ready there too. */
   readonly #askedFor = new Set<string>()
 
@@ -27,10 +31,12 @@ export class PoolState {
   /** Nothing that was found out holds any more: the pools are others. */
   forget(): void {
     this.#exhausted.clear()
+    this.#filledAtMs.clear()
   }
 
   /** What came of asking the pool for addresses; null: it gave what was wanted. */
   note({ name }: PoolConfig, message: string | null): void {
+    this.#filledAtMs.set(name, this.#nowMs())
     if (message === null) this.#exhausted.delete(name)
     else {
       if (!this.#exhausted.has(name)) this.#log.warn('ipam.pool.exhausted', { pool: name, message })
@@ -67,8 +73,7 @@ export class PoolState {
   /** Addresses to be kept ready: in the first pool of a family that any pod may take from and that has some, and wherever pods asked. */
   targetOf(pool: PoolConfig): number {
     if (!isUsable(pool) || pool.assignmentMode === 'Manual') return 0
-    const quarter = Math.floor(2 ** (bitsOf(prefixFamily(pool.range)) - pool.blockSize) / 4)
-    const size = Math.min(this.#reserveSize, Math.max(1, quarter))
+    const size = Math.min(this.#reserveSize, quarterOf(pool))
     if (pool.namespaceSelector !== null) return this.#askedFor.has(pool.name) ? Math.ceil(size / 2) : 0
     const general = this.generalPools(prefixFamily(pool.range))
     const before = general.slice(
@@ -76,6 +81,17 @@ export class PoolState {
       general.findIndex(({ name }) => name === pool.name),
     )
     return before.every(({ name }) => this.#exhausted.has(name)) ? size : 0
+  }
+
+  /**
+   * Addresses to claim of own blocks when little is ready: twice the target while pods come quickly, at most a quarter of a block, so
+   * that one write of a block serves many of them. Housekeeping lets a pool keep as many.
+   */
+  aheadOf(pool: PoolConfig): number {
+    const target = this.targetOf(pool)
+    const filledAtMs = this.#filledAtMs.get(pool.name)
+    if (filledAtMs === undefined || this.#nowMs() - filledAtMs >= QUICKLY_MS) return target
+    return Math.max(target, Math.min(2 * target, quarterOf(pool)))
   }
 
   /** Less than half of what is to be kept ready is. */
@@ -87,4 +103,8 @@ export class PoolState {
   generalPools(family: IpFamily): readonly PoolConfig[] {
     return this.#blocks.config.pools.filter((pool) => isGeneral(pool) && prefixFamily(pool.range) === family)
   }
+}
+
+function quarterOf({ range, blockSize }: PoolConfig): number {
+  return Math.max(1, Math.floor(2 ** (bitsOf(prefixFamily(range)) - blockSize) / 4))
 }

@@ -18,6 +18,8 @@ export type Wanted = {
   readonly demand: () => number
   /** To be kept ready beyond that. */
   readonly target: number
+  /** To be claimed beyond that, where own blocks have as many: at least `target`. */
+  readonly ahead: number
   /** Called whenever there may be more; takes what it needs at once. */
   readonly onMore: () => void
 }
@@ -39,7 +41,7 @@ export class Supply {
 
   /** Claims addresses of the pool until all who wait have one and `target` more are ready; null, or why there are no more. */
   async fill(pool: PoolConfig, wanted: Wanted): Promise<string | null> {
-    await this.#fillFromOwn(pool, wanted)
+    await this.#fillFromOwn(pool, { ...wanted, target: wanted.ahead })
     if (this.#isEnough(pool, wanted)) return null
     const listed = await this.#claimBlocks(pool, wanted)
     const { strictAffinity } = this.#blocks.config

@@ -56,6 +56,20 @@ describe('the first address', () => {
     expect(world.store.writes - before).toBe(1)
   })
 
+  test('the more quickly pods come, the more is claimed at once: a write serves ten of them, and nobody waits for it', async () => {
+    const world = new World()
+    const ipam = await world.start('n1', ipamConfig([POOL]))
+    const before = world.store.writes
+    for (let at = 0; at < 60; at++) {
+      const asked = { ...world.store.counts }
+      addressesOf(await ipam.assign(assignRequest(`h${at}`)))
+      expect(world.store.counts).toEqual(asked)
+      await world.pass(5)
+    }
+    expect(world.store.writes - before).toBeLessThanOrEqual(8)
+    expect(ipam.view().reserve[0]?.addresses).toBeLessThanOrEqual(16) // a quarter of a block
+  })
+
   test('asking again with the same handle gives the same addresses, before and after they are written', async () => {
     const world = new World()
     const ipam = await world.start('n1', DUAL)

@@ -9,7 +9,7 @@ type Command = {
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   status: {
-    describe: 'Is this node healthy, and if not, why',
+    describe: 'Is this node, or with --store the cluster, healthy, and if not, why',
     add: async (...to) => (await import('./status.ts')).addStatus(...to),
   },
   bgp: {

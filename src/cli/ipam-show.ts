@@ -93,7 +93,7 @@ type ClusterReport = {
 }
 
 /** Everything, or what belongs to a pool, a node, or a range. Throws CliError if there is nothing of that name. */
-function clusterReport({ pools, blocks }: Addresses, what: string | null): ClusterReport {
+export function clusterReport({ pools, blocks }: Addresses, what: string | null): ClusterReport {
   const range = what === null ? null : parsePrefix(what)
   const named = pools.filter(({ name }) => name === what)
   const records = blocks.map(({ block }) => block)
@@ -229,9 +229,13 @@ const ALLOCATION_COLUMNS: readonly Column<AllocationRow>[] = [
   { title: 'handle', cell: ({ handle }) => handle, shrinks: true },
 ]
 
+export function formatPools(pools: ClusterReport['pools'], screen: Screen): string {
+  return formatTable(POOL_COLUMNS, pools, screen)
+}
+
 function formatCluster({ pools, blocks, allocations }: ClusterReport, screen: Screen): string {
   const parts = [
-    pools.length === 0 ? 'no pools: apply an IPPool\n' : formatTable(POOL_COLUMNS, pools, screen),
+    pools.length === 0 ? 'no pools: apply an IPPool\n' : formatPools(pools, screen),
     blocks.length === 0 ? 'no blocks claimed\n' : formatTable(BLOCK_COLUMNS, blocks, screen),
     ...(allocations.length === 0 ? [] : [formatTable(ALLOCATION_COLUMNS, allocations, screen)]),
   ]

@@ -1,4 +1,4 @@
-// `fibula status`: one screen: is this node healthy, and if not, why. Exit status 1 if not.
+// `fibula status`: one screen: is this node healthy, or with --store the cluster, and if not, why. Exit status 1 if not.
 import type { AgentStatus, Problem } from '../agent/index.ts'
 import type { PeerStatus } from '../bgp/index.ts'
 import { askAgent } from './agents.ts'
@@ -10,8 +10,13 @@ export function addStatus(cli: Cli, describe: string, environment: Environment):
   cli.command(
     'status',
     describe,
-    (to) => to.options(agentOptions(environment)),
+    (to) => to.options(agentOptions(environment)).example('$0 status --store kubernetes', 'the whole cluster'),
     async (args) => {
+      const { store } = args
+      if (store !== undefined && args.node === undefined) {
+        const { showClusterStatus } = await import('./status-cluster.ts')
+        return showClusterStatus({ ...args, store })
+      }
       const [status, peers] = await askAgent(args, environment, (client) =>
         Promise.all([client.get<AgentStatus>('/v1/status'), client.get<readonly PeerStatus[]>('/v1/bgp/peers')]),
       )

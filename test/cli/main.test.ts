@@ -39,7 +39,7 @@ describe('wrong usage: one line, exit status 2', () => {
     [['bgp', 'peers', '--peer', 'a', '--peer', 'b'], /--peer is given more than once/],
     [['bgp', 'peers', '--', 'x'], /nothing goes behind --/],
     [['agent', '--node', 'a'], /store/],
-    [['agent', '--node', 'a', '--store', 'kubernetes'], /this agent reads a folder of manifests/],
+    [['agent', '--node', 'a', '--store', 'etcd'], /--store is kubernetes, or dir:PATH/],
     [['lab', 'demo', '--router', 'cisco'], /cisco/],
     [['status', '-o', 'xml'], /xml/],
     [['status', '--node', '../x'], /not a node name/],

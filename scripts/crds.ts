@@ -1,8 +1,9 @@
 // Writes crds/, the CustomResourceDefinitions of our kinds, from the zod schemas in src/store/kinds, so that the API server and the
-// other stores admit the same objects.
+// other stores admit the same objects; and charts/fibula/crds, the same as the chart installs them (docs/decisions/helm-crds.md).
 //
 //   scripts/node scripts/crds.ts          exits 1 if a file is not what the schemas say
 //   scripts/node scripts/crds.ts --write  writes them
+import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -12,6 +13,17 @@ import { CEL_KEY, type CelRule, KIND_NAMES, type KindInfo, kindInfo } from '../s
 type JsonSchema = { readonly [key: string]: unknown }
 
 export const CRD_FOLDER = join(import.meta.dirname, '..', 'crds')
+export const CHART_CRD_FOLDER = join(import.meta.dirname, '..', 'charts', 'fibula', 'crds')
+
+/** What makes Helm take a definition for one of the release that the README names, and leave it when the release goes. */
+const HELM_LABELS = { 'app.kubernetes.io/managed-by': 'Helm' }
+const HELM_ANNOTATIONS = {
+  'meta.helm.sh/release-name': 'fibula',
+  'meta.helm.sh/release-namespace': 'fibula-system',
+  'helm.sh/resource-policy': 'keep',
+}
+/** Annotation by which the chart tells whether a definition in a cluster is its own. */
+const DIGEST_ANNOTATION = 'fibula.network/definition'
 
 /** Keywords of JSON schema that a structural schema takes as they are (Kubernetes: CustomResourceDefinition, structural schemas). */
 const KEPT = [
@@ -36,15 +48,45 @@ const MAX_LABELS = 64
 
 /** File names and texts of all definitions. */
 export function renderCrds(): ReadonlyMap<string, string> {
+  return renderAll((definition) => definition)
+}
+
+/** The same for the chart. */
+export function renderChartCrds(): ReadonlyMap<string, string> {
+  return renderAll(({ metadata, spec, ...rest }) => {
+    const digest = createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 16)
+    const labels = { ...metadata.labels, ...HELM_LABELS }
+    return { ...rest, metadata: { ...metadata, labels, annotations: { ...HELM_ANNOTATIONS, [DIGEST_ANNOTATION]: digest } }, spec }
+  })
+}
+
+function renderAll(change: (definition: Definition) => Definition): ReadonlyMap<string, string> {
+  const head = '# Written by scripts/crds.ts from src/store/kinds; change those and run `scripts/node scripts/crds.ts --write`.\n'
   const own = KIND_NAMES.map(kindInfo).filter(({ writer }) => writer !== 'core')
-  return new Map(own.map((kind) => [`${groupOf(kind)}_${kind.plural}.yaml`, renderCrd(kind)]))
+  return new Map(
+    own.map((kind) => [
+      `${groupOf(kind)}_${kind.plural}.yaml`,
+      head + stringify(change(renderCrd(kind)), { lineWidth: 0, aliasDuplicateObjects: false }),
+    ]),
+  )
+}
+
+type Definition = {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly labels: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  readonly spec: JsonSchema
 }
 
 function groupOf({ apiVersion }: KindInfo): string {
   return apiVersion.split('/')[0] ?? ''
 }
 
-function renderCrd(kind: KindInfo): string {
+function renderCrd(kind: KindInfo): Definition {
   const group = groupOf(kind)
   const root = z.toJSONSchema(kind.schema, { target: 'openapi-3.0', io: 'input', unrepresentable: 'any' }) as JsonSchema
   const properties = root['properties'] as { readonly [name: string]: JsonSchema }
@@ -66,7 +108,7 @@ function renderCrd(kind: KindInfo): string {
     },
     ...celOf(root),
   }
-  const definition = {
+  return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
     metadata: { name: `${kind.plural}.${group}`, labels: { 'app.kubernetes.io/name': 'fibula', 'app.kubernetes.io/component': 'crds' } },
@@ -94,8 +136,6 @@ function renderCrd(kind: KindInfo): string {
       ],
     },
   }
-  const head = '# Written by scripts/crds.ts from src/store/kinds; change those and run `scripts/node scripts/crds.ts --write`.\n'
-  return head + stringify(definition, { lineWidth: 0, aliasDuplicateObjects: false })
 }
 
 /** A schema in the form the API server takes: typed at every level, without references and without keywords it does not know. */
@@ -181,18 +221,22 @@ function columnType(root: { readonly [name: string]: JsonSchema }, path: string)
 }
 
 if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
-  const wanted = renderCrds()
   const isWriting = process.argv.includes('--write')
-  if (isWriting) mkdirSync(CRD_FOLDER, { recursive: true })
-  const present = readdirSync(CRD_FOLDER)
+  bring(CRD_FOLDER, 'crds', renderCrds(), isWriting)
+  bring(CHART_CRD_FOLDER, 'charts/fibula/crds', renderChartCrds(), isWriting)
+}
+
+function bring(folder: string, shown: string, wanted: ReadonlyMap<string, string>, isWriting: boolean): void {
+  if (isWriting) mkdirSync(folder, { recursive: true })
+  const present = readdirSync(folder)
   for (const name of present.filter((each) => !wanted.has(each))) {
-    if (isWriting) rmSync(join(CRD_FOLDER, name))
-    else fail(`crds/${name} belongs to no kind`)
+    if (isWriting) rmSync(join(folder, name))
+    else fail(`${shown}/${name} belongs to no kind`)
   }
   for (const [name, text] of wanted) {
-    if (isWriting) writeFileSync(join(CRD_FOLDER, name), text)
-    else if (!present.includes(name) || readFileSync(join(CRD_FOLDER, name), 'utf8') !== text)
-      fail(`crds/${name} is not what the schemas say`)
+    if (isWriting) writeFileSync(join(folder, name), text)
+    else if (!present.includes(name) || readFileSync(join(folder, name), 'utf8') !== text)
+      fail(`${shown}/${name} is not what the schemas say`)
   }
 }
 

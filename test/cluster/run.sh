@@ -16,16 +16,26 @@ sweep() {
     [ ! -d "$each" ] || find "$each" -depth -type d -exec rmdir {} \; 2>/dev/null || true
   done
   rmdir "${TMPDIR:-/tmp}/fibula-cluster-$1" 2>/dev/null || true
+  rm -f "${TMPDIR:-/tmp}/fibula-cluster-$1.tar"
 }
 for each in /sys/fs/cgroup/*/fibula-cluster-* /sys/fs/cgroup/fibula-cluster-* "${TMPDIR:-/tmp}"/fibula-cluster-*; do
   pid=${each##*-}
-  [ ! -d "$each" ] || [ -d "/proc/$pid" ] || sweep "$pid"
+  pid=${pid%.tar}
+  [ ! -e "$each" ] || [ -d "/proc/$pid" ] || sweep "$pid"
 done
 
 FIBULA_CLUSTER_DIR=${TMPDIR:-/tmp}/fibula-cluster-$$
 FIBULA_CLUSTER_CGROUP=fibula-cluster-$$
 export FIBULA_CLUSTER_DIR FIBULA_CLUSTER_CGROUP
 mkdir -p /run/netns "$FIBULA_CLUSTER_DIR"
+case " $* " in
+  *' --network bridge '*) ;;
+  *) # here, because what it installs comes from outside
+    FIBULA_IMAGE=$FIBULA_CLUSTER_DIR.tar
+    export FIBULA_IMAGE
+    scripts/image "$FIBULA_IMAGE" || { sweep $$; exit 1; }
+    ;;
+esac
 setpriv --pdeathsig KILL unshare --net --mount --pid --fork --kill-child --mount-proc sh -eu -c '
   mount -t tmpfs tmpfs /run/netns
   mount -t tmpfs -o mode=755 tmpfs "$FIBULA_CLUSTER_DIR"

@@ -168,13 +168,10 @@ export class Node {
       `--kubeconfig=${this.#credentials.kubeconfig('system:kube-proxy')}`,
       `--hostname-override=${this.name}`,
       `--proxy-mode=${mode}`,
-      // These sysctls belong to the machine.
-      ...[
-        '--conntrack-max-per-core=0',
-        '--conntrack-min=0',
-        '--conntrack-tcp-timeout-established=0',
-        '--conntrack-tcp-timeout-close-wait=0',
-      ],
+      '--conntrack-max-per-core=0', // these sysctls belong to the machine
+      '--conntrack-min=0',
+      '--conntrack-tcp-timeout-established=0',
+      '--conntrack-tcp-timeout-close-wait=0',
       ...(localBy.kind === 'clusterCidr'
         ? ['--detect-local-mode=ClusterCIDR', `--cluster-cidr=${POD_RANGE.ipv4},${POD_RANGE.ipv6}`]
         : ['--detect-local-mode=InterfaceNamePrefix', `--pod-interface-name-prefix=${localBy.prefix}`]),

@@ -4,6 +4,7 @@
 // Not set, on purpose: route_localnet (a pod has no business with the node's 127.0.0.0/8; portmap and kube-proxy set it where they
 // need it), and proxy_ndp (the pod's IPv6 gateway is an address that the host end really has).
 import fs from 'node:fs'
+import { WRITABLE_PROC_SYS } from '../../sys/proc-sys.ts'
 import { ADDR_GEN_MODE, type LinkChange, type LinkView } from '../../sys/rtnetlink/index.ts'
 import { messageOf } from './pod-namespace.ts'
 
@@ -21,7 +22,7 @@ export type Sysctl = {
 export function writeSysctls(settings: readonly Sysctl[]): readonly string[] {
   return settings.flatMap(({ path, value, consequence, isVital }) => {
     try {
-      fs.writeFileSync(`/proc/sys/net/${path}`, `${value}\n`)
+      fs.writeFileSync(`${WRITABLE_PROC_SYS}/net/${path}`, `${value}\n`)
       return []
     } catch (cause) {
       const words = `cannot set net/${path} to ${value}: ${messageOf(cause)}${consequence === null ? '' : `; ${consequence}`}`

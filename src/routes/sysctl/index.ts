@@ -1,6 +1,7 @@
 // Checks the kernel settings that routing needs, sets those it may, and reports each with its remedy. A read-only /proc/sys
 // yields a report and nothing else.
 import fs from 'node:fs'
+import { WRITABLE_PROC_SYS } from '../../sys/proc-sys.ts'
 import type { RouteProblem } from '../status.ts'
 import { planSysctls, type SysctlNeeds, type SysctlStep } from './plan.ts'
 
@@ -75,13 +76,12 @@ function numberIn(text: string | null): number | null {
   return Number.isNaN(value) ? null : value
 }
 
-const ROOT = '/proc/sys'
 const NOT_ALLOWED = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL'])
 
 const PROC_SYS: SysctlFiles = {
   read(path) {
     try {
-      return fs.readFileSync(`${ROOT}/${path}`, 'utf8')
+      return fs.readFileSync(`${WRITABLE_PROC_SYS}/${path}`, 'utf8')
     } catch (cause) {
       if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'EACCES') return null
       throw cause
@@ -89,7 +89,7 @@ const PROC_SYS: SysctlFiles = {
   },
   write(path, value) {
     try {
-      fs.writeFileSync(`${ROOT}/${path}`, value)
+      fs.writeFileSync(`${WRITABLE_PROC_SYS}/${path}`, value)
       return true
     } catch (cause) {
       if (NOT_ALLOWED.has(codeOf(cause))) return false

@@ -28,6 +28,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Run the agent of a node: BGP, kernel routes, pods',
     add: async (...to) => (await import('./agent.ts')).addAgent(...to),
   },
+  controller: {
+    describe: 'Run a replica of the controller: leaked addresses, statuses, findings of the whole cluster',
+    add: async (...to) => (await import('./controller.ts')).addController(...to),
+  },
   lab: {
     describe: 'Racks, routers, nodes and pods on this host: up, status, exec, link, pod, probe, demo, down',
     add: async (...to) => (await import('./lab.ts')).addLab(...to),

@@ -20,6 +20,9 @@ export type Finding = {
 /** Reason of an object whose selector means no node at all. */
 export const SELECTS_NO_NODE = 'SelectsNoNode'
 
+/** Above this many objects of one kind with one trouble there is one finding for all of them. */
+export const MOST_BY_NAME = 5
+
 /** Errors first, then by subject, reason and message. */
 export function compareFindings(a: Finding, b: Finding): number {
   if (a.severity !== b.severity) return a.severity === 'error' ? -1 : 1

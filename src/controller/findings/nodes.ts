@@ -2,10 +2,7 @@
 // found wrong themselves, once for all nodes that say it (pure).
 import { NODE_ANNOTATION, type NodeNetwork } from '../../store/index.ts'
 import { type ClusterSnapshot, inOrder, livingNetworks, someOf } from '../cluster.ts'
-import type { Finding } from './finding.ts'
-
-/** Above this many nodes with one trouble there is one finding for all of them. */
-const MOST_BY_NAME = 5
+import { type Finding, MOST_BY_NAME } from './finding.ts'
 
 export function nodeFindings(snapshot: ClusterSnapshot): readonly Finding[] {
   const networks = livingNetworks(snapshot)

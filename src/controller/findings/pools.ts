@@ -1,9 +1,9 @@
 // What is wrong with the pools: overlaps, selectors without nodes, no address left, blocks that no pool has (pure).
 import { covers, formatPrefix } from '../../net/index.ts'
 import { IPAM_CONFIGURATION_DEFAULTS, type IPPool, poolPrefix } from '../../store/index.ts'
-import { type ClusterSnapshot, inOrder, type NodeIndex } from '../cluster.ts'
+import { type ClusterSnapshot, inOrder, type NodeIndex, someOf } from '../cluster.ts'
 import { byAge, type PoolUsage, type StrayBlock, usageRatio } from '../pool-usage.ts'
-import { type Finding, SELECTS_NO_NODE } from './finding.ts'
+import { type Finding, MOST_BY_NAME, SELECTS_NO_NODE } from './finding.ts'
 
 /** From this part of its addresses on a pool is nearly exhausted. */
 export const NEARLY_EXHAUSTED = 0.9
@@ -81,11 +81,22 @@ function usageFindings({ metadata, spec }: IPPool, usage: PoolUsage | undefined,
 }
 
 function strayFindings(strays: readonly StrayBlock[]): readonly Finding[] {
-  return strays.map(({ name, node, allocated }) => ({
+  const remedy = 'create the IPPool again, or delete the pods: an empty block is given back'
+  const found = (subject: string, message: string): Finding => ({
     severity: 'warning',
-    subject: `IPAMBlock/${name}`,
+    subject,
     reason: 'InNoPool',
-    message: `no IPPool has this block${node === null ? '' : ` of node ${node}`}, in which ${allocated} addresses are in use; create the IPPool again, or delete the pods: an empty block is given back`,
+    message: `${message}; ${remedy}`,
     condition: null,
-  }))
+  })
+  if (strays.length > MOST_BY_NAME) {
+    const names = someOf(strays.map(({ name }) => name).sort())
+    return [found('IPAMBlock', `no IPPool has ${strays.length} blocks: ${names}`)]
+  }
+  return strays.map(({ name, node, allocated }) =>
+    found(
+      `IPAMBlock/${name}`,
+      `no IPPool has this block${node === null ? '' : ` of node ${node}`}, in which ${allocated} addresses are in use`,
+    ),
+  )
 }

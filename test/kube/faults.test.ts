@@ -111,7 +111,7 @@ describe('what is refused', () => {
       expect(recorder.lastProblems).toMatchObject([
         {
           subject: 'IPPool',
-          message: expect.stringContaining('not allowed to list and watch ippools.fibula.network: grant the verbs get, list and watch'),
+          message: expect.stringContaining('not allowed to list ippools.fibula.network: grant the verbs list and watch in the ClusterRole'),
         },
       ])
       await grant(['ippools'])

@@ -26,7 +26,17 @@ import { collectionPath, objectPath, selectionRequest } from './paths.ts'
 import { receive } from './receive.ts'
 import { storeErrorOf } from './trouble.ts'
 
-export type KubernetesStoreOptions = { readonly clock?: Clock; readonly log?: Log; readonly random?: () => number }
+export type KubernetesStoreOptions = {
+  readonly clock?: Clock
+  readonly log?: Log
+  readonly random?: () => number
+  /** A request without a sign of life for so long has failed. Default 30 s. */
+  readonly silenceMs?: number
+  /** A watch without a sign of life for so long has died unnoticed. Bookmarks come about once a minute. Default 90 s. */
+  readonly idleMs?: number
+}
+
+const IDLE_MS = 90_000
 
 /** JSON is YAML (Kubernetes API concepts, "Server-Side Apply"). */
 const APPLY_PATCH = 'application/apply-patch+yaml'
@@ -36,12 +46,15 @@ const PAGE = '500'
 export class KubernetesStore implements Store {
   readonly #api: ApiServer
   readonly #clock: Clock
+  readonly #idleMs: number
   readonly #random: () => number
   readonly #log: Log | null
   readonly #followings = new Set<Following>()
 
-  constructor(connect: () => Promise<ApiConnection>, { clock = systemClock, log, random = Math.random }: KubernetesStoreOptions = {}) {
-    this.#api = new ApiServer(connect)
+  constructor(connect: () => Promise<ApiConnection>, options: KubernetesStoreOptions = {}) {
+    const { clock = systemClock, log, random = Math.random, silenceMs, idleMs = IDLE_MS } = options
+    this.#api = new ApiServer(connect, { random, ...(silenceMs === undefined ? {} : { silenceMs }) })
+    this.#idleMs = idleMs
     this.#clock = clock
     this.#random = random
     this.#log = log ?? null
@@ -157,10 +170,11 @@ export class KubernetesStore implements Store {
   }
 
   watch(selections: readonly Selection[], observer: WatchObserver): Watch {
-    const deps = { api: this.#api, clock: this.#clock, random: this.#random }
-    const following = new Following(deps, selections, observer, ({ subject, message }) =>
-      this.#log?.warn('store.watch.failed', { subject, message }),
-    )
+    const deps = { api: this.#api, clock: this.#clock, random: this.#random, idleMs: this.#idleMs }
+    const following = new Following(deps, selections, observer, {
+      failed: ({ subject, message }) => this.#log?.warn('store.watch.failed', { subject, message }),
+      recovered: (subject) => this.#log?.info('store.watch.recovered', { subject }),
+    })
     this.#followings.add(following)
     return {
       select: (next) => following.select(next),

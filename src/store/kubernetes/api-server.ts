@@ -2,6 +2,7 @@
 // wrong in the server's own terms; what to do about it is for the callers.
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import type { RequestOptions } from 'node:https'
+import { sleep } from '../../lib/clock.ts'
 
 /** How to reach a server and who we are there. */
 export interface ApiConnection extends Disposable {
@@ -39,17 +40,41 @@ export class ApiError extends Error {
 
 export type ApiCause = { readonly field: string; readonly message: string }
 
-/** A server that says nothing for so long is taken for dead. */
+/** `idleMs`: a server that says nothing for so long is taken for dead (ETIMEDOUT). `opened`: it has begun to answer. */
+export interface LineReader {
+  readonly idleMs: number
+  opened(): void
+  line(text: string): void
+}
+
+export type ApiServerOptions = {
+  /** A server that says nothing for so long is taken for dead. Default 30 s. */
+  readonly silenceMs?: number
+  /** In [0, 1). */
+  readonly random?: () => number
+  readonly wait?: (delayMs: number, signal?: AbortSignal) => Promise<void>
+}
+
 const SILENCE_MS = 30_000
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024
+/** A server that asks us to wait is obeyed so many times before it counts as away, and never for longer than this at once. */
+const PATIENCE = 4
+const LONGEST_WAIT_MS = 60_000
 
 export class ApiServer implements Disposable {
   readonly #connect: () => Promise<ApiConnection>
+  readonly #silenceMs: number
+  readonly #random: () => number
+  readonly #wait: (delayMs: number, signal?: AbortSignal) => Promise<void>
   #connection: Promise<ApiConnection> | null = null
 
   /** `connect` finds the server when it is needed first; if it cannot, every request rejects with why, and the next one tries again. */
-  constructor(connect: () => Promise<ApiConnection>) {
+  constructor(connect: () => Promise<ApiConnection>, options: ApiServerOptions = {}) {
+    const { silenceMs = SILENCE_MS, random = Math.random, wait = sleep } = options
     this.#connect = connect
+    this.#silenceMs = silenceMs
+    this.#random = random
+    this.#wait = wait
   }
 
   /** Ends what is under way. */
@@ -60,24 +85,43 @@ export class ApiServer implements Disposable {
     )
   }
 
-  /** The JSON answer. Rejects with ApiError, the error of the socket, or the reason of `signal`. */
+  /**
+   * The JSON answer. Rejects with ApiError, the error of the socket, or the reason of `signal`. A server that is too busy (429) has
+   * done nothing yet: it is asked again after the time it names, and a bit more, so that those it sends away do not come back at once.
+   */
   async request(request: ApiRequest, signal?: AbortSignal): Promise<unknown> {
-    const response = await this.#send(request, SILENCE_MS, signal)
-    return parseJson(await readAll(response))
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return parseJson(await readAll(await this.#sendAgain(request, this.#silenceMs, signal)))
+      } catch (error) {
+        const isBusy = error instanceof ApiError && error.status === TOO_MANY_REQUESTS && error.retryAfterMs !== null
+        if (!isBusy || attempt === PATIENCE) throw error
+        await this.#wait(jittered(error.retryAfterMs ?? 0, this.#random()), signal)
+      }
+    }
   }
 
-  /**
-   * Hands every line of the answer to `onLine` until the server ends it. Rejects like `request`, and with code ETIMEDOUT when
-   * nothing has come for `idleMs`.
-   */
-  async lines(request: ApiRequest, idleMs: number, onLine: (line: string) => void, signal: AbortSignal): Promise<void> {
-    const response = await this.#send(request, idleMs, signal)
+  /** Hands over every line of the answer until the server ends it. Rejects like `request`, but for a server that is too busy. */
+  async lines(request: ApiRequest, { idleMs, opened, line: hand }: LineReader, signal: AbortSignal): Promise<void> {
+    const response = await this.#sendAgain(request, idleMs, signal)
+    opened()
     let rest = ''
     for await (const chunk of response.setEncoding('utf8')) {
       const text = rest + String(chunk)
       const lines = text.split('\n')
       rest = lines.pop() ?? ''
-      for (const line of lines) if (line !== '') onLine(line)
+      if (rest.length > MAX_ANSWER_BYTES) throw tooLong()
+      for (const line of lines) if (line !== '') hand(line)
+    }
+  }
+
+  /** A connection kept open may have been closed at its other end in the meantime: a question may be asked again, a write may not. */
+  async #sendAgain(request: ApiRequest, silenceMs: number, signal?: AbortSignal): Promise<IncomingMessage> {
+    try {
+      return await this.#send(request, silenceMs, signal)
+    } catch (error) {
+      if (request.method !== 'GET' || !(error instanceof StaleConnection)) throw error instanceof StaleConnection ? error.cause : error
+      return await this.#send(request, silenceMs, signal)
     }
   }
 
@@ -98,11 +142,20 @@ export class ApiServer implements Disposable {
     const client = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http')
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const asked = client.request(target, { ...options, method, headers, timeout: silenceMs, ...(signal === undefined ? {} : { signal }) })
-      asked.on('timeout', () =>
-        asked.destroy(Object.assign(new Error(`${url.host} has said nothing for ${silenceMs / 1000} s`), { code: 'ETIMEDOUT' })),
-      )
-      asked.on('error', (error) => reject(signal?.aborted === true ? signal.reason : error))
-      asked.on('response', resolve)
+      let answer: IncomingMessage | null = null
+      asked.on('timeout', () => {
+        const error = Object.assign(new Error(`${url.host} has said nothing for ${silenceMs / 1000} s`), { code: 'ETIMEDOUT' })
+        answer?.destroy(error) // whoever reads it hears why
+        asked.destroy(error)
+      })
+      asked.on('error', (error: NodeJS.ErrnoException) => {
+        const isStale = asked.reusedSocket && error.code === 'ECONNRESET'
+        reject(signal?.aborted === true ? signal.reason : isStale ? new StaleConnection(error) : error)
+      })
+      asked.on('response', (message) => {
+        answer = message
+        resolve(message)
+      })
       asked.end(content)
     })
     const status = response.statusCode ?? 0
@@ -119,11 +172,28 @@ export class ApiServer implements Disposable {
   }
 }
 
+const TOO_MANY_REQUESTS = 429
+
+/** What the server asked us to wait and up to as much again: it asks everybody for the same. */
+export function jittered(retryAfterMs: number, random: number): number {
+  return Math.min(LONGEST_WAIT_MS, retryAfterMs * (1 + random))
+}
+
+class StaleConnection extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause })
+  }
+}
+
+function tooLong(): Error {
+  return new Error(`the API server sent over ${MAX_ANSWER_BYTES} octets in one piece`)
+}
+
 async function readAll(response: IncomingMessage): Promise<string> {
   let text = ''
   for await (const chunk of response.setEncoding('utf8')) {
     text += String(chunk)
-    if (text.length > MAX_ANSWER_BYTES) throw new Error(`an answer of over ${MAX_ANSWER_BYTES} octets`)
+    if (text.length > MAX_ANSWER_BYTES) throw tooLong()
   }
   return text
 }

@@ -6,7 +6,7 @@ import type { KindName, Resource } from '../kinds/registry.ts'
 import type { Change, ObjectKey, Selection, Watch, WatchObserver } from '../port.ts'
 import { formatIdentity, type StoreProblem } from '../problem.ts'
 import { isLater } from './receive.ts'
-import { Reflector, type ReflectorDeps } from './reflector.ts'
+import { Reflector, type ReflectorDeps, type Verb } from './reflector.ts'
 import { wordsOf } from './trouble.ts'
 
 type Part = {
@@ -18,13 +18,19 @@ type Part = {
   readonly invalid: Map<string, StoreProblem>
 }
 
+/** For the log: what began to fail, and what came back. */
+export interface TroubleReporter {
+  failed(trouble: { readonly subject: string; readonly message: string }): void
+  recovered(subject: string): void
+}
+
 export class Following implements Watch {
   readonly #deps: ReflectorDeps
   readonly #observer: WatchObserver
   /** By what they select. */
   readonly #parts = new Map<string, Part>()
   readonly #reflectors = new Map<string, Reflector>()
-  readonly #onTrouble: (problem: StoreProblem) => void
+  readonly #reporter: TroubleReporter
   /** What the observer was shown last, by kind and key. */
   readonly #shown = new Map<string, Resource>()
   /** The version in which an object went, so that a late event does not bring it back. */
@@ -35,10 +41,10 @@ export class Following implements Watch {
   /** Those who wait until everything has been listed. */
   #waiting: (() => void)[] = []
 
-  constructor(deps: ReflectorDeps, selections: readonly Selection[], observer: WatchObserver, onTrouble: (problem: StoreProblem) => void) {
+  constructor(deps: ReflectorDeps, selections: readonly Selection[], observer: WatchObserver, reporter: TroubleReporter) {
     this.#deps = deps
     this.#observer = observer
-    this.#onTrouble = onTrouble
+    this.#reporter = reporter
     void this.select(selections)
   }
 
@@ -146,19 +152,26 @@ export class Following implements Watch {
         this.#tellProblems()
       },
       listed: (objects: readonly Resource[], version: string): void => this.#listed(part, objects, version),
-      trouble: (error: unknown): void => {
-        const { subject, message } = wordsOf(error, part.selection)
-        if (part.trouble?.message === message) return // said once
-        part.trouble = problem(subject, message)
-        this.#onTrouble(part.trouble)
-        this.#tellProblems()
+      trouble: (error: unknown, verb: Verb): void => {
+        const { subject, message } = wordsOf(error, verb, part.selection)
+        const isKnown = this.#isTroubled(subject)
+        this.#settle(part, problem(subject, message))
+        if (!isKnown) this.#reporter.failed({ subject, message }) // said once, however its words change
       },
-      quiet: (): void => {
-        if (part.trouble === null) return
-        part.trouble = null
-        this.#tellProblems()
-      },
+      quiet: (): void => this.#settle(part, null),
     }
+  }
+
+  #settle(part: Part, trouble: StoreProblem | null): void {
+    const before = part.trouble
+    if (before?.message === trouble?.message) return
+    part.trouble = trouble
+    if (before !== null && !this.#isTroubled(before.subject)) this.#reporter.recovered(before.subject)
+    this.#tellProblems()
+  }
+
+  #isTroubled(subject: string): boolean {
+    return [...this.#parts.values()].some(({ trouble }) => trouble?.subject === subject)
   }
 
   #listed(part: Part, objects: readonly Resource[], version: string): void {

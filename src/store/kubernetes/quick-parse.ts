@@ -133,11 +133,11 @@ function list(parse: Parse): Parse {
   return (value) => {
     if (!Array.isArray(value)) return UNSURE
     if (value.length === 0) return NO_ITEMS
-    const items: unknown[] = new Array(value.length)
-    for (let at = 0; at < value.length; at++) {
-      const item = parse(value[at])
+    const items: unknown[] = []
+    for (const each of value) {
+      const item = parse(each)
       if (item === UNSURE) return UNSURE
-      items[at] = item
+      items.push(item)
     }
     return Object.freeze(items)
   }
@@ -191,7 +191,7 @@ function shared(value: unknown): unknown {
 }
 
 /** Texts seen lately, one a slot: names of nodes, namespaces and labels come again and again, others push one another out. */
-const texts: string[] = new Array<string>(16_384).fill('')
+const texts: string[] = Array.from({ length: 16_384 }, () => '')
 const LONGEST_SHARED = 64
 
 function sharedText(text: string): string {

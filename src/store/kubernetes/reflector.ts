@@ -5,11 +5,18 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Resource } from '../kinds/registry.ts'
 import type { Selection } from '../port.ts'
 import { isMapping } from '../validate.ts'
-import { ApiError, type ApiServer, errorOf } from './api-server.ts'
+import { ApiError, type ApiServer, errorOf, jittered } from './api-server.ts'
 import { selectionRequest } from './paths.ts'
 import { nameOf, receive, salvage } from './receive.ts'
 
-export type ReflectorDeps = { readonly api: ApiServer; readonly clock: Clock; readonly random: () => number }
+export type ReflectorDeps = {
+  readonly api: ApiServer
+  readonly clock: Clock
+  readonly random: () => number
+  /** A watch that says nothing for so long has died unnoticed. */
+  readonly idleMs: number
+}
+export type Verb = 'list' | 'watch'
 
 /** Told what the server has. An object that is not valid is told as `invalid` and is neither there nor gone: its last good state stays. One that can be salvaged is told both ways. */
 export interface ReflectorObserver {
@@ -18,17 +25,19 @@ export interface ReflectorObserver {
   invalid(key: { readonly name: string; readonly namespace?: string }, message: string): void
   /** The whole list as of a version; it replaces everything told before. */
   listed(objects: readonly Resource[], version: string): void
-  /** Why nothing can be heard at present, in words; null: all is well again. */
-  trouble(error: unknown): void
+  /** Why nothing can be heard at present, and what was tried. */
+  trouble(error: unknown, verb: Verb): void
+  /** All is well again. */
   quiet(): void
 }
 
 const PAGE = '500'
-const BACKOFF: BackoffLimits = { baseMs: 500, capMs: 30_000 }
+/** Widely spread: thousands of agents lose one server at the same moment. */
+const BACKOFF: BackoffLimits = { baseMs: 1_000, capMs: 30_000, jitter: 0.8 }
 /** The server ends a watch after this, so that connections spread over servers anew. */
 const WATCH_SECONDS = { least: 240, spread: 60 }
-/** Bookmarks come about once a minute: a watch that is quiet for longer has died unnoticed. */
-const IDLE_MS = 90_000
+/** A watch that ends sooner without a word was refused by something in between. */
+const SHORTEST_WATCH_MS = 1_000
 const GONE = 410
 
 export class Reflector implements Disposable {
@@ -38,6 +47,7 @@ export class Reflector implements Disposable {
   readonly #stop = new AbortController()
   #version: string | null = null
   #failures = 0
+  #hasHeard = false
 
   constructor(deps: ReflectorDeps, selection: Selection, observer: ReflectorObserver) {
     this.#deps = deps
@@ -53,53 +63,64 @@ export class Reflector implements Disposable {
   async #follow(): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
+      const verb: Verb = this.#version === null ? 'list' : 'watch'
       try {
-        this.#version ??= await this.#list(signal)
-        await this.#watch(this.#version, signal)
+        if (this.#version === null) this.#version = await this.#list(signal)
+        else await this.#watch(this.#version, signal)
       } catch (error) {
         if (signal.aborted) return
         if (isForgotten(error)) this.#version = null
-        else this.#observer.trouble(error)
+        else this.#observer.trouble(error, verb)
         await this.#pause(error, signal)
       }
     }
   }
 
   async #list(signal: AbortSignal): Promise<string> {
-    const { path, query } = selectionRequest(this.#selection)
     const objects: Resource[] = []
     const faults: (() => void)[] = []
     let version = ''
-    let next: string | null = null
-    do {
-      const page: ListPage = readList(
-        await this.#deps.api.request(
-          { method: 'GET', path, query: { ...query, limit: PAGE, ...(next === null ? {} : { continue: next }) } },
-          signal,
-        ),
-      )
+    for (let pending: Promise<unknown> | null = this.#page(null, signal); pending !== null; ) {
+      const page = readList(await pending)
+      version = page.version
+      pending = page.next === null ? null : this.#page(page.next, signal)
+      if (pending !== null) await this.#turn() // the server makes the next page while we read this one
       for (const raw of page.items) {
         const { object, tellFault } = this.#receive(raw)
         if (object !== null) objects.push(object)
         if (tellFault !== null) faults.push(tellFault)
       }
-      version = page.version
-      next = page.next
-    } while (next !== null)
+    }
     signal.throwIfAborted()
     for (const tell of faults) tell() // what is invalid is not taken to be gone
     this.#observer.listed(objects, version)
     for (const tell of faults) tell() // what was salvaged is there, and still has a fault
-    this.#heard()
+    this.#observer.quiet()
     return version
   }
 
-  async #watch(from: string, signal: AbortSignal): Promise<void> {
-    const { api, random } = this.#deps
+  #page(from: string | null, signal: AbortSignal): Promise<unknown> {
     const { path, query } = selectionRequest(this.#selection)
+    const pages = { limit: PAGE, ...(from === null ? {} : { continue: from }) }
+    const page = this.#deps.api.request({ method: 'GET', path, query: { ...query, ...pages } }, signal)
+    page.catch(() => {}) // whoever awaits it hears of it
+    return page
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => void this.#deps.clock.soon(resolve))
+  }
+
+  async #watch(from: string, signal: AbortSignal): Promise<void> {
+    const { api, random, clock, idleMs } = this.#deps
+    const { path, query } = selectionRequest(this.#selection)
+    const beganMs = clock.nowMs()
+    this.#hasHeard = false
     const timeoutSeconds = String(WATCH_SECONDS.least + Math.floor(random() * WATCH_SECONDS.spread))
     const watch = { ...query, watch: 'true', allowWatchBookmarks: 'true', resourceVersion: from, timeoutSeconds }
-    await api.lines({ method: 'GET', path, query: watch }, IDLE_MS, (line) => this.#event(line), signal)
+    const reader = { idleMs, opened: () => this.#observer.quiet(), line: (text: string) => this.#event(text) }
+    await api.lines({ method: 'GET', path, query: watch }, reader, signal)
+    if (!this.#hasHeard && clock.nowMs() - beganMs < SHORTEST_WATCH_MS) throw new Error('a watch ended as soon as it had begun')
     this.#heard() // it ended in peace: begin again where we are
   }
 
@@ -133,16 +154,19 @@ export class Reflector implements Disposable {
     return { object: salvage(kind, raw), tellFault: key === null ? null : () => this.#observer.invalid(key, message) }
   }
 
+  /** The watch lives. A list alone does not show that: its version may be forgotten before the watch begins. */
   #heard(): void {
+    this.#hasHeard = true
     this.#failures = 0
     this.#observer.quiet()
   }
 
-  /** Waits before the next try: what the server asks for, or a back-off with jitter. */
+  /** Waits before the next try: with jitter, and no less than the server asks for. */
   async #pause(error: unknown, signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#deps
     const asked = error instanceof ApiError ? error.retryAfterMs : null
-    const delayMs = asked ?? backoffMs(this.#failures, BACKOFF, random())
+    const ownMs = backoffMs(this.#failures, BACKOFF, random())
+    const delayMs = asked === null ? ownMs : Math.max(ownMs, jittered(asked, random()))
     this.#failures++
     await new Promise<void>((resolve) => {
       const timer = clock.after(delayMs, resolve)

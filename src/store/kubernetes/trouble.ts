@@ -1,14 +1,18 @@
 // Why the API server cannot be heard or refuses, in words that say what to do. Pure.
 
+import { toIdentity } from '../identity.ts'
 import { GROUP_VERSION } from '../kinds/kind.ts'
-import type { KindName } from '../kinds/registry.ts'
 import { kindInfo } from '../kinds/registry.ts'
-import { StoreError } from '../port.ts'
+import { type Selection, StoreError } from '../port.ts'
+import { formatIdentity } from '../problem.ts'
 import type { FieldFault } from '../validate.ts'
 import { ApiError } from './api-server.ts'
+import type { Verb } from './reflector.ts'
 
-/** What a list or watch of a kind ran into. */
-export function wordsOf(error: unknown, { kind }: { readonly kind: KindName }): { readonly subject: string; readonly message: string } {
+type Words = { readonly subject: string; readonly message: string }
+
+/** What a list or watch of a selection ran into. */
+export function wordsOf(error: unknown, verb: Verb, { kind, namespace, name }: Selection): Words {
   const { plural, apiVersion } = kindInfo(kind)
   const group = apiVersion.includes('/') ? `.${apiVersion.split('/')[0]}` : ''
   if (!(error instanceof ApiError))
@@ -19,11 +23,14 @@ export function wordsOf(error: unknown, { kind }: { readonly kind: KindName }): 
         subject: 'API server',
         message: `the API server does not know us: ${error.message}; look at the token of the service account`,
       }
-    case 403:
+    case 403: {
+      const role = namespace === undefined ? 'ClusterRole' : `Role of namespace ${namespace}`
+      const only = name === undefined ? '' : ` (resourceNames: ${name})`
       return {
-        subject: kind,
-        message: `not allowed to list and watch ${plural}${group}: grant the verbs get, list and watch in the ClusterRole (${error.message})`,
+        subject: name === undefined ? kind : formatIdentity(toIdentity(kind, { name, ...(namespace === undefined ? {} : { namespace }) })),
+        message: `not allowed to ${verb} ${plural}${group}: grant the verbs list and watch${only} in the ${role} (${error.message})`,
       }
+    }
     case 404:
       return {
         subject: kind,
@@ -35,7 +42,7 @@ export function wordsOf(error: unknown, { kind }: { readonly kind: KindName }): 
     case 429:
       return { subject: 'API server', message: `the API server is overloaded and asks to wait: ${error.message}` }
     default:
-      return { subject: 'API server', message: `the API server refuses to list and watch ${plural}: ${error.message}` }
+      return { subject: 'API server', message: `the API server refuses to ${verb} ${plural}${group}: ${error.message}` }
   }
 }
 

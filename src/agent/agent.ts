@@ -10,6 +10,7 @@ import { type Beats, startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { AgentStatus, Problem } from './control-api.ts'
 import { type Derived, type Detections, derive, derivedSelections, deriveServiceFacts } from './derive/index.ts'
+import type { WriteFigures } from './input-metrics.ts'
 import type { InputCache } from './inputs/cache.ts'
 import { Inputs } from './inputs/inputs.ts'
 import type { CniOptions } from './options.ts'
@@ -24,12 +25,6 @@ import { writeRestartState } from './restart-state.ts'
 import { ServiceWatch } from './services/index.ts'
 import { spawnThreads, type ThreadName } from './spawn.ts'
 import type { BgpRequests, DataplaneRequests, FromBgp, FromDataplane, LocalSettings, ToBgp, ToDataplane } from './threads.ts'
-
-export type WriteFigures = ClusterReports['figures'] & {
-  readonly cache: InputCache['figures']
-  /** The agent goes by what was last known. */
-  readonly isFromCache: boolean
-}
 
 export type AgentDeps = {
   readonly node: string

@@ -73,6 +73,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       routes: () => agent.dataplane.ask('counts', null),
       netfilter: () => agent.dataplane.ask('netfilter', null),
       pods: () => agent.podFigures(),
+      writes: () => agent.writeFigures(),
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
       problems: () => agent.problems(),

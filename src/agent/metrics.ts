@@ -6,6 +6,7 @@ import { systemClock } from '../lib/clock.ts'
 import type { NetfilterStatus } from '../netfilter/index.ts'
 import type { RouteCounts } from '../routes/index.ts'
 import type { Problem } from './control-api.ts'
+import { inputMetrics, type WriteFigures } from './input-metrics.ts'
 import { type PodFigures, podMetrics } from './pod-metrics.ts'
 import { Counter, Gauge, Registry } from './prometheus.ts'
 
@@ -25,6 +26,7 @@ export type MetricsSource = {
   readonly netfilter: () => Promise<NetfilterStatus | null>
   /** null: no CNI is served, or its pods are not known yet. */
   readonly pods: () => PodFigures | null
+  readonly writes: () => WriteFigures
   readonly version: string
   readonly node: string
 }
@@ -101,6 +103,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     'event',
   ])
   const pods = podMetrics(registry, source.node)
+  const writes = inputMetrics(registry)
 
   const lag = gauge('fibula_loop_max_lag_seconds', 'Longest delay of a thread’s event loop in its last second.', ['loop'])
   const age = gauge('fibula_loop_beat_age_seconds', 'Seconds since a thread last said that its loop turns.', ['loop'])
@@ -167,6 +170,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
     async render() {
       await Promise.all([readPeers(), readRest(), readRules()])
       pods.read(source.pods())
+      writes.read(source.writes())
       readProcess()
       return { contentType: registry.contentType, text: `${await registry.metrics()}${pods.histograms()}` }
     },

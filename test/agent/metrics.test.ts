@@ -49,6 +49,12 @@ function source(changes: Partial<MetricsSource> = {}): MetricsSource {
     turns: () => ({ applied: 3, failed: 1, lastSeconds: 0.002 }),
     netfilter: () => Promise.resolve(null),
     pods: () => null,
+    writes: () => ({
+      report: { written: 4, failed: 1 },
+      nodeWrites: 2,
+      cache: { written: 3, failed: 0, octets: 1_234 },
+      isFromCache: false,
+    }),
     ...changes,
   }
 }
@@ -73,6 +79,11 @@ test('what the speaker and the kernel say is what a scrape shows, and a second s
     'fibula_problems{node="n1"} 2',
     'fibula_problems_by_kind{kind="tunnel",severity="error",node="n1"} 1',
     'fibula_problems_by_kind{kind="other",severity="warning",node="n1"} 1',
+    'fibula_inputs_from_cache{node="n1"} 0',
+    'fibula_status_writes_total{kind="NodeNetwork",outcome="failed",node="n1"} 1',
+    'fibula_status_writes_total{kind="Node",outcome="written",node="n1"} 2',
+    'fibula_input_cache_writes_total{outcome="written",node="n1"} 3',
+    'fibula_input_cache_bytes{node="n1"} 1234',
   ]) {
     expect(text.split('\n')).toContain(line)
   }

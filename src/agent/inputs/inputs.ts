@@ -25,7 +25,7 @@ export type InputsDeps = {
   readonly cache: Pick<InputCache, 'read' | 'changed'>
   /** What is derived from the objects may be another now. */
   readonly changed: () => void
-  /** What the store says, as it comes. */
+  /** What the store says, as it comes; `told` has it by then. */
   readonly heard: (changes: readonly Change[]) => void
   /** Everything has been listed; from now on `known` is of the store. */
   readonly listed: () => void
@@ -67,8 +67,8 @@ export class Inputs implements Disposable {
     this.#silence = clock.after(AFTER_SILENCE_MS, () => this.#fallBack())
     this.#watch = store.watch(selections, {
       changed: (changes) => {
-        deps.heard(changes)
         this.#apply(changes)
+        deps.heard(changes)
       },
       synced: () => this.#synced(),
       problems: (problems) => {

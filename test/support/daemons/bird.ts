@@ -70,7 +70,12 @@ export class Bird implements Daemon {
   }
 
   async setAnnounced(announce: readonly Announcement[]): Promise<void> {
-    this.#config = { ...this.#config, announce }
+    await this.configure({ ...this.#config, announce })
+  }
+
+  /** Goes over to another configuration; sessions whose settings stay are not reset. */
+  async configure(config: DaemonConfig): Promise<void> {
+    this.#config = config
     this.#write()
     await this.control('configure')
   }

@@ -161,7 +161,8 @@ export class Frr implements Daemon {
   }
 }
 
-function frrOwner(): readonly [number, number] {
+/** User and group that FRR runs as: it must be able to read its files. */
+export function frrOwner(): readonly [number, number] {
   const line = fs.readFileSync('/etc/passwd', 'utf8').match(/^frr:[^:]*:(\d+):(\d+):/m)
   if (line === null) throw new Error('no user frr: is the package frr installed?')
   return [Number(line[1]), Number(line[2])]

@@ -171,6 +171,7 @@ export class Agent {
       originated: derived?.speaker.originated.map(({ prefix }) => formatPrefix(prefix)) ?? [],
       routes: { ...counts, installRoutes: derived?.speaker.installRoutes ?? true },
       pods: this.#owner?.counts() ?? null,
+      services: this.services.figures,
       draining: this.#isDraining,
       problems: this.problems(),
     }

@@ -66,7 +66,7 @@ async function bgpRoutes(agent: Agent, query: URLSearchParams): Promise<readonly
     for (let after: number | null = 0; after !== null; ) {
       const lookup: RouteLookup = { ...table, family, prefix, after, limit: PAGE }
       const page: RoutePage = await agent.bgp.ask('routes', lookup)
-      routes.push(...page.routes)
+      routes.push(...page.routes.map((route) => withSources(agent, route)))
       after = page.next
     }
   }
@@ -74,6 +74,11 @@ async function bgpRoutes(agent: Agent, query: URLSearchParams): Promise<readonly
   return routes
     .map((route) => ({ ...route, paths: route.paths.filter(({ best, multipath }) => best || multipath) }))
     .filter(({ paths }) => paths.length > 0)
+}
+
+function withSources(agent: Agent, { prefix, paths }: RouteStatus): RouteStatus {
+  const sources = agent.sourcesOf(prefix)
+  return { prefix, paths: paths.map((path) => (path.peer === 'local' ? { ...path, sources } : path)) }
 }
 
 function tableOf(query: URLSearchParams): Table {

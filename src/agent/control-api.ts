@@ -45,6 +45,20 @@ export type AgentStatus = {
   readonly routes: { readonly desired: number; readonly inKernel: number; readonly failed: number; readonly installRoutes: boolean }
   /** null: no CNI is served. */
   readonly pods: { readonly attached: number; readonly ready: boolean; readonly notReadyBecause: string | null } | null
+  /** Routes of services; null: no range of them is set. */
+  readonly services?: {
+    readonly services: number
+    /** That take connections, in both families. */
+    readonly endpoints: number
+    /** Prefixes, the ranges of cluster IPs among them. */
+    readonly advertised: number
+    /** Of those, at least preference (GRACEFUL_SHUTDOWN), until others can take the traffic. */
+    readonly yielding: number
+    /** excluded: by label of the node; cordoned: its traffic moves to other nodes. Neither advertises what others can. */
+    readonly standing: 'in' | 'cordoned' | 'excluded'
+    /** False: routes of before the restart stay until services have been listed. */
+    readonly isListed: boolean
+  } | null
   /** Peers are asked to find other ways (`POST /v1/drain`). */
   readonly draining: boolean
   readonly problems: readonly Problem[]

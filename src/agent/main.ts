@@ -74,6 +74,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       netfilter: () => agent.dataplane.ask('netfilter', null),
       pods: () => agent.podFigures(),
       writes: () => agent.writeFigures(),
+      services: () => agent.services.figures,
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
       problems: () => agent.problems(),

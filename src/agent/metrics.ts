@@ -9,6 +9,8 @@ import type { Problem } from './control-api.ts'
 import { inputMetrics, type WriteFigures } from './input-metrics.ts'
 import { type PodFigures, podMetrics } from './pod-metrics.ts'
 import { Counter, Gauge, Registry } from './prometheus.ts'
+import { serviceMetrics } from './services/metrics.ts'
+import type { ServiceFigures } from './services/service-watch.ts'
 
 export type MetricsSource = {
   readonly peers: () => Promise<readonly PeerStatus[]>
@@ -27,6 +29,8 @@ export type MetricsSource = {
   /** null: no CNI is served, or its pods are not known yet. */
   readonly pods: () => PodFigures | null
   readonly writes: () => WriteFigures
+  /** null: no range of services is set. */
+  readonly services?: () => ServiceFigures | null
   readonly version: string
   readonly node: string
 }
@@ -104,6 +108,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
   ])
   const pods = podMetrics(registry, source.node)
   const writes = inputMetrics(registry)
+  const services = serviceMetrics(registry)
 
   const lag = gauge('fibula_loop_max_lag_seconds', 'Longest delay of a thread’s event loop in its last second.', ['loop'])
   const age = gauge('fibula_loop_beat_age_seconds', 'Seconds since a thread last said that its loop turns.', ['loop'])
@@ -171,6 +176,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
       await Promise.all([readPeers(), readRest(), readRules()])
       pods.read(source.pods())
       writes.read(source.writes())
+      services.read(source.services?.() ?? null)
       readProcess()
       return { contentType: registry.contentType, text: `${await registry.metrics()}${pods.histograms()}` }
     },

@@ -55,6 +55,8 @@ export type RouteStatus = {
 export type PathStatus = {
   /** Peer name, or `local`. */
   readonly peer: string
+  /** What a local path is for: `block`, `networks`, `Service/default/web`. Whoever runs the speaker knows. */
+  readonly sources?: readonly string[]
   readonly pathId: number | null
   readonly best: boolean
   /** Part of the multipath set that goes to the kernel. */

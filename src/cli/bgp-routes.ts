@@ -52,7 +52,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { title: '', cell: ({ path }) => markOf(path) },
   { title: 'prefix', cell: ({ prefix }) => prefix },
   { title: 'next hop', cell: ({ path }) => path.nextHop ?? '-' },
-  { title: 'from', cell: ({ path }) => path.peer },
+  { title: 'from', cell: ({ path }) => fromOf(path) },
   { title: 'as path', cell: ({ path }) => (path.asPath === '' ? '-' : path.asPath) },
   { title: 'pref', cell: ({ path }) => numberOf(path.localPref), align: 'right' },
   { title: 'med', cell: ({ path }) => numberOf(path.med), align: 'right' },
@@ -71,6 +71,13 @@ export function formatRoutes(routes: readonly Route[], screen: Screen): string {
 function bestFirst(paths: readonly PathStatus[]): readonly PathStatus[] {
   const rank = ({ best, multipath, usable }: PathStatus): number => (best ? 0 : multipath ? 1 : usable ? 2 : 3)
   return [...paths].sort((a, b) => rank(a) - rank(b))
+}
+
+/** A peer, or what we originate a prefix for. */
+function fromOf({ peer, sources = [] }: PathStatus): string {
+  const [first, ...more] = sources
+  if (first === undefined) return peer
+  return `${peer}: ${first}${more.length === 0 ? '' : ` and ${more.length} more`}`
 }
 
 function markOf({ best, multipath, usable, stale }: PathStatus): Cell {
@@ -101,6 +108,7 @@ function formatPath(path: PathStatus, screen: Screen): string {
     ['From', path.pathId === null ? path.peer : `${path.peer}, path ID ${path.pathId}`],
     ['Verdict', verdict],
     ['Next hop', path.nextHop ?? 'none'],
+    ...(path.sources === undefined || path.sources.length === 0 ? [] : [['For', path.sources.join(', ')] as const]),
     ['AS path', path.asPath === '' ? 'empty' : path.asPath],
     ['Origin', path.origin],
   ]

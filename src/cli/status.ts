@@ -59,7 +59,8 @@ export function formatStatus(status: AgentStatus, troubles: readonly Problem[], 
     ['Addresses', listOf(status.addresses)],
     ['Sessions', toned(`${sessions.established} of ${sessions.configured} established`, sessions.established === sessions.configured)],
     ['Routes', routes.installRoutes ? routesCell(routes) : 'kept in the RIB only (installRoutes: false)'],
-    ['Originates', listOf(status.originated)],
+    ['Originates', someOf(status.originated)],
+    ...(status.services == null ? [] : [['Services', servicesCell(status.services)] as const]),
     ...(status.pods === null ? [] : [['Pods', podsCell(status.pods)] as const]),
     ...(status.draining ? [['Draining', { text: 'peers are asked to find other ways', tone: 'warning' }] as const] : []),
   ]
@@ -76,8 +77,28 @@ function podsCell({ attached, ready, notReadyBecause }: NonNullable<AgentStatus[
   return { text: `${attached} attached, no room for more: ${notReadyBecause ?? 'not known why'}`, tone: 'bad' }
 }
 
+function servicesCell({ services, advertised, yielding, standing, isListed }: NonNullable<AgentStatus['services']>): Cell {
+  const counts = `${advertised} prefixes advertised for ${services} services${yielding > 0 ? `, ${yielding} until others can take over` : ''}`
+  if (!isListed) return { text: `${advertised} prefixes of before the restart; services are not listed yet`, tone: 'warning' }
+  switch (standing) {
+    case 'in':
+      return { text: counts, tone: yielding > 0 ? 'warning' : 'good' }
+    case 'cordoned':
+      return { text: `${counts}; the node is cordoned`, tone: 'warning' }
+    case 'excluded':
+      return { text: 'none advertised: the node has the label node.kubernetes.io/exclude-from-external-load-balancers', tone: 'warning' }
+  }
+}
+
 function toned(text: string, isGood: boolean): Cell {
   return { text, tone: isGood ? 'good' : 'bad' }
+}
+
+/** A screen is no place for thousands. */
+const SHOWN = 12
+
+function someOf(values: readonly string[]): string {
+  return values.length <= SHOWN ? listOf(values) : `${listOf(values.slice(0, SHOWN))} and ${values.length - SHOWN} more`
 }
 
 function listOf(values: readonly string[]): string {

@@ -5,6 +5,7 @@ import type { Log } from '../../lib/log.ts'
 import type { Change, Selection, Store, StoreProblem, WatchObserver } from '../../store/index.ts'
 import { KeptRoutes, stillWanted } from './kept.ts'
 import { NO_SERVICES, type ServiceCounts, type ServiceFacts, type ServicePlan, ServicePlanner, type ServiceRoute } from './plan.ts'
+import type { Standing } from './stance.ts'
 
 export type ServiceWatchDeps = {
   readonly store: Store
@@ -31,7 +32,15 @@ type Following = {
   readonly kept: readonly ServiceRoute[]
 }
 
-export type ServiceFigures = ServiceCounts & { readonly advertised: number; readonly yielding: number }
+export type ServiceFigures = ServiceCounts & {
+  /** Prefixes, the ranges of cluster IPs among them. */
+  readonly advertised: number
+  /** Of those, at least preference (GRACEFUL_SHUTDOWN), until others can take the traffic. */
+  readonly yielding: number
+  readonly standing: Standing
+  /** False: the routes of before the restart stay until services have been listed. */
+  readonly isListed: boolean
+}
 
 export class ServiceWatch implements Disposable {
   readonly #deps: ServiceWatchDeps
@@ -59,10 +68,13 @@ export class ServiceWatch implements Disposable {
     return this.#plan
   }
 
-  get figures(): ServiceFigures {
-    const yielding = this.#plan.routes.filter(({ isYielding }) => isYielding).length
-    const counts = this.#following?.planner.counts ?? { services: 0, endpoints: 0 }
-    return { ...counts, advertised: this.#plan.routes.length - yielding, yielding }
+  /** null: no range is set. */
+  get figures(): ServiceFigures | null {
+    if (this.#following === null || this.#facts === null) return null
+    const { planner, isListed } = this.#following
+    const { routes } = this.#plan
+    const yielding = routes.filter(({ isYielding }) => isYielding).length
+    return { ...planner.counts, advertised: routes.length, yielding, standing: this.#facts.standing, isListed }
   }
 
   [Symbol.dispose](): void {

@@ -206,7 +206,7 @@ test.each(['Local', 'Cluster'] as const)(
             nowMs += ms
             expect(routesOf(made.plan(nowMs))).toEqual(['198.51.100.9/32'])
           }
-          const away = home === 'a' ? 'b' : 'a'
+          const away: 'a' | 'b' = home === 'a' ? 'b' : 'a'
           if (move === 'copy') {
             write(away, true) // in both for a while
             look()

@@ -4,11 +4,10 @@ import https from 'node:https'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Store } from '../../src/store/index.ts'
 import { KubernetesStore } from '../../src/store/kubernetes/adapter.ts'
-import { ApiServer } from '../../src/store/kubernetes/api-server.ts'
 import { peer, pool } from '../store/objects.ts'
 import { Recorder, watching } from '../store/recorder.ts'
 import { ADMIN, KubeApi } from '../support/kube/api-server.ts'
-import { clean, installCrds } from '../support/kube/apply.ts'
+import { allow, clean, installCrds } from '../support/kube/apply.ts'
 import { CuttingProxy } from '../support/kube/cutting-proxy.ts'
 
 const START_MS = 180_000
@@ -114,7 +113,8 @@ describe('what is refused', () => {
           message: expect.stringContaining('not allowed to list ippools.fibula.network: grant the verbs list and watch in the ClusterRole'),
         },
       ])
-      await grant(['ippools'])
+      const rules = [{ apiGroups: ['fibula.network'], resources: ['ippools'], verbs: ['list', 'watch'] }]
+      await allow(kube.connection(), { user: VIEWER.name, role: 'viewer', namespace: null, rules })
       await recorder.untilSynced()
       expect(recorder.names()).toEqual(['IPPool/pods'])
       expect(recorder.problemLists).toHaveLength(2) // the trouble, and its end
@@ -146,19 +146,3 @@ describe('what is refused', () => {
     await expect(nowhere.create(peer('a'))).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('no way there') })
   })
 })
-
-async function grant(resources: readonly string[]): Promise<void> {
-  using api = new ApiServer(kube.connection())
-  const rules = [{ apiGroups: ['fibula.network'], resources, verbs: ['get', 'list', 'watch'] }]
-  const group = '/apis/rbac.authorization.k8s.io/v1'
-  const apiVersion = 'rbac.authorization.k8s.io/v1'
-  await api.request({
-    method: 'POST',
-    path: `${group}/clusterroles`,
-    body: { apiVersion, kind: 'ClusterRole', metadata: { name: 'viewer' }, rules },
-  })
-  const subjects = [{ kind: 'User', name: VIEWER.name, apiGroup: 'rbac.authorization.k8s.io' }]
-  const roleRef = { kind: 'ClusterRole', name: 'viewer', apiGroup: 'rbac.authorization.k8s.io' }
-  const binding = { apiVersion, kind: 'ClusterRoleBinding', metadata: { name: 'viewer' }, subjects, roleRef }
-  await api.request({ method: 'POST', path: `${group}/clusterrolebindings`, body: binding })
-}

@@ -46,3 +46,31 @@ export async function clean(connect: () => Promise<ApiConnection>, namespaces: r
     await api.request({ method: 'DELETE', path })
   }
 }
+
+export type PolicyRule = {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly resourceNames?: readonly string[]
+  readonly verbs: readonly string[]
+}
+
+/** Grants a user what a new role allows, in one namespace or (null) everywhere. */
+export async function allow(
+  connect: () => Promise<ApiConnection>,
+  grant: { readonly user: string; readonly role: string; readonly namespace: string | null; readonly rules: readonly PolicyRule[] },
+): Promise<void> {
+  using api = new ApiServer(connect)
+  const { user, role, namespace, rules } = grant
+  const apiGroup = 'rbac.authorization.k8s.io'
+  const kind = namespace === null ? 'ClusterRole' : 'Role'
+  const where = `/apis/${apiGroup}/v1${namespace === null ? '' : `/namespaces/${namespace}`}`
+  const head = { apiVersion: `${apiGroup}/v1`, metadata: { name: role } }
+  await api.request({ method: 'POST', path: `${where}/${kind.toLowerCase()}s`, body: { ...head, kind, rules } })
+  const binding = {
+    ...head,
+    kind: `${kind}Binding`,
+    subjects: [{ kind: 'User', name: user, apiGroup }],
+    roleRef: { kind, name: role, apiGroup },
+  }
+  await api.request({ method: 'POST', path: `${where}/${kind.toLowerCase()}bindings`, body: binding })
+}

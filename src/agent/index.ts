@@ -1,9 +1,12 @@
 // The agent as others see it: what its control socket answers, and the way to run one. Loading this module is cheap; the
 // agent itself is loaded when it is run.
 import type { BlockStore } from '../ipam/index.ts'
+import type { Log } from '../lib/log.ts'
 import type { Store } from '../store/index.ts'
+import type { CleanupOptions, CleanupReport } from './cleanup.ts'
 import type { AgentOptions } from './options.ts'
 
+export type { CleanupOptions, CleanupReport, CleanupStep } from './cleanup.ts'
 export {
   type AgentStatus,
   CONTROL_SOCKET,
@@ -22,6 +25,12 @@ export { AGENT_RIGHTS, type Right } from './rights.ts'
 export async function runAgent(options: AgentOptions): Promise<number> {
   const main = await import('./main.ts')
   return main.runAgent(options)
+}
+
+/** Takes off this host what agents have put there. Rejects if one still runs with this run directory. */
+export async function cleanUp(options: CleanupOptions, log: Log): Promise<CleanupReport> {
+  const cleanup = await import('./cleanup.ts')
+  return cleanup.cleanUp(options, log)
 }
 
 /** The blocks of IPAM in a store. */

@@ -60,6 +60,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     describe: null,
     add: async (cli, _, environment) => (await import('./ask.ts')).addAsk(cli, environment),
   },
+  'install-cni': {
+    describe: 'Put the CNI plugin where the container runtime of this node looks for it',
+    add: async (cli, describe) => (await import('./install-cni.ts')).addInstallCni(cli, describe),
+  },
+  cleanup: {
+    describe: 'Take everything off this node that an agent has put there',
+    add: async (...to) => (await import('./cleanup.ts')).addCleanup(...to),
+  },
   version: {
     describe: 'Show the version',
     add: async (cli, describe) => (await import('./version.ts')).addVersion(cli, describe),

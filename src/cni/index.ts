@@ -11,6 +11,7 @@ export {
 } from './conflist.ts'
 export { CNI_CODE, type CniCode, type CniReply } from './error.ts'
 export { type CniInvocation, decodeResponse, encodeRequest } from './frame.ts'
+export { installPlugin, PLUGIN_FILE, removeConflist, removePlugin } from './install.ts'
 export { type Journal, JournalError, openJournal } from './journal.ts'
 export { handleOf, heldAllocations, hostInterfaceOf } from './names.ts'
 export type {

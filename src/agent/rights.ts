@@ -82,6 +82,14 @@ export const AGENT_RIGHTS: readonly Right[] = [
   },
   {
     apiGroup: '',
+    resources: ['nodes'],
+    verbs: ['get'],
+    scope: 'cluster',
+    when: 'pods',
+    why: 'the conditions of this node are read before one of them is written',
+  },
+  {
+    apiGroup: '',
     resources: ['nodes/status'],
     verbs: ['patch'],
     scope: 'cluster',

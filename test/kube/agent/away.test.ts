@@ -1,0 +1,91 @@
+// The API server goes away, freezes, and is not there when the node boots: packets, sessions and pods do not notice.
+import fs from 'node:fs'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { holds, until } from '../../support/poll.ts'
+import { Prober } from '../../support/prober.ts'
+import { describeWith } from '../../support/tier.ts'
+import { BEHIND, NODE, PASSWORD, PROGRAMS, World } from './world.ts'
+
+const START_MS = 240_000
+const LONG_MS = 240_000
+
+describeWith(PROGRAMS, 'while the API server is away', () => {
+  let world: World
+  beforeAll(async () => {
+    world = await World.start()
+    await world.bird()
+    await world.peerWithTor()
+    await world.launch()
+    await world.established()
+    await world.report('the node is ready', ({ status }) => status?.conditions.every((each) => each.status === 'True') ?? false)
+  }, START_MS)
+  afterAll(async () => {
+    await world?.[Symbol.asyncDispose]()
+  }, START_MS)
+
+  test(
+    'killed, frozen, and back: no packet is lost, no session ends, and what changed meanwhile is taken over',
+    async () => {
+      const { since } = await world.established()
+      await using prober = await Prober.start(world.net, { node: NODE, address: BEHIND.node }, { node: 'tor', address: BEHIND.tor })
+      world.kube.signal('SIGKILL')
+      await until('the agent says so', async () => (await world.status()).problems.some(({ subject }) => subject === 'API server'), {
+        deadlineMs: 30_000,
+      })
+      await world.kube.restart()
+      world.kube.signal('SIGSTOP')
+      await holds('the session stays up', 3_000, async () => (await world.peer('tor')).state === 'Established')
+      world.kube.signal('SIGCONT')
+      await world.peerWithTor({ description: 'written after it came back' })
+      await until('the change is taken over', async () => (await world.peer('tor')).description !== '', { deadlineMs: 90_000 })
+      await until('nothing is wrong any more', async () => (await world.status()).problems.length === 0, { deadlineMs: 60_000 })
+      expect((await world.peer('tor')).since).toBe(since)
+      const results = await prober.finish()
+      for (const { sent, lost } of results) expect([sent > 500, lost]).toEqual([true, 0])
+    },
+    LONG_MS,
+  )
+
+  test(
+    'a node that boots meanwhile peers by what it knew last, password included; then it goes over to the store, without a flap',
+    async () => {
+      const cache = `${world.folder('state')}/inputs.json`
+      await until('what is known is on the disk', () => fs.readFileSync(cache, 'utf8').includes('written after it came back'), {
+        deadlineMs: 30_000,
+      })
+      expect(fs.statSync(cache).mode & 0o777).toBe(0o600)
+      await world.reboot()
+      world.kube.signal('SIGKILL')
+      await world.launch()
+      const { since } = await world.established()
+      const status = await world.status()
+      expect(status.problems).toEqual(expect.arrayContaining([expect.objectContaining({ severity: 'warning', subject: 'store' })]))
+      expect(status.ready).toBe(false)
+      expect(status.originated).toEqual(expect.arrayContaining([expect.stringMatching(/^10\.244\./)])) // its own block
+      await until('its router has a way to it', async () => (await world.net.ip('tor', `route show ${BEHIND.node}`)).includes('10.0.0.11'))
+      await world.kube.restart()
+      await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 90_000 })
+      await until('nothing is wrong any more', async () => (await world.status()).problems.length === 0, { deadlineMs: 60_000 })
+      const after = await world.peer('tor')
+      expect([after.since, after.flaps, after.established]).toEqual([since, 0, 1])
+      expect(world.log()).not.toContain(PASSWORD)
+    },
+    LONG_MS,
+  )
+
+  test(
+    'what another node knew is no use: such a file is ignored, and says so in the log',
+    async () => {
+      await world.reboot()
+      const cache = `${world.folder('state')}/inputs.json`
+      fs.writeFileSync(cache, fs.readFileSync(cache, 'utf8').replace(`"node":"${NODE}"`, '"node":"n2"'))
+      world.kube.signal('SIGKILL')
+      await world.launch()
+      await until('it has looked', () => world.log().includes('agent.cache.ignored'), { deadlineMs: 30_000 })
+      expect(await world.peers()).toEqual([])
+      await world.kube.restart()
+      await world.established()
+    },
+    LONG_MS,
+  )
+})

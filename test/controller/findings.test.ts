@@ -1,0 +1,207 @@
+// What is wrong in a cluster that no admission could see: each finding where it belongs, and none where all is well.
+import { describe, expect, test } from '@jest/globals'
+import { findFindings } from '../../src/controller/index.ts'
+import { configuration, filter, node, peer, pool } from '../store/objects.ts'
+import { ipamBlock, kubeNode, lines, network, session, snapshotOf } from './world.ts'
+
+const found = (...objects: readonly object[]): readonly string[] => lines(findFindings(snapshotOf(objects)))
+const messages = (...objects: readonly object[]): string => JSON.stringify(findFindings(snapshotOf(objects)).map(({ message }) => message))
+const rack = (name: string) => ({ nodeSelector: { matchLabels: { rack: name } } })
+
+test('a healthy cluster has no findings', () => {
+  const objects = [
+    kubeNode('n1', true, { rack: 'a' }),
+    network('n1', { routerID: '10.0.0.1', peers: [session('tor')], sessions: { configured: 1, established: 1 } }),
+    configuration('default', { asNumber: 64_512 }),
+    peer('tor', { ...rack('a'), peerIP: '10.0.0.254', filters: ['some'] }),
+    filter('some', {}),
+    pool('pods', '10.244.0.0/16'),
+    ipamBlock('10.244.0.0/26', 'n1', [{ address: '10.244.0.1', pod: 'a' }]),
+  ]
+  expect(found(...objects)).toEqual([])
+})
+
+test('an empty store has no findings', () => expect(found()).toEqual([]))
+
+describe('pools', () => {
+  test('the younger of two that overlap, by creation and then by name', () => {
+    const old = { ...pool('z-old', '10.244.0.0/16'), metadata: { name: 'z-old', creationTimestamp: '2026-01-01T00:00:00Z' } }
+    const young = { ...pool('a-young', '10.244.64.0/18'), metadata: { name: 'a-young', creationTimestamp: '2026-01-02T00:00:00Z' } }
+    expect(found(old, young)).toEqual(['error IPPool/a-young Overlaps'])
+    expect(messages(old, young)).toContain('10.244.64.0/18 overlaps 10.244.0.0/16 of IPPool/z-old')
+    expect(found(pool('a', '10.0.0.0/24'), pool('b', '10.0.0.0/24'))).toEqual(['error IPPool/b Overlaps'])
+    expect(found(pool('a', '10.0.0.0/24'), pool('b', 'fd00::/64'), pool('c', '10.0.1.0/24'))).toEqual([])
+  })
+
+  test('a nodeSelector that matches nothing, but not while no node is known', () => {
+    expect(found(kubeNode('n1', true, { rack: 'b' }), pool('p', '10.0.0.0/24', rack('a')))).toEqual(['warning IPPool/p SelectsNoNode'])
+    expect(found(pool('p', '10.0.0.0/24', rack('a')))).toEqual([])
+    expect(found(kubeNode('n1', true, { rack: 'a' }), pool('p', '10.0.0.0/24', rack('a')))).toEqual([])
+  })
+
+  const used = (count: number, claimed: number) =>
+    ipamBlock(
+      '10.0.0.0/26',
+      'n1',
+      Array.from({ length: count }, (_, at) => ({ address: `10.0.0.${at}`, pod: `p${at}`, sequence: at })),
+      Array.from({ length: claimed }, (_, at) => ({ address: `10.0.0.${63 - at}`, node: 'n1' })),
+    )
+  test.each([
+    [57, 0, []],
+    [50, 7, []],
+    [58, 0, ['warning IPPool/p NearlyExhausted']],
+    [50, 8, ['warning IPPool/p NearlyExhausted']],
+    [56, 8, ['error IPPool/p Exhausted']],
+  ])('%i of 64 addresses in use and %i claimed ahead', (count, claimed, wanted) => {
+    expect(found(pool('p', '10.0.0.0/26'), used(count, claimed))).toEqual(wanted)
+  })
+
+  test('what an IPReservation keeps back cannot be used up', () => {
+    const reservation = {
+      apiVersion: 'fibula.network/v1alpha1',
+      kind: 'IPReservation',
+      metadata: { name: 'r' },
+      spec: { reservedCIDRs: ['10.0.0.32/27', '10.0.0.40/32', '10.9.0.0/16'] },
+    }
+    expect(found(pool('p', '10.0.0.0/26'), reservation, used(28, 0))).toEqual([])
+    expect(found(pool('p', '10.0.0.0/26'), reservation, used(29, 0))).toEqual(['warning IPPool/p NearlyExhausted'])
+    expect(found(pool('p', '10.0.0.0/26'), reservation, used(32, 0))).toEqual(['error IPPool/p Exhausted'])
+  })
+
+  test('a disabled pool is not exhausted: it gives nothing', () => {
+    expect(found(pool('p', '10.0.0.0/26', { disabled: true }), used(64, 0))).toEqual([])
+  })
+
+  test('strictAffinity and no block left', () => {
+    const strict = {
+      apiVersion: 'fibula.network/v1alpha1',
+      kind: 'IPAMConfiguration',
+      metadata: { name: 'default' },
+      spec: { strictAffinity: true },
+    }
+    expect(found(pool('p', '10.0.0.0/26'), used(1, 0), strict)).toEqual(['warning IPPool/p NoBlockLeft'])
+    expect(found(pool('p', '10.0.0.0/25'), used(1, 0), strict)).toEqual([])
+  })
+
+  test('a block that no pool has; many of them are one finding', () => {
+    expect(found(ipamBlock('10.0.0.0/26', 'n1'))).toEqual(['warning IPAMBlock/10-0-0-0-26 InNoPool'])
+    const many = Array.from({ length: 6 }, (_, at) => ipamBlock(`10.0.${at}.0/26`, 'n1'))
+    expect(found(...many)).toEqual(['warning IPAMBlock InNoPool'])
+  })
+})
+
+describe('peers', () => {
+  const nodes = [kubeNode('n1', true, { rack: 'a' }), kubeNode('n2', true, { rack: 'b' })]
+
+  test('selectors and names that mean nobody', () => {
+    expect(found(...nodes, peer('p', rack('c')))).toEqual(['warning BGPPeer/p SelectsNoNode'])
+    expect(found(...nodes, peer('p', { node: 'n9' }))).toEqual(['warning BGPPeer/p SelectsNoNode'])
+    const reflectors = {
+      apiVersion: 'fibula.network/v1alpha1',
+      kind: 'BGPPeer',
+      metadata: { name: 'rr' },
+      spec: { peerSelector: { matchLabels: { rr: 'true' } } },
+    }
+    expect(found(...nodes, reflectors)).toEqual(['warning BGPPeer/rr SelectsNoNode'])
+    expect(found(...nodes, peer('p'), peer('q', { node: 'n1', peerIP: '10.0.0.2' }))).toEqual([])
+  })
+
+  test('a filter that is not there', () => {
+    expect(found(peer('p', { filters: ['a', 'b', 'a'] }), filter('b', {}))).toEqual(['error BGPPeer/p FilterNotFound'])
+  })
+
+  test('two with one address on one node: the first by name wins; port and notation make no difference', () => {
+    expect(found(...nodes, peer('a'), peer('b', { peerIP: '10.0.0.1:1179' }))).toEqual(['error BGPPeer/b DuplicatePeer'])
+    expect(found(...nodes, peer('a', rack('a')), peer('b', rack('b')))).toEqual([])
+    expect(found(...nodes, peer('a', rack('a')), peer('b', { node: 'n1' }))).toEqual(['error BGPPeer/b DuplicatePeer'])
+    const [one, other] = [peer('a', { peerIP: 'fd00::1' }), peer('b', { peerIP: '[fd00:0::1]:179' })]
+    expect(found(...nodes, one, other)).toEqual(['error BGPPeer/b DuplicatePeer'])
+    expect(found(...nodes, peer('a', { peerIP: 'fe80::1%eth0' }), peer('b', { peerIP: 'fe80::1%eth1' }))).toEqual([])
+  })
+
+  test('sessions: none, some, all established; shut down on purpose is no finding', () => {
+    const down = { state: 'Active', lastError: 'hold timer expired' }
+    const two = (first: object, second: object) => [
+      network('n1', { peers: [session('p', first)] }),
+      network('n2', { peers: [session('p', second)], routerID: '10.0.0.2' }),
+    ]
+    expect(found(...nodes, peer('p'), ...two(down, down))).toEqual(['error BGPPeer/p NoneEstablished'])
+    expect(found(...nodes, peer('p'), ...two({}, down))).toEqual(['warning BGPPeer/p SomeNotEstablished'])
+    expect(messages(...nodes, peer('p'), ...two({}, down))).toContain('n2 to 10.0.0.254 (Active: hold timer expired)')
+    expect(found(...nodes, peer('p'), ...two({}, {}))).toEqual([])
+    expect(found(...nodes, peer('p', { shutdown: { message: 'work' } }), ...two(down, down))).toEqual([])
+  })
+
+  test('the report of a node that is gone does not count', () => {
+    const reports = [network('n1', { peers: [session('p')] }), network('gone', { peers: [session('p', { state: 'Active' })] })]
+    expect(found(kubeNode('n1'), peer('p'), ...reports)).toEqual([])
+    expect(found(peer('p'), ...reports)).toEqual(['warning BGPPeer/p SomeNotEstablished']) // no Node objects: nobody is gone
+  })
+
+  test('the mesh has no BGPPeer, but is looked at all the same', () => {
+    const report = network('n1', { peers: [session(null), session(null, { session: 'mesh/n2', state: 'Connect' })] })
+    expect(found(report)).toEqual(['warning BGPConfiguration/nodeToNodeMesh SomeNotEstablished'])
+  })
+})
+
+describe('settings', () => {
+  const nodes = [kubeNode('n1', true, { rack: 'a', row: '1' }), kubeNode('n2', true, { rack: 'b', row: '1' })]
+  const of = (labels: Record<string, string>) => ({ nodeSelector: { matchLabels: labels } })
+
+  test('two that set one field for one node, nested fields apart', () => {
+    const row = configuration('row', { ...of({ row: '1' }), asNumber: 64_513, gracefulRestart: { restartTime: '60s' } })
+    expect(found(...nodes, row, configuration('zz', { ...of({ rack: 'a' }), asNumber: 64_514 }))).toEqual([
+      'error BGPConfiguration/zz ConflictingSettings',
+    ])
+    expect(found(...nodes, row, configuration('zz', { ...of({ rack: 'a' }), holdTime: '9s' }))).toEqual([])
+    expect(found(...nodes, row, configuration('zz', { ...of({ rack: 'a' }), gracefulRestart: { enabled: false } }))).toEqual([])
+    expect(found(...nodes, row, configuration('default', { asNumber: 1 }))).toEqual([])
+    expect(messages(...nodes, row, configuration('zz', { ...of({ rack: 'a' }), gracefulRestart: { restartTime: '90s' } }))).toContain(
+      'spec.gracefulRestart.restartTime is also set for n1 by BGPConfiguration/row',
+    )
+  })
+
+  test('one that selects nobody', () => {
+    expect(found(...nodes, configuration('x', { ...of({ rack: 'z' }), asNumber: 1 }))).toEqual(['warning BGPConfiguration/x SelectsNoNode'])
+  })
+})
+
+describe('nodes', () => {
+  test('no agent, no address, not ready; but nothing before any agent has reported', () => {
+    expect(found(kubeNode('n1'))).toEqual([])
+    const conditions = [
+      { type: 'Ready', status: 'False' as const, reason: 'Starting', message: 'waits', lastTransitionTime: '2026-01-01T00:00:00Z' },
+    ]
+    expect(found(node('n1'), node('n2'), node('n3'), network('n1', { addresses: [] }), network('n2', { conditions }))).toEqual([
+      'error Node/n1 NoAddress',
+      'warning Node/n2 NotReady',
+      'warning Node/n3 NoAgent',
+    ])
+  })
+
+  test('many nodes with one trouble are one finding', () => {
+    const nodes = Array.from({ length: 6 }, (_, at) => kubeNode(`n${at}`))
+    expect(found(...nodes, network('other'))).toEqual(['warning Node NoAgent'])
+  })
+
+  test('one router ID twice, shown at the settings that hold for all', () => {
+    const reports = [
+      network('n1', { routerID: '10.0.0.1' }),
+      network('n2', { routerID: '10.0.0.1' }),
+      network('n3', { routerID: '10.0.0.3' }),
+    ]
+    expect(found(...reports)).toEqual(['error Node/n2 DuplicateRouterID'])
+    expect(found(...reports, configuration('default', {}))).toEqual(['error BGPConfiguration/default DuplicateRouterID'])
+  })
+
+  test('what agents report: once for all nodes that say it, at the object it is about, unless it is known already', () => {
+    const missing = { severity: 'error' as const, subject: 'BGPPeer/p', reason: 'SecretNotFound', message: 'there is no Secret tor-md5' }
+    const reports = ['n1', 'n2'].map((name) => network(name, { problems: [missing] }))
+    expect(findFindings(snapshotOf([...reports, peer('p')]))).toEqual([
+      { ...missing, message: 'on n1 and n2: there is no Secret tor-md5', condition: 'Accepted' },
+    ])
+    expect(findFindings(snapshotOf(reports))).toMatchObject([{ condition: null }]) // there is no such object
+    const known = network('n1', { problems: [{ ...missing, reason: 'FilterNotFound', message: 'no such filter' }] })
+    expect(found(known, peer('p', { filters: ['x'] }))).toEqual(['error BGPPeer/p FilterNotFound'])
+  })
+})

@@ -5,7 +5,7 @@ import { type Change, keyOfResource, type ResourceOf } from '../../store/index.t
 import type { Problem } from '../control-api.ts'
 import { type Offer, offerOf, type ServiceAddress, type ServiceRanges } from './addresses.ts'
 import { EndpointIndex, type Reach } from './endpoints.ts'
-import { type Stance, type Standing, stance } from './stance.ts'
+import { PROXY_MS, type Stance, type Standing, stance } from './stance.ts'
 
 /** What holds for all services. */
 export type ServiceFacts = ServiceRanges & {
@@ -33,7 +33,7 @@ export type ServicePlan = {
 export type ServiceCounts = { readonly services: number; readonly endpoints: number }
 
 type Service = ResourceOf<'Service'>
-/** Since when others could take over, by policy and family; absent: they cannot. */
+/** Since when others could take over, by policy and family, and since when an endpoint here is ready; absent: they cannot, or none is. */
 type Since = Map<string, number>
 type Entry = {
   readonly object: Service
@@ -143,10 +143,10 @@ export class ServicePlanner {
     const routes = new Map<string, ServiceAddress & { readonly isYielding: boolean }>()
     let dueMs = Number.POSITIVE_INFINITY
     for (const address of entry.offer.addresses) {
-      const what = this.#stanceOf(key, address, entry.since, since, nowMs)
+      const { what, againMs } = this.#stanceOf(key, address, entry.since, since, nowMs)
+      dueMs = Math.min(dueMs, againMs)
       if (what.kind === 'withhold') continue
       routes.set(address.key, { ...address, isYielding: what.kind === 'yield' })
-      if (what.kind === 'yield' && what.untilMs !== null) dueMs = Math.min(dueMs, what.untilMs)
     }
     if (dueMs === Number.POSITIVE_INFINITY) this.#due.delete(key)
     else this.#due.set(key, dueMs)
@@ -155,17 +155,28 @@ export class ServicePlanner {
     entry.routes = routes
   }
 
-  #stanceOf(key: string, { family, policy }: ServiceAddress, before: Since | null, since: Since, nowMs: number): Stance {
+  /** `againMs`: when it changes by itself. */
+  #stanceOf(
+    key: string,
+    { family, policy }: ServiceAddress,
+    before: Since | null,
+    since: Since,
+    nowMs: number,
+  ): { readonly what: Stance; readonly againMs: number } {
     const { node, standing, others } = this.#facts
     const reach = this.#endpoints.reach(key, family)
-    const name = `${policy}${family}`
-    if (canOthers(policy, reach, others)) since.set(name, before?.get(name) ?? firstOr(nowMs, before === null))
-    return stance(
-      standing,
-      policy === 'Cluster' ? (reach.isServed ? 'serves' : 'nobody') : hereOf(reach, node),
-      since.get(name) ?? null,
-      nowMs,
-    )
+    const sinceWhen = (what: string): number => {
+      const name = `${what}${family}`
+      const known = before?.get(name) ?? firstOr(nowMs, before === null)
+      since.set(name, known)
+      return known
+    }
+    const othersSinceMs = canOthers(policy, reach, others) ? sinceWhen(policy) : null
+    if (policy === 'Cluster') return again(stance(standing, reach.isServed ? 'serves' : 'nobody', othersSinceMs, nowMs))
+    const provenMs = reach.readyOn.has(node) ? sinceWhen('here') + PROXY_MS : Number.POSITIVE_INFINITY
+    if (provenMs <= nowMs) return again(stance(standing, 'serves', othersSinceMs, nowMs))
+    const { what, againMs } = again(stance(standing, reach.terminatingOn.has(node) ? 'terminates' : 'nobody', othersSinceMs, nowMs))
+    return { what, againMs: Math.min(againMs, provenMs) }
   }
 
   /** The ranges of cluster IPs lead to every node that is not left out, whatever services there are. */
@@ -233,9 +244,8 @@ function canOthers(policy: ServiceAddress['policy'], reach: Reach, others: Reado
   return false
 }
 
-function hereOf(reach: Reach, node: string): 'serves' | 'terminates' | 'nobody' {
-  if (reach.readyOn.has(node)) return 'serves'
-  return reach.terminatingOn.has(node) ? 'terminates' : 'nobody'
+function again(what: Stance): { readonly what: Stance; readonly againMs: number } {
+  return { what, againMs: what.kind === 'yield' ? (what.untilMs ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY }
 }
 
 function keyOfFacts({ node, standing, others, clusterIPs, externalIPs, loadBalancerIPs, classes }: ServiceFacts): string {

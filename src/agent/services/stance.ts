@@ -7,8 +7,13 @@
 // | is cordoned, or its last endpoint terminates | nobody could take the traffic | yields until somebody can |
 // | the same                                    | somebody can                   | nothing, once they can for HAND_OVER_MS |
 
+/**
+ * How long an endpoint has been ready here before a route leads to it: kube-proxy, which hears of it at the same time, has its rules
+ * by then (it writes them once a second at most: its minSyncPeriod).
+ */
+export const PROXY_MS = 1_500
 /** How long others have been able to take the traffic before a node lets go of it: their routes are in the fabric by then. */
-export const HAND_OVER_MS = 2_000
+export const HAND_OVER_MS = 2 * PROXY_MS
 
 /** `excluded`: by label. `cordoned`: it takes no new pods, and those it has will move. */
 export type Standing = 'in' | 'cordoned' | 'excluded'

@@ -1,7 +1,7 @@
 // From services and endpoints to routes.
 import { describe, expect, test } from '@jest/globals'
 import { LINGER_MS } from '../../../src/agent/services/endpoints.ts'
-import { HAND_OVER_MS } from '../../../src/agent/services/stance.ts'
+import { HAND_OVER_MS, PROXY_MS } from '../../../src/agent/services/stance.ts'
 import { cidr } from '../../../src/net/index.ts'
 import { FACTS, gone, planner, put, routesOf, service, slice } from './world.ts'
 
@@ -98,6 +98,23 @@ describe('policy Local', () => {
       slice('a', 'web', ['10.244.0.1@me']),
     ])
     expect(routesOf(made.plan(0), true)).toEqual(['10.96.0.0/16', '10.96.0.7/32', 'fd00:96::/112'])
+  })
+  test('an endpoint that becomes ready has its route once kube-proxy has had its time', () => {
+    const made = planner([LOCAL, slice('a', 'web', ['10.244.0.1@me!'])])
+    made.plan(0)
+    made.apply(put(slice('a', 'web', ['10.244.0.1@me'])))
+    expect(routesOf(made.plan(1_000))).toEqual([])
+    expect(made.dueMs).toBe(1_000 + PROXY_MS)
+    expect(routesOf(made.plan(1_000 + PROXY_MS))).toEqual(['192.0.2.9/32'])
+    made.apply(put(slice('a', 'web', ['10.244.0.1@me~', '10.244.0.2@me'])))
+    expect(routesOf(made.plan(9_000))).toEqual(['192.0.2.9/32'])
+  })
+  test('where one terminates and another has just become ready, the route yields until kube-proxy has had its time', () => {
+    const made = planner([LOCAL, slice('a', 'web', ['10.244.0.1@me~'])])
+    made.plan(0)
+    made.apply(put(slice('a', 'web', ['10.244.0.1@me~', '10.244.0.2@me'])))
+    expect(routesOf(made.plan(1_000))).toEqual(['192.0.2.9/32~'])
+    expect(routesOf(made.plan(1_000 + PROXY_MS))).toEqual(['192.0.2.9/32'])
   })
   test('an endpoint that is not ready any more costs the route at once', () => {
     const made = planner([LOCAL, slice('a', 'web', ['10.244.0.1@me'])])

@@ -3,7 +3,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { LINGER_MS } from '../../../src/agent/services/endpoints.ts'
-import type { ServiceFacts } from '../../../src/agent/services/index.ts'
+import { PROXY_MS, type ServiceFacts } from '../../../src/agent/services/index.ts'
 import { formatIp, formatPrefix, hostPrefix, ip } from '../../../src/net/index.ts'
 import type { Change, ResourceOf } from '../../../src/store/index.ts'
 import { FACTS, gone, planner, put, routesOf, service, slice } from './world.ts'
@@ -253,6 +253,7 @@ test('an event costs its own service: 1,000 services with 10,000 endpoints', () 
   expect(made.plan(2)).toBe(first)
   expect(made.looks).toBe(1_001)
   made.apply(put(slice('s7-x', 's7', ['10.0.7.1@me'])))
-  expect(routesOf(made.plan(3))).toEqual(['192.0.2.7/32'])
-  expect(made.looks).toBe(1_002)
+  expect(routesOf(made.plan(3))).toEqual([])
+  expect(routesOf(made.plan(3 + PROXY_MS))).toEqual(['192.0.2.7/32'])
+  expect(made.looks).toBe(1_003)
 })

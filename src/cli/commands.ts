@@ -24,6 +24,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Pools, blocks and addresses of pods: show, check, release',
     add: async (...to) => (await import('./ipam.ts')).addIpam(...to),
   },
+  policy: {
+    describe: 'Policy of pods: explain',
+    add: async (...to) => (await import('./policy.ts')).addPolicy(...to),
+  },
   agent: {
     describe: 'Run the agent of a node: BGP, kernel routes, pods',
     add: async (...to) => (await import('./agent.ts')).addAgent(...to),

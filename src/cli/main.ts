@@ -8,7 +8,7 @@ import { CliError, OUTPUT_OPTION } from './output.ts'
 import { fibulaVersion } from './version.ts'
 
 /** Commands that have commands. */
-const GROUPS: ReadonlySet<string> = new Set(['bgp', 'lab'])
+const GROUPS: ReadonlySet<string> = new Set(['bgp', 'ipam', 'lab', 'policy'])
 
 async function run(all: readonly string[]): Promise<void> {
   const cut = all.indexOf('--')

@@ -1,4 +1,5 @@
 // Public face of policy; see README.md.
+export { type ClusterView, viewOf } from './cluster-view.ts'
 export type {
   Decision,
   DropCounter,
@@ -38,3 +39,4 @@ export {
   PROTOCOL_NUMBER,
   podKey,
 } from './model.ts'
+export { evaluate } from './verdict.ts'

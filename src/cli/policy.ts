@@ -1,0 +1,87 @@
+// `fibula policy explain|show`.
+import type { Explanation } from '../agent/index.ts'
+import { ExplainError, explainPolicy } from '../agent/index.ts'
+import { askAgent } from './agents.ts'
+import { agentOptions, type Cli, type Environment } from './options.ts'
+import { type Cell, CliError, formatFields, paint, print, type Screen } from './output.ts'
+import { withStore } from './store-option.ts'
+
+export function addPolicy(cli: Cli, describe: string, environment: Environment): void {
+  cli.command('policy', describe, (policy: Cli) => {
+    policy.command(
+      'explain',
+      'Would this be allowed, and which rule decides? Sends no packet',
+      (to) =>
+        to
+          .options({
+            ...agentOptions(environment),
+            store: {
+              type: 'string',
+              ...(environment.store === null ? {} : { default: environment.store }),
+              requiresArg: true,
+              describe: 'Read the objects there: kubernetes, or dir:PATH; without it the agent of this host reads its own',
+            },
+          })
+          .option('from', {
+            type: 'string',
+            demandOption: true,
+            requiresArg: true,
+            describe: 'Who begins: [NAMESPACE/]POD, node/NAME or an address',
+          })
+          .option('to', {
+            type: 'string',
+            demandOption: true,
+            requiresArg: true,
+            describe: 'Whom it wants: the same, or service/[NAMESPACE/]NAME',
+          })
+          .option('port', {
+            type: 'string',
+            demandOption: true,
+            requiresArg: true,
+            describe: 'Destination port and protocol: 80/TCP, 53/UDP, http/TCP (a name), or ICMP',
+          })
+          .example('$0 policy explain --from web/frontend-1 --to db/postgres-0 --port 5432/TCP', 'by the names of pods')
+          .example('$0 policy explain --from 192.0.2.7 --to service/web/shop --port 443', 'from outside to a service'),
+      async (args) => {
+        const { from, to, port, store } = args
+        const explanation =
+          store === undefined || (store === 'kubernetes' && args.node !== undefined)
+            ? await askAgent(args, environment, (client) => client.get<Explanation>('/v1/policy/explain', { from, to, port }))
+            : await withStore({ ...args, store }, (opened) => explainPolicy(opened, { from, to, port }).catch(rethrow))
+        await print(args.output, explanation, formatExplanation)
+      },
+    )
+    return policy.demandCommand(1, 'say what to do: explain')
+  })
+}
+
+function rethrow(cause: unknown): never {
+  if (cause instanceof ExplainError) throw new CliError(cause.message, cause.code === 'USAGE' ? 2 : 1, { cause })
+  throw cause
+}
+
+export function formatExplanation({ from, to, port, allowed, flows }: Explanation, screen: Screen): string {
+  const head = formatFields(
+    [
+      ['From', from],
+      ['To', to],
+      ['Port', port],
+      ['Verdict', verdict(allowed)],
+    ],
+    screen,
+  )
+  const details = flows.map(({ source, destination, protocol, port: number, stages, ...flow }) => {
+    const where = `${source} -> ${destination}${number === null ? '' : ` port ${number}`} ${protocol}`
+    const lines = stages.flatMap(({ direction, pod, node, allowed: passes, reason, passedBy }) => [
+      ...passedBy.map((text) => `  ${direction} of ${pod}: ${text}`),
+      `  ${direction} of ${pod}${node === null ? '' : ` on ${node}`}: ${paint(verdict(passes), screen)}: ${reason}`,
+    ])
+    const nobody = stages.length === 0 ? ['  neither end is a pod: no policy has a say'] : []
+    return `${paint({ text: where, tone: 'heading' }, screen)}: ${paint(verdict(flow.allowed), screen)}\n${[...lines, ...nobody].join('\n')}\n`
+  })
+  return [head, ...details].join('\n')
+}
+
+function verdict(allowed: boolean): Exclude<Cell, string> {
+  return allowed ? { text: 'allowed', tone: 'good' } : { text: 'denied', tone: 'bad' }
+}

@@ -1,7 +1,7 @@
 // `policy explain` from names to a verdict in words: pods, nodes, addresses and services of a store.
 import { expect, test } from '@jest/globals'
 import { explainPolicy } from '../../../src/agent/policy/index.ts'
-import { type Manifest, MemoryStore } from '../../../src/store/index.ts'
+import { MemoryStore } from '../../../src/store/index.ts'
 
 const pod = (namespace: string, name: string, address: string, labels: Record<string, string> = {}) => ({
   apiVersion: 'v1' as const,

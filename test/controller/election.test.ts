@@ -11,8 +11,15 @@ import {
   type SeenLease,
 } from '../../src/controller/election/election.ts'
 import { Elector } from '../../src/controller/election/elector.ts'
-import type { Lease, Store } from '../../src/store/index.ts'
-import { MemoryStore, StoreError } from '../../src/store/index.ts'
+import {
+  type KindName,
+  type Lease,
+  type ManifestOf,
+  MemoryStore,
+  type Store,
+  StoreError,
+  type WriteOptions,
+} from '../../src/store/index.ts'
 import { seeded } from '../ipam/world.ts'
 import { FakeClock, pass, settle, silentLog } from './world.ts'
 
@@ -87,8 +94,10 @@ class View {
 
   readonly port: Pick<Store, 'get' | 'create' | 'update'> = {
     get: (kind, key, signal) => this.#call(() => this.#store.get(kind, key), signal),
-    create: (object, options, signal) => this.#call(() => this.#store.create(object, options), signal),
-    update: (object, options, signal) => this.#call(() => this.#store.update(object, options), signal),
+    create: <K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, options?: WriteOptions, signal?: AbortSignal) =>
+      this.#call(() => this.#store.create<K>(object, options), signal),
+    update: <K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, options?: WriteOptions, signal?: AbortSignal) =>
+      this.#call(() => this.#store.update<K>(object, options), signal),
   }
 
   async #call<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {

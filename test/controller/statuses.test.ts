@@ -1,0 +1,226 @@
+// Statuses: what each object should show, and how seldom it is written.
+import { describe, expect, test } from '@jest/globals'
+import { surveyCluster } from '../../src/controller/findings/index.ts'
+import { type StatusObject, wantedStatuses } from '../../src/controller/status/statuses.ts'
+import { StatusWriter } from '../../src/controller/status/writer.ts'
+import { MemoryStore, StoreError } from '../../src/store/index.ts'
+import { configuration, peer, pool } from '../store/objects.ts'
+import { FakeClock, fill, ipamBlock, kubeNode, network, type SessionReport, session, silentLog, snapshotOf } from './world.ts'
+
+const NOW = '2026-02-02T00:00:00.000Z'
+
+function statuses(objects: readonly object[], now = NOW): readonly StatusObject[] {
+  const snapshot = snapshotOf(objects)
+  return wantedStatuses(snapshot, surveyCluster(snapshot), now)
+}
+
+function statusOf(objects: readonly object[], name: string): Record<string, unknown> {
+  const found = statuses(objects).find(({ kind, metadata }) => `${kind}/${metadata.name}` === name)
+  return (found?.status ?? {}) as Record<string, unknown>
+}
+
+const shortly = (status: Record<string, unknown>): readonly string[] =>
+  (status['conditions'] as readonly { type: string; status: string; reason: string }[]).map(
+    ({ type, status: is, reason }) => `${type} ${is} ${reason}`,
+  )
+
+describe('BGPPeer', () => {
+  test('counts over all nodes; sessions that are down first', () => {
+    const status = statusOf(
+      [
+        ...['n1', 'n2', 'n3'].map((name) => kubeNode(name)),
+        network('n1', { peers: [session('tor')] }),
+        network('n2', { peers: [session('tor', { state: 'Active', lastError: 'refused' }), session('other')], routerID: '1.1.1.2' }),
+        { ...peer('tor', { peerIP: '10.0.0.254' }), metadata: { name: 'tor', generation: 4 } },
+      ],
+      'BGPPeer/tor',
+    )
+    expect(status).toMatchObject({
+      nodes: 3,
+      configured: 2,
+      established: 1,
+      sessions: [
+        { node: 'n2', address: '10.0.0.254', asNumber: 65_001, state: 'Active', lastError: 'refused' },
+        { node: 'n1', state: 'Established', prefixes: { IPv4Unicast: { received: 1 } } },
+      ],
+      conditions: [
+        { type: 'Accepted', status: 'True', reason: 'Accepted', observedGeneration: 4, lastTransitionTime: NOW },
+        { type: 'Established', status: 'False', reason: 'SomeNotEstablished' },
+      ],
+    })
+  })
+
+  test('at most 100 sessions, and every one that is down before any that is up', () => {
+    const nodes = Array.from({ length: 250 }, (_, at) => `n${String(at).padStart(3, '0')}`)
+    const reports = nodes.map((name, at) => network(name, { peers: [session('tor', { state: at < 240 ? 'Established' : 'Idle' })] }))
+    const status = statusOf([...nodes.map((name) => kubeNode(name)), ...reports, peer('tor')], 'BGPPeer/tor')
+    const sessions = status['sessions'] as readonly { node: string; state: string }[]
+    expect(sessions).toHaveLength(100)
+    expect(sessions.slice(0, 10).map(({ state }) => state)).toEqual(Array(10).fill('Idle'))
+    expect(sessions[10]?.node).toBe('n000')
+    expect(status).toMatchObject({ configured: 250, established: 240 })
+  })
+
+  test.each<[string, object, readonly SessionReport[], string]>([
+    ['all up', {}, [session('p')], 'Established True AllEstablished'],
+    ['none up', {}, [session('p', { state: 'Idle' })], 'Established False NoneEstablished'],
+    ['nobody has reported', {}, [], 'Established Unknown NoSessions'],
+    ['shut down', { shutdown: { message: '' } }, [session('p', { state: 'Idle' })], 'Established False Shutdown'],
+  ])('%s', (_, spec, sessions, wanted) => {
+    expect(shortly(statusOf([kubeNode('n1'), network('n1', { peers: sessions }), peer('p', spec)], 'BGPPeer/p'))).toContain(wanted)
+  })
+
+  test('what no node is for is neither accepted nor refused', () => {
+    expect(shortly(statusOf([kubeNode('n1'), peer('p', { node: 'n9' })], 'BGPPeer/p'))[0]).toBe('Accepted Unknown SelectsNoNode')
+    expect(shortly(statusOf([kubeNode('n1'), peer('p', { node: 'n9', filters: ['x'] })], 'BGPPeer/p'))[0]).toBe(
+      'Accepted False FilterNotFound',
+    )
+  })
+})
+
+describe('IPPool', () => {
+  test('capacity, use, blocks, and who has what, those with most first', () => {
+    const objects = [
+      pool('pods', '10.244.0.0/24'),
+      ipamBlock('10.244.0.0/26', 'n1', [{ address: '10.244.0.1', pod: 'a' }], [{ address: '10.244.0.2', node: 'n1' }]),
+      ipamBlock('10.244.0.64/26', 'n2', [
+        { address: '10.244.0.65', pod: 'b', sequence: 1 },
+        { address: '10.244.0.66', pod: 'c', sequence: 2 },
+        { address: '10.244.0.67', pod: 'd', sequence: 3, node: 'n1' },
+        { address: '10.244.0.68', pod: 'e', sequence: 4, node: 'n2' },
+      ]),
+      ipamBlock('10.244.0.128/26', null),
+      ipamBlock('10.99.0.0/26', 'n1'),
+    ]
+    expect(statusOf(objects, 'IPPool/pods')).toMatchObject({
+      capacity: 256,
+      allocated: 5,
+      reserved: 1,
+      usage: '2%',
+      blocks: { capacity: 4, claimed: 2, unclaimed: 1 },
+      nodeCount: 2,
+      nodes: [
+        { node: 'n2', blocks: 1, allocated: 3, reserved: 0 },
+        { node: 'n1', blocks: 1, allocated: 2, reserved: 1 },
+      ],
+      conditions: [
+        { type: 'Accepted', status: 'True' },
+        { type: 'Healthy', status: 'True', reason: 'AddressesLeft' },
+      ],
+    })
+  })
+
+  test('a pool of more addresses than a number holds exactly, and one that is disabled', () => {
+    expect(statusOf([pool('six', 'fd00::/48')], 'IPPool/six')).toMatchObject({
+      capacity: Number.MAX_SAFE_INTEGER,
+      usage: '0%',
+      blocks: { capacity: Number.MAX_SAFE_INTEGER },
+    })
+    expect(shortly(statusOf([pool('six', 'fd00::/64', { disabled: true })], 'IPPool/six'))).toContain('Healthy True Disabled')
+  })
+})
+
+test('a BGPConfiguration says whether nodes use it; the default also whether the nodes fit together', () => {
+  const objects = [configuration('default', {}), network('n1', { routerID: '1.1.1.1' }), network('n2', { routerID: '1.1.1.1' })]
+  expect(shortly(statusOf(objects, 'BGPConfiguration/default'))).toEqual(['Accepted True Accepted', 'Healthy False DuplicateRouterID'])
+})
+
+test('a condition keeps the time of its last change, and conditions of others stay', () => {
+  const before = [
+    { type: 'Theirs', status: 'True' as const, reason: 'X', message: 'x', lastTransitionTime: 'then' },
+    { type: 'Accepted', status: 'True' as const, reason: 'Accepted', message: 'old words', lastTransitionTime: 'then' },
+    { type: 'Established', status: 'True' as const, reason: 'AllEstablished', message: 'x', lastTransitionTime: 'then' },
+  ]
+  const object = { ...peer('p'), status: { conditions: before, later: 'a field of a newer version' } }
+  const status = statusOf([object], 'BGPPeer/p')
+  expect(status).toMatchObject({
+    later: 'a field of a newer version',
+    conditions: [
+      { type: 'Theirs', lastTransitionTime: 'then' },
+      { type: 'Accepted', lastTransitionTime: 'then', message: 'nothing speaks against it' },
+      { type: 'Established', status: 'Unknown', lastTransitionTime: NOW },
+    ],
+  })
+})
+
+describe('writing', () => {
+  const INTERVAL_MS = 5_000
+  async function world() {
+    const clock = new FakeClock()
+    const store = new MemoryStore({ clock })
+    let writes = 0
+    const updateStatus = store.updateStatus.bind(store)
+    store.updateStatus = (async (...args: Parameters<typeof updateStatus>) => {
+      const result = await updateStatus(...args)
+      writes++
+      return result
+    }) as typeof updateStatus
+    await fill(store, [peer('tor'), kubeNode('n1')])
+    const state = { leads: true, reports: [session('tor')] as readonly SessionReport[] }
+    const writer = new StatusWriter({ store, clock, log: silentLog, intervalMs: INTERVAL_MS, mayAct: () => state.leads })
+    const turn = async (): Promise<boolean> => {
+      const stored = await store.list({ kind: 'BGPPeer' })
+      const snapshot = snapshotOf([...stored, kubeNode('n1'), network('n1', { peers: state.reports })])
+      const wanted = wantedStatuses(snapshot, surveyCluster(snapshot), new Date(clock.wallMs()).toISOString())
+      return writer.write(snapshot, wanted, new AbortController().signal)
+    }
+    return { clock, store, state, turn, writer, count: () => writes }
+  }
+
+  test('once, and then not before something differs', async () => {
+    const { turn, count, clock } = await world()
+    expect(await turn()).toBe(false)
+    expect(count()).toBe(1)
+    clock.advance(1_000_000)
+    expect(await turn()).toBe(false)
+    expect(count()).toBe(1)
+  })
+
+  test('a session that flaps: at most once in an interval, and the last state for certain', async () => {
+    const { turn, count, clock, state, store } = await world()
+    await turn()
+    for (let second = 0; second < 60; second++) {
+      state.reports = [session('tor', { state: second % 2 === 0 ? 'Idle' : 'Established', since: `flap ${second}` })]
+      clock.advance(1_000)
+      await turn()
+    }
+    expect(count()).toBeLessThanOrEqual(1 + 60 / 5)
+    clock.advance(INTERVAL_MS)
+    expect(await turn()).toBe(false)
+    expect((await store.get('BGPPeer', { name: 'tor' }))?.status?.sessions[0]?.since).toBe('flap 59')
+  })
+
+  test('counts alone: six times less often', async () => {
+    const { turn, count, clock, state } = await world()
+    await turn()
+    let isLeft = false
+    for (let second = 1; second <= 60; second++) {
+      state.reports = [session('tor', { prefixes: { IPv4Unicast: { received: second, accepted: second, advertised: 2 } } })]
+      clock.advance(1_000)
+      isLeft = await turn()
+    }
+    expect(count()).toBe(3)
+    expect(isLeft).toBe(false)
+  })
+
+  test('somebody else was faster, or the store is away: later', async () => {
+    const { turn, count, store, clock, writer } = await world()
+    for (const code of ['CONFLICT', 'UNAVAILABLE'] as const) {
+      const updateStatus = store.updateStatus
+      store.updateStatus = async () => Promise.reject(new StoreError(code, 'no'))
+      expect(await turn()).toBe(true)
+      store.updateStatus = updateStatus
+      clock.advance(code === 'CONFLICT' ? 0 : INTERVAL_MS)
+    }
+    expect(await turn()).toBe(false)
+    expect(count()).toBe(1)
+    expect(writer.figures).toEqual({ written: 1, failed: 1 })
+  })
+
+  test('nothing once this replica leads no more', async () => {
+    const { turn, count, state } = await world()
+    state.leads = false
+    expect(await turn()).toBe(true)
+    expect(count()).toBe(0)
+  })
+})

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { z } from 'zod'
 import { ExecError, exec } from '../lib/exec.ts'
 import { LabError } from './error.ts'
+import { POD_NAMESPACE } from './manifests.ts'
 
 const CNI_VERSION = '1.1.0'
 /** Name of the lab's network, part of what owns an address. */
@@ -60,7 +61,7 @@ async function runPlugin(command: 'ADD' | 'DEL', { containerId, netns, pod, sock
     CNI_NETNS: netns,
     CNI_IFNAME: POD_INTERFACE,
     CNI_PATH: '/opt/cni/bin',
-    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod}`,
+    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${POD_NAMESPACE};K8S_POD_NAME=${pod}`,
   }
   const input = JSON.stringify({ cniVersion: CNI_VERSION, name: NETWORK, type: 'fibula', socket })
   try {

@@ -1,11 +1,11 @@
 // The files a lab begins with: manifests as a person would write them, objects agents would write, configurations of real daemons.
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { LabError } from './error.ts'
-import { type Manifest, manifestFolders } from './manifests.ts'
+import { CLUSTER_FOLDER, type Manifest, manifestFolders, podManifest } from './manifests.ts'
 import type { LabPaths } from './paths.ts'
-import { fibulaSpeakers, type Plan, type Router } from './plan.ts'
+import { type DualAddress, fibulaSpeakers, type Plan, type Router } from './plan.ts'
 import { type RouterPaths, realRouter } from './routers/index.ts'
 import { writeWhole } from './state.ts'
 
@@ -14,6 +14,23 @@ export function writeManifests(plan: Plan, paths: LabPaths): void {
   for (const { name: folder, files } of manifestFolders(plan)) {
     for (const { name, comment, manifests } of files) writeWhole(join(paths.store(folder), name), yamlOf(comment, manifests))
   }
+}
+
+/** The Pod object beside the other manifests of the nodes; `address` null: it has none yet. */
+export function writePodManifest(
+  paths: LabPaths,
+  pod: { readonly name: string; readonly node: string },
+  address: DualAddress | null,
+): void {
+  writeWhole(podFile(paths, pod.name), yamlOf('Kept by `fibula lab`; policies select it by these labels.', [podManifest(pod, address)]))
+}
+
+export function removePodManifest(paths: LabPaths, name: string): void {
+  rmSync(podFile(paths, name), { force: true })
+}
+
+function podFile(paths: LabPaths, name: string): string {
+  return join(paths.store(CLUSTER_FOLDER), `pod-${name}.yaml`)
 }
 
 function yamlOf(comment: string, manifests: readonly Manifest[]): string {

@@ -10,10 +10,12 @@ export type Manifest = {
   readonly kind: string
   readonly metadata: {
     readonly name: string
+    readonly namespace?: string
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
   }
   readonly spec?: Readonly<Record<string, unknown>>
+  readonly status?: Readonly<Record<string, unknown>>
 }
 
 /** One YAML file: a comment that says what it is for, then its manifests. */
@@ -27,8 +29,21 @@ export type ManifestFolder = {
 
 /** The folder all nodes share. */
 export const CLUSTER_FOLDER = 'cluster'
+/** The namespace of all pods of a lab. */
+export const POD_NAMESPACE = 'default'
 /** The filter that lets nodes learn each other's loopbacks beside the pools. */
 const LOOPBACK_FILTER = 'learn-loopbacks'
+
+/** The Pod object of a pod of the lab, with labels for policies to select it by. `address` null: it has none yet. */
+export function podManifest(pod: { readonly name: string; readonly node: string }, address: DualAddress | null): Manifest {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: pod.name, namespace: POD_NAMESPACE, labels: { pod: pod.name, node: pod.node } },
+    spec: { nodeName: pod.node, containers: [{ name: 'lab' }] },
+    status: address === null ? { phase: 'Pending' } : { phase: 'Running', podIPs: [{ ip: address.ipv4 }, { ip: address.ipv6 }] },
+  }
+}
 
 /** The folder of manifests a speaker reads. */
 export function folderOf(speaker: Speaker): string {
@@ -61,6 +76,17 @@ function clusterFolder(plan: Plan): ManifestFolder {
         manifests: [
           ...nodes.flatMap(({ name }) => sessionsOf(plan, name)).map((session) => peerManifest(session, true)),
           loopbackFilter(plan.loopbacks),
+        ],
+      },
+      {
+        name: 'namespaces.yaml',
+        comment: 'Where the pods are. Beside it: a file for each pod, and whatever NetworkPolicy you put here.',
+        manifests: [
+          {
+            apiVersion: 'v1',
+            kind: 'Namespace',
+            metadata: { name: POD_NAMESPACE, labels: { 'kubernetes.io/metadata.name': POD_NAMESPACE } },
+          },
         ],
       },
       { name: 'pools.yaml', comment: 'Where pod addresses come from.', manifests: pools(plan) },

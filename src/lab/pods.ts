@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { CniError, cniAdd, cniDelete } from './cni.ts'
 import { LabError } from './error.ts'
+import { removePodManifest, writePodManifest } from './files.ts'
 import { hostsFile } from './manifests.ts'
 import { addNamespace, netnsPath, removeNamespaces } from './netns.ts'
 import type { LabPaths } from './paths.ts'
@@ -90,12 +91,14 @@ export async function deletePod(lab: Place, name: string): Promise<void> {
 async function remove({ plan, paths }: Place, pod: PlannedPod): Promise<void> {
   await cniDelete(attachmentOf(paths, pod))
   await removeNamespaces([pod.netns])
+  removePodManifest(paths, pod.name)
   rmSync(fileOf(paths, pod.name), { force: true })
   writeHosts(plan, paths)
 }
 
 async function attach(paths: LabPaths, pod: PlannedPod): Promise<Pod> {
   writeRecord(paths, { ...pod, address: null })
+  writePodManifest(paths, pod, null) // as the API server has a pod before its node knows of it
   let refused: CniError | null = null
   const added = await waitFor(
     async () => {
@@ -115,6 +118,7 @@ async function attach(paths: LabPaths, pod: PlannedPod): Promise<Pod> {
     throw new LabError('FAILED', `pod ${pod.name} got ${added.addresses.join(', ')}: the lab needs an address of each family`)
   const attached = { ...pod, address: { ipv4, ipv6 }, hostDevice: added.hostInterface }
   writeRecord(paths, attached)
+  writePodManifest(paths, pod, attached.address)
   return attached
 }
 

@@ -114,7 +114,7 @@ export class World implements AsyncDisposable {
   async apply(object: {
     readonly apiVersion?: string
     readonly kind: string
-    readonly metadata: { readonly name: string; readonly labels?: object }
+    readonly metadata: { readonly name: string; readonly labels?: object; readonly annotations?: object }
     readonly [field: string]: unknown
   }): Promise<void> {
     const { apiVersion = API, kind, metadata } = object

@@ -46,6 +46,8 @@ export async function runSpecs(
     '--dump-logs-on-failure=false',
     '--report-dir',
     folder,
+    '--kubectl-path',
+    toolPath('kubectl'),
   ]
   const command =
     procs === 1

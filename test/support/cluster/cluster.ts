@@ -1,6 +1,5 @@
 // A real Kubernetes cluster on this machine: a control plane, three nodes on two subnets, a top-of-rack router that speaks BGP, and a
 // client behind it. Run inside the namespaces that test/cluster/run.sh makes: they are what cleans up, whatever happens.
-import fs from 'node:fs'
 import path from 'node:path'
 import { type ExecOptions, type ExecOutput, exec } from '../../../src/lib/exec.ts'
 import { until } from '../poll.ts'
@@ -149,7 +148,6 @@ export class Cluster implements AsyncDisposable {
     await Promise.all(this.nodes.map((node) => node.powerOff()))
     await this.#controlPlane.stop()
     await this.fabric[Symbol.asyncDispose]()
-    fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
   async #importImages(node: Node): Promise<void> {

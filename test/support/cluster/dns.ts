@@ -72,6 +72,7 @@ export function dnsManifests(image: string): readonly object[] {
       metadata: { ...metadata, name: 'kube-dns' },
       spec: {
         selector,
+        clusterIP: DNS_SERVICE.ipv4,
         clusterIPs: [DNS_SERVICE.ipv4, DNS_SERVICE.ipv6],
         ipFamilies: ['IPv4', 'IPv6'],
         ipFamilyPolicy: 'RequireDualStack',

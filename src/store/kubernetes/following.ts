@@ -240,10 +240,9 @@ export class Following implements Watch {
 
   #tellProblems(): void {
     const before = JSON.stringify(this.#problems)
-    this.#problems = [...this.#parts.values()].flatMap(({ trouble, invalid }) => [
-      ...(trouble === null ? [] : [trouble]),
-      ...invalid.values(),
-    ])
+    const all = [...this.#parts.values()].flatMap(({ trouble, invalid }) => [...(trouble === null ? [] : [trouble]), ...invalid.values()])
+    const first = new Map(all.toReversed().map((each) => [each.subject, each]))
+    this.#problems = all.filter((each) => first.get(each.subject) === each) // a server is away once, not once for every watch
     if (!this.#hasEnded && JSON.stringify(this.#problems) !== before) this.#observer.problems(this.#problems)
   }
 }

@@ -17,6 +17,7 @@ export type {
   StageVerdict,
   Verdict,
 } from './contract.ts'
+export { PolicyEngine } from './engine.ts'
 export {
   clusterPolicyFromKubernetes,
   namespaceFromKubernetes,
@@ -24,6 +25,7 @@ export {
   nodeFromKubernetes,
   podFromKubernetes,
 } from './from-kubernetes.ts'
+export { RulesetMirror } from './mirror.ts'
 export {
   type ClusterPolicy,
   type ClusterTier,

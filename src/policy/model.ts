@@ -125,6 +125,11 @@ export type PolicySettings = {
   readonly missingPods: 'deny' | 'unlabelled'
 }
 
+/** Order of decision inside a tier: the smaller priority first; of equal ones, of which any may win, the name that sorts first. */
+export function byPrecedence(a: ClusterPolicy, b: ClusterPolicy): number {
+  return a.priority - b.priority || (a.name < b.name ? -1 : 1)
+}
+
 export const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name'
 
 export function podKey(pod: { readonly namespace: string; readonly name: string }): string {

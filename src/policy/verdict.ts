@@ -5,6 +5,7 @@ import { type IpAddress, isIpv6, isLinkLocalIpv6 } from '../net/index.ts'
 import { type ClusterView, type Holder, nodeOf } from './cluster-view.ts'
 import type { Decision, Flow, Passed, RuleRef, StageVerdict, Verdict } from './contract.ts'
 import {
+  byPrecedence,
   type ClusterPolicy,
   type ClusterPolicyRule,
   type ClusterTier,
@@ -133,11 +134,6 @@ function clusterTier(
     }
   }
   return null
-}
-
-/** The smaller priority first; of equal ones, of which any may win, the name that sorts first. */
-export function byPrecedence(a: ClusterPolicy, b: ClusterPolicy): number {
-  return a.priority - b.priority || (a.name < b.name ? -1 : 1)
 }
 
 type ClusterMatch = Pick<RuleRef, 'peer' | 'port'> & { readonly action: ClusterPolicyRule['action'] }

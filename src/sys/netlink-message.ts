@@ -80,11 +80,13 @@ export function readAnswer(view: DataView, type: number, flags: number, from: nu
   return { errno, text }
 }
 
+const decoder = new TextDecoder()
+
 /** Text up to its terminating zero, if it has one. */
 export function readText(view: DataView, from: number, to: number): string {
   const bytes = new Uint8Array(view.buffer, view.byteOffset + from, to - from)
   const zero = bytes.indexOf(0)
-  return new TextDecoder().decode(zero < 0 ? bytes : bytes.subarray(0, zero))
+  return decoder.decode(zero < 0 ? bytes : bytes.subarray(0, zero))
 }
 
 function skipEchoedRequest(view: DataView, flags: number, at: number, to: number): number {

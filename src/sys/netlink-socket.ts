@@ -47,8 +47,8 @@ export type NetlinkSocketOptions = {
   readonly protocol?: number
   /** RTMGRP_* bits to subscribe to. */
   readonly groups?: number
-  /** Asked of the kernel past its limit where we have CAP_NET_ADMIN. */
-  readonly receiveBufferBytes?: number
+  /** Asked of the kernel past its limit where we have CAP_NET_ADMIN. null: the kernel's choice (net.core.rmem_default) will do. */
+  readonly receiveBufferBytes?: number | null
   /** How long a lost answer may keep us waiting before the call throws EAGAIN. */
   readonly timeoutMs?: number
   /** Notifications of changes made through this socket's port are dropped in the kernel. */
@@ -59,8 +59,6 @@ export type NetlinkSocketOptions = {
 
 export class NetlinkSocket implements Disposable {
   readonly fd: number
-  /** Our address: the kernel names it in notifications of changes we made. */
-  readonly port: number
   readonly #bytes: Uint8Array<ArrayBuffer>
   readonly #view: DataView
   #sequence = 0
@@ -79,19 +77,21 @@ export class NetlinkSocket implements Disposable {
     this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     try {
       if (ignorePort !== undefined) dropChangesOf(this.fd, ignorePort)
-      growReceiveBuffer(this.fd, receiveBufferBytes)
+      if (receiveBufferBytes !== null) growReceiveBuffer(this.fd, receiveBufferBytes)
       setSocketOption(this.fd, SOL_SOCKET, SO_RCVTIMEO, timeval(timeoutMs))
       for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) setWhereKnown(this.fd, option)
-      const address = new Uint8Array(12)
-      new DataView(address.buffer).setUint16(0, AF_NETLINK, true)
-      new DataView(address.buffer).setUint32(8, groups, true)
-      bind(this.fd, address)
-      const name = getSocketName(this.fd)
-      this.port = new DataView(name.buffer, name.byteOffset).getUint32(4, true)
+      if (groups !== 0) bind(this.fd, addressOf(groups)) // else the first request does
     } catch (cause) {
       fs.closeSync(this.fd)
       throw cause
     }
+  }
+
+  /** Our address, which we have from now on: the kernel names it in notifications of changes we made. */
+  bindPort(): number {
+    bind(this.fd, addressOf(0))
+    const name = getSocketName(this.fd)
+    return new DataView(name.buffer, name.byteOffset).getUint32(4, true)
   }
 
   /** Reserves `count` consecutive sequence numbers (modulo 2^32) and returns the first. */
@@ -187,6 +187,14 @@ const ENOBUFS = 105
 
 function isNoBuffers(cause: unknown): boolean {
   return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOBUFS'
+}
+
+/** struct sockaddr_nl; the kernel chooses the port. */
+function addressOf(groups: number): Uint8Array {
+  const address = new DataView(new ArrayBuffer(12))
+  address.setUint16(0, AF_NETLINK, true)
+  address.setUint32(8, groups, true)
+  return new Uint8Array(address.buffer)
 }
 
 function setWhereKnown(fd: number, option: number): void {

@@ -6,7 +6,7 @@ import { setns } from './libc.ts'
 
 const CLONE_NEWNET = 0x4000_0000
 /** Network namespace of the calling thread. */
-export const OWN_NETNS = '/proc/thread-self/ns/net'
+const OWN_NETNS = '/proc/thread-self/ns/net'
 
 /**
  * Makes the event loop's pool threads start now. They keep the namespace they are born in for ever, so a program that calls
@@ -23,27 +23,53 @@ export async function settleThreadPool(): Promise<void> {
  * network.
  */
 export function inNetns<T>(namespace: string | number, work: () => T extends PromiseLike<unknown> ? never : T): T {
-  const home = fs.openSync(OWN_NETNS, 'r')
+  using home = new HomeNetns()
+  if (typeof namespace === 'number') return home.visit(namespace, work)
+  const target = fs.openSync(namespace, 'r')
   try {
-    if (typeof namespace === 'number') setns(namespace, CLONE_NEWNET)
-    else enter(namespace)
-    try {
-      return work()
-    } finally {
-      returnTo(home)
-    }
-  } finally {
-    fs.closeSync(home)
-  }
-}
-
-function enter(path: string): void {
-  const target = fs.openSync(path, 'r')
-  try {
-    setns(target, CLONE_NEWNET)
+    return home.visit(target, work)
   } finally {
     fs.closeSync(target)
   }
+}
+
+/** The network namespace in which it was made, kept open for a thread that leaves it and comes back often. */
+export class HomeNetns implements Disposable {
+  readonly #fd: number
+  readonly #identity: string
+  #isClosed = false
+
+  constructor() {
+    this.#fd = fs.openSync(OWN_NETNS, 'r')
+    this.#identity = identityOf(this.#fd)
+  }
+
+  /** True for a descriptor that is open on this very namespace. */
+  isSame(namespace: number): boolean {
+    return identityOf(namespace) === this.#identity
+  }
+
+  /** As `inNetns`, for a thread that is at home. */
+  visit<T>(namespace: number, work: () => T extends PromiseLike<unknown> ? never : T): T {
+    if (this.#isClosed) throw new Error('closed: there would be no way back')
+    setns(namespace, CLONE_NEWNET)
+    try {
+      return work()
+    } finally {
+      returnTo(this.#fd)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    fs.closeSync(this.#fd)
+  }
+}
+
+function identityOf(fd: number): string {
+  const { dev, ino } = fs.fstatSync(fd)
+  return `${dev} ${ino}`
 }
 
 function returnTo(home: number): void {

@@ -115,26 +115,23 @@ function configurePodEnd(pod: PodNamespace, end: LinkView, addresses: readonly I
   const sysctls = podSysctls(end, hasIpv6)
   const warnings = sysctls.length === 0 ? [] : pod.run(() => writeSysctls(sysctls))
   const own = addresses.map((address) => ({ interfaceIndex: end.index, address, prefixLength: bitsOf(isIpv6(address) ? 6 : 4) }))
-  const linkLocal = { interfaceIndex: end.index, address: linkLocalOf(macOf(end)), prefixLength: 64 }
-  pod.netlink.requestAll([
+  const linkLocal = hasIpv6 ? [{ interfaceIndex: end.index, address: linkLocalOf(macOf(end)), prefixLength: 64 }] : []
+  const routes = podRoutes(addresses, { interfaceIndex: end.index, metric: 0, mtu: null })
+  const before = [
     changeLink(end.index, { addrGenMode: hasIpv6 ? ADDR_GEN_MODE.eui64 : ADDR_GEN_MODE.none }),
-    ...(hasIpv6 ? [linkLocal, ...own] : own).map(addAddress),
+    ...[...linkLocal, ...own].map(addAddress),
     changeLink(end.index, { isUp: true }),
-  ])
-  addRoutes(pod.netlink, end.index, addresses)
+  ]
   // Saves the first packet a round of ARP or neighbour discovery, and works where the node has no route to answer ARP by.
-  pod.netlink.requestAll(familiesOf(addresses).map((family) => addNeighbour(end.index, gatewayOf(family), HOST_MAC)))
-  return warnings
-}
-
-/** A second interface of a pod finds the routes of the first there: its own come behind them. */
-function addRoutes(netlink: Rtnetlink, interfaceIndex: number, addresses: readonly IpAddress[]): void {
-  const routes = podRoutes(addresses, { interfaceIndex, metric: 0, mtu: null })
-  const refusals = netlink.batch(routes.map(addRoute))
-  const failed = refusals.find((refusal) => refusal !== null && !TAKEN.has(refusal.code))
+  const neighbours = familiesOf(addresses).map((family) => addNeighbour(end.index, gatewayOf(family), HOST_MAC))
+  const refusals = pod.netlink.batch([...before, ...routes.map(addRoute), ...neighbours])
+  const isTaken = (at: number): boolean => at >= 0 && at < routes.length && TAKEN.has(refusals[before.length + at]?.code ?? '')
+  const failed = refusals.find((refusal, at) => refusal !== null && !isTaken(at - before.length))
   if (failed !== undefined && failed !== null) throw failed
-  const taken = routes.filter((_, at) => refusals[at] !== null)
-  if (taken.length > 0) addBehind(netlink, interfaceIndex, addresses, { routes, taken })
+  // A second interface of a pod finds the routes of the first there: its own come behind them.
+  const taken = routes.filter((_, at) => isTaken(at))
+  if (taken.length > 0) addBehind(pod.netlink, end.index, addresses, { routes, taken })
+  return warnings
 }
 
 /** ENETUNREACH: the default route could not be, because the route to the gateway was taken. */

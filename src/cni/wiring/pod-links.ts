@@ -2,6 +2,7 @@
 import { err, type Result } from '../../lib/result.ts'
 import { type IpAddress, isIpv6 } from '../../net/index.ts'
 import { DATAGRAM_BYTES, NetlinkSocket } from '../../sys/netlink-socket.ts'
+import { HomeNetns } from '../../sys/netns.ts'
 import { Rtnetlink } from '../../sys/rtnetlink/index.ts'
 import type { PodLink, WiringFault } from '../ports.ts'
 import { attachLink, configureHostEnd } from './attach.ts'
@@ -15,6 +16,7 @@ import type { DetachedLink, LinkWiring, WiredLink } from './port.ts'
 import { removeRules } from './second-interface.ts'
 
 export class PodLinks implements LinkWiring, Disposable {
+  readonly #home = new HomeNetns()
   readonly #openNetlink: () => Rtnetlink
   readonly #host: Rtnetlink
   readonly #conntrack = new Conntrack()
@@ -29,7 +31,7 @@ export class PodLinks implements LinkWiring, Disposable {
   }
 
   attach(link: PodLink): Result<WiredLink, WiringFault> {
-    const opened = openPodNamespace(link.netns, this.#openNetlink)
+    const opened = openPodNamespace(link.netns, this.#home, this.#openNetlink)
     if (!opened.ok) return opened
     using pod = opened.value
     try {
@@ -82,11 +84,12 @@ export class PodLinks implements LinkWiring, Disposable {
   [Symbol.dispose](): void {
     this.#host[Symbol.dispose]()
     this.#conntrack[Symbol.dispose]()
+    this.#home[Symbol.dispose]()
   }
 
   /** What cannot be entered has no rules that matter. */
   #removeRules(netns: string, addresses: readonly IpAddress[]): void {
-    const opened = openPodNamespace(netns, this.#openNetlink)
+    const opened = openPodNamespace(netns, this.#home, this.#openNetlink)
     if (!opened.ok) return
     using pod = opened.value
     removeRules(pod.netlink, addresses)
@@ -95,7 +98,7 @@ export class PodLinks implements LinkWiring, Disposable {
   /** Runs `work` on the pod's namespace; if that cannot be entered, says so and what `otherwise` says. */
   #inPod(link: PodLink, work: (pod: PodNamespace) => readonly string[], otherwise: () => readonly string[]): readonly string[] {
     return inWords(() => {
-      const opened = openPodNamespace(link.netns, this.#openNetlink)
+      const opened = openPodNamespace(link.netns, this.#home, this.#openNetlink)
       if (!opened.ok) return [opened.error.message, ...otherwise()]
       using pod = opened.value
       return work(pod)
@@ -106,7 +109,7 @@ export class PodLinks implements LinkWiring, Disposable {
 /** A pod's socket lives for a millisecond: its buffer need not be made each time. */
 function sharingScratch(): () => Rtnetlink {
   const scratch = new Uint8Array(DATAGRAM_BYTES)
-  return () => new Rtnetlink(new NetlinkSocket({ receiveBufferBytes: 1024 * 1024, scratch }))
+  return () => new Rtnetlink(new NetlinkSocket({ receiveBufferBytes: null, scratch }))
 }
 
 function inWords(work: () => readonly string[]): readonly string[] {

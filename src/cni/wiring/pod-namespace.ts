@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import { err, ok, type Result } from '../../lib/result.ts'
 import { SysError } from '../../sys/libc.ts'
-import { inNetns, OWN_NETNS } from '../../sys/netns.ts'
+import type { HomeNetns } from '../../sys/netns.ts'
 import type { Rtnetlink } from '../../sys/rtnetlink/index.ts'
 import type { WiringFault } from '../ports.ts'
 
@@ -11,15 +11,17 @@ export class PodNamespace implements Disposable {
   readonly fd: number
   /** Acts inside, whatever namespace the caller is in. */
   readonly netlink: Rtnetlink
+  readonly #home: HomeNetns
 
-  constructor(fd: number, netlink: Rtnetlink) {
+  constructor(home: HomeNetns, fd: number, netlink: Rtnetlink) {
+    this.#home = home
     this.fd = fd
     this.netlink = netlink
   }
 
   /** Runs synchronous work with this thread inside: /proc/sys/net is the pod's then. */
   run<T>(work: () => T extends PromiseLike<unknown> ? never : T): T {
-    return inNetns(this.fd, work)
+    return this.#home.visit(this.fd, work)
   }
 
   [Symbol.dispose](): void {
@@ -28,8 +30,8 @@ export class PodNamespace implements Disposable {
   }
 }
 
-/** Opens the namespace at a path as CNI_NETNS gives it, which must not be that of the caller. */
-export function openPodNamespace(path: string, openNetlink: () => Rtnetlink): Result<PodNamespace, WiringFault> {
+/** Opens the namespace at a path as CNI_NETNS gives it, which must not be `home`, where the thread is. */
+export function openPodNamespace(path: string, home: HomeNetns, openNetlink: () => Rtnetlink): Result<PodNamespace, WiringFault> {
   let fd: number
   try {
     fd = fs.openSync(path, 'r')
@@ -37,13 +39,11 @@ export function openPodNamespace(path: string, openNetlink: () => Rtnetlink): Re
     return err(asNamespaceFault(path, cause))
   }
   try {
-    const there = fs.fstatSync(fd)
-    const here = fs.statSync(OWN_NETNS)
-    if (there.ino === here.ino && there.dev === here.dev) {
+    if (home.isSame(fd)) {
       fs.closeSync(fd)
       return err({ kind: 'sameNamespace', message: `${JSON.stringify(path)} is the network namespace of the host itself` })
     }
-    return ok(new PodNamespace(fd, inNetns(fd, openNetlink)))
+    return ok(new PodNamespace(home, fd, home.visit(fd, openNetlink)))
   } catch (cause) {
     fs.closeSync(fd)
     return err(asNamespaceFault(path, cause))

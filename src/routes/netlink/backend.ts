@@ -75,7 +75,7 @@ export class NetlinkRouteBackend implements RouteBackend {
   constructor({ eventBufferBytes = 8 * 1024 * 1024 }: NetlinkRouteBackendOptions = {}) {
     this.#requests = new NetlinkSocket()
     try {
-      this.#events = new NetlinkSocket({ groups: EVERYTHING, receiveBufferBytes: eventBufferBytes, ignorePort: this.#requests.port })
+      this.#events = new NetlinkSocket({ groups: EVERYTHING, receiveBufferBytes: eventBufferBytes, ignorePort: this.#requests.bindPort() })
     } catch (cause) {
       this.#requests[Symbol.dispose]()
       throw cause

@@ -2,7 +2,7 @@
 import type { Mac } from '../../net/index.ts'
 import { parseMac } from '../../net/index.ts'
 import { eachAttribute, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, readText } from '../netlink-message.ts'
-import { AF_INET, AF_INET6, AF_UNSPEC, MessageWriter, macToBytes, type NetlinkRequest, struct } from './message.ts'
+import { AF_INET, AF_INET6, AF_UNSPEC, MessageWriter, macToBytes, type NetlinkRequest, type Octets, struct } from './message.ts'
 
 export const RTM_NEWLINK = 16
 export const RTM_DELLINK = 17
@@ -200,7 +200,7 @@ export function readLink(view: DataView, from: number, to: number): LinkView | n
 }
 
 /** struct ifinfomsg: family, pad, type, index, flags, change mask. */
-export function ifinfomsg(index: number, isUp?: boolean): Uint8Array {
+export function ifinfomsg(index: number, isUp?: boolean): Octets {
   return struct(IFINFOMSG_LENGTH, (view) => {
     view.setInt32(4, index, true)
     view.setUint32(8, isUp === true ? IFF_UP : 0, true)

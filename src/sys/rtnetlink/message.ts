@@ -22,54 +22,74 @@ export function macToBytes(mac: Mac): Uint8Array {
   return Uint8Array.from(mac.split(':'), (octet) => Number.parseInt(octet, 16))
 }
 
+/**
+ * Messages are written one behind the other into memory that is shared until it is full: they are short, and octets of its own for each
+ * would cost more than writing them.
+ */
+class Slab {
+  static readonly size = 64 * 1024
+  readonly bytes = new Uint8Array(Slab.size)
+  readonly view = new DataView(this.bytes.buffer)
+  /** What is behind has been given to nobody, and is zero. */
+  used = 0
+}
+
+let slab = new Slab()
+const encoder = new TextEncoder()
+
 /** One message under construction. `fixed` is the part between header and attributes (struct ifinfomsg, ifaddrmsg, rtmsg, …). */
 export class MessageWriter {
-  readonly #bytes = new Uint8Array(MAX_MESSAGE)
-  readonly #view = new DataView(this.#bytes.buffer)
+  readonly #slab: Slab
+  readonly #start: number
   readonly #name: string
   #at: number
 
-  constructor(name: string, type: number, flags: number, fixed: Uint8Array) {
+  constructor(name: string, type: number, flags: number, fixed: Octets) {
+    if (slab.used + MAX_MESSAGE > Slab.size) slab = new Slab()
+    this.#slab = slab
+    this.#start = slab.used
+    slab.used += MAX_MESSAGE
     this.#name = name
-    putHeader(this.#view, 0, 0, type, NLM_F_REQUEST | flags, 0)
-    this.#at = NLMSG_HEADER_LENGTH
+    putHeader(slab.view, this.#start, 0, type, NLM_F_REQUEST | flags, 0)
+    this.#at = this.#start + NLMSG_HEADER_LENGTH
     this.raw(fixed)
   }
 
   /** Octets as they are, padded to four: the fixed part of a nested message. */
-  raw(octets: Uint8Array): this {
-    this.#bytes.set(octets, this.#at)
-    this.#at += align4(octets.length)
+  raw(octets: Octets): this {
+    const at = this.#take(octets.length)
+    if (octets instanceof Uint8Array) this.#slab.bytes.set(octets, at)
+    else octets.fill(new DataView(this.#slab.bytes.buffer, at, octets.length))
     return this
   }
 
-  octets(type: number, payload: Uint8Array): this {
-    this.#view.setUint16(this.#at, 4 + payload.length, true)
-    this.#view.setUint16(this.#at + 2, type, true)
-    this.#at += 4
+  octets(type: number, payload: Octets): this {
+    this.#head(type, payload.length)
     return this.raw(payload)
   }
 
   u8(type: number, value: number): this {
-    return this.octets(type, Uint8Array.of(value))
+    this.#head(type, 1)
+    this.#slab.view.setUint8(this.#take(1), value)
+    return this
   }
 
   /** In host order, as the kernel keeps its own numbers. */
   u32(type: number, value: number): this {
-    const payload = new DataView(new ArrayBuffer(4))
-    payload.setUint32(0, value, true)
-    return this.octets(type, new Uint8Array(payload.buffer))
+    this.#head(type, 4)
+    this.#slab.view.setUint32(this.#take(4), value, true)
+    return this
   }
 
   u64(type: number, value: bigint): this {
-    const payload = new DataView(new ArrayBuffer(8))
-    payload.setBigUint64(0, value, true)
-    return this.octets(type, new Uint8Array(payload.buffer))
+    this.#head(type, 8)
+    this.#slab.view.setBigUint64(this.#take(8), value, true)
+    return this
   }
 
   /** Text with its terminating zero. */
   text(type: number, value: string): this {
-    return this.octets(type, new TextEncoder().encode(`${value}\0`))
+    return this.octets(type, encoder.encode(`${value}\0`))
   }
 
   address(type: number, value: IpAddress): this {
@@ -78,23 +98,39 @@ export class MessageWriter {
 
   /** An attribute that holds what `fill` writes. */
   nest(type: number, fill: (inside: this) => void): this {
-    const start = this.#at
-    this.#at += 4
+    const start = this.#take(4)
     fill(this)
-    this.#view.setUint16(start, this.#at - start, true)
-    this.#view.setUint16(start + 2, type | NLA_F_NESTED, true)
+    this.#slab.view.setUint16(start, this.#at - start, true)
+    this.#slab.view.setUint16(start + 2, type | NLA_F_NESTED, true)
     return this
   }
 
+  /** Nothing is written afterwards. */
   finish(): NetlinkRequest {
-    this.#view.setUint32(0, this.#at, true)
-    return { name: this.#name, bytes: this.#bytes.slice(0, this.#at) }
+    this.#slab.view.setUint32(this.#start, this.#at - this.#start, true)
+    if (this.#slab.used === this.#start + MAX_MESSAGE) this.#slab.used = this.#at // the rest is for the next
+    return { name: this.#name, bytes: this.#slab.bytes.subarray(this.#start, this.#at) }
+  }
+
+  /** struct nlattr. */
+  #head(type: number, length: number): void {
+    const at = this.#take(4)
+    this.#slab.view.setUint16(at, 4 + length, true)
+    this.#slab.view.setUint16(at + 2, type, true)
+  }
+
+  #take(length: number): number {
+    const at = this.#at
+    this.#at += align4(length)
+    if (this.#at > this.#start + MAX_MESSAGE) throw new RangeError(`${this.#name}: longer than ${MAX_MESSAGE} octets`)
+    return at
   }
 }
 
+/** Octets that are there, or are written where they go. */
+export type Octets = Uint8Array | { readonly length: number; readonly fill: (view: DataView) => void }
+
 /** A struct of `length` octets, zero but for what `fill` sets; integers little-endian. */
-export function struct(length: number, fill: (view: DataView) => void): Uint8Array {
-  const bytes = new Uint8Array(length)
-  fill(new DataView(bytes.buffer))
-  return bytes
+export function struct(length: number, fill: (view: DataView) => void): Octets {
+  return { length, fill }
 }

@@ -10,6 +10,9 @@ const AT_SEQUENCE = 8
 /** A datagram stays well under the default send buffer of a socket (net.core.wmem_default, 208 KiB). */
 const DATAGRAM_BYTES = 32 * 1024
 const ENOBUFS = 105
+/** Written and sent in one go, so one for all sockets of a thread. A single longer message gets its own. */
+const sharedDatagram = new Uint8Array(DATAGRAM_BYTES)
+const sharedView = new DataView(sharedDatagram.buffer)
 /** After that many, an answer that may lack what came or went while it was made is good enough. */
 const LIST_ATTEMPTS = 5
 
@@ -83,11 +86,12 @@ export class Rtnetlink implements Disposable {
       length += next.bytes.length
       to += 1
     }
-    const datagram = new Uint8Array(length)
-    const view = new DataView(datagram.buffer)
+    const datagram = length <= DATAGRAM_BYTES ? sharedDatagram.subarray(0, length) : new Uint8Array(length)
+    const view = length <= DATAGRAM_BYTES ? sharedView : new DataView(datagram.buffer)
     const first = this.#socket.reserveSequences(to - from)
     let at = 0
-    for (const [index, { bytes }] of messages.slice(from, to).entries()) {
+    for (let index = 0; index < to - from; index++) {
+      const bytes = messages[from + index]?.bytes ?? new Uint8Array(0)
       datagram.set(bytes, at)
       view.setUint32(at + AT_SEQUENCE, (first + index) >>> 0, true)
       if (index === to - from - 1) view.setUint16(at + AT_FLAGS, view.getUint16(at + AT_FLAGS, true) | NLM_F_ACK, true)

@@ -2,8 +2,8 @@
 // own size when it comes, a service the size of its slices when somebody asks.
 //
 // Slices are rewritten one after another, so an endpoint that moves between two of them is in neither for a moment, or in both. In
-// both it counts once, in its best state. One that is in none any more is believed for `LINGER_MS`; one that is said not to be
-// ready, or no longer to serve, is not believed at all.
+// both it counts once, in its best state. One that was ready and is in none any more is believed for `LINGER_MS`; one that was said to
+// end, not to be ready, or no longer to serve, is not.
 import type { IpFamily } from '../../net/index.ts'
 import { keyOfResource, type ResourceOf, SERVICE_NAME_LABEL } from '../../store/index.ts'
 
@@ -132,7 +132,7 @@ function believe({ slices, known }: Service, family: IpFamily, nowMs: number): n
   for (const [address, endpoint] of believed) {
     if (listed.has(address)) continue
     const goneAtMs = endpoint.goneAtMs ?? nowMs
-    if (endpoint.state === 'out' || nowMs - goneAtMs >= LINGER_MS) believed.delete(address)
+    if (endpoint.state !== 'ready' || nowMs - goneAtMs >= LINGER_MS) believed.delete(address)
     else {
       believed.set(address, { ...endpoint, goneAtMs })
       dueMs = Math.min(dueMs, goneAtMs + LINGER_MS)

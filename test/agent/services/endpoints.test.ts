@@ -82,6 +82,15 @@ test('what vanishes without a word is believed for LINGER_MS, and no longer', ()
   expect(index.dueMs).toBeNull()
 })
 
+test('what has been terminating has ended when it vanishes', () => {
+  const index = new EndpointIndex()
+  index.put(slice('a', 'web', ['10.0.0.1@n1~']))
+  index.settle(0)
+  index.put(slice('a', 'web', []))
+  expect(index.settle(1)).toEqual([WEB])
+  expect(reach(index).isServed).toBe(false)
+})
+
 test('what is said not to be ready, or no longer to serve, is believed at once', () => {
   for (const mark of ['!', '-']) {
     const index = new EndpointIndex()

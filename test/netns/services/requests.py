@@ -1,0 +1,68 @@
+# Numbered requests over UDP, 100 a second, each from a port of its own, so that a router spreads them over its next hops.
+# argv: ADDRESS PORT. Says "ready" when the first answer has come, counts from the line "begin" on, and after the line "end" prints
+# {"sent": N, "lost": [numbers], "by": {name of the endpoint: answers}}.
+import json, select, socket, sys, time
+
+address, port = sys.argv[1], int(sys.argv[2])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+EVERY, LATE = 0.01, 2.0
+waiting, sockets, by = {}, {}, {}
+number, first, last = 0, None, None
+is_ready, lost = False, []
+next_at = time.monotonic()
+ends_at = None
+
+
+def expire(now):
+    for n, at in list(waiting.items()):
+        if now - at > LATE:
+            del waiting[n]
+            sockets.pop(n).close()
+            if first is not None and n >= first and (last is None or n < last):
+                lost.append(n)
+
+
+while True:
+    now = time.monotonic()
+    if ends_at is not None and now >= ends_at:
+        break
+    if ends_at is None and now >= next_at:
+        s = socket.socket(family, socket.SOCK_DGRAM)
+        s.setblocking(False)
+        try:
+            s.sendto(str(number).encode(), (address, port))
+        except OSError:
+            pass  # no route: as lost as any other
+        waiting[number], sockets[number] = now, s
+        number += 1
+        next_at += EVERY
+    looked_at = time.monotonic()  # this process may be kept waiting: what has arrived by now is not late
+    timeout = max(0, (next_at if ends_at is None else ends_at) - looked_at)
+    inputs = {s: n for n, s in sockets.items()}
+    readable = select.select([*inputs, *([sys.stdin] if ends_at is None else [])], [], [], timeout)[0]
+    for each in readable:
+        if each is sys.stdin:
+            line = sys.stdin.readline()
+            if line.strip() == "begin":
+                first = number
+            else:
+                last = number
+                ends_at = time.monotonic() + LATE + 0.1
+            continue
+        n = inputs[each]
+        try:
+            data = each.recv(2048).decode()
+        except OSError:
+            continue  # an ICMP error: not an answer
+        sockets.pop(n).close()
+        waiting.pop(n, None)
+        if not is_ready:
+            is_ready = True
+            print("ready", flush=True)
+        if first is not None and n >= first:
+            name = data.split(" ")[0]
+            by[name] = by.get(name, 0) + 1
+    expire(looked_at)
+
+expire(time.monotonic() + LATE)
+print(json.dumps({"sent": last - (first or 0), "lost": sorted(lost), "by": by}), flush=True)

@@ -146,7 +146,7 @@ function parse(text: string): z.output<typeof schema> | null {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT'
 }
 
 /** The old file or the new, whenever the power goes. */

@@ -64,7 +64,7 @@ export class Reporter implements Disposable {
         for (const { type, object } of changes) {
           if (object.kind !== 'NodeNetwork' || object.metadata.name !== node) continue
           this.#stored = type === 'put' ? object : null
-          if (object.metadata.resourceVersion !== this.#ownVersion) this.changed()
+          if (type === 'gone' || object.metadata.resourceVersion !== this.#ownVersion) this.changed()
         }
       },
       synced: () => {
@@ -111,15 +111,12 @@ export class Reporter implements Disposable {
   }
 
   async #turn(): Promise<void> {
-    const { log, onFault, clock, random, nodes } = this.#deps
+    const { log, onFault, clock } = this.#deps
     if (this.#isDisposed) return
+    if (clock.nowMs() < this.#mayWriteAtMs) return this.changed() // asked for while the last write was under way
     try {
       const isWritten = await this.#reconcile()
-      if (isWritten) {
-        this.#figures = { ...this.#figures, written: this.#figures.written + 1 }
-        const every = Math.max(WRITE_EVERY_MS, nodes() * WRITE_EVERY_MS_PER_NODE)
-        this.#mayWriteAtMs = clock.nowMs() + every * (1 + 0.25 * random())
-      }
+      if (isWritten) this.#figures = { ...this.#figures, written: this.#figures.written + 1 }
       if (this.#failures > 0) log.info('agent.report.written', { node: this.#deps.node })
       this.#failures = 0
       onFault(null)
@@ -158,9 +155,16 @@ export class Reporter implements Disposable {
       this.#areCountsDue = false
       return false
     }
+    this.#restFrom(clock.nowMs()) // before it: a store may show a write before it has answered it
     await this.#write(stored, isOwned, owner, status)
     this.#areCountsDue = false
     return true
+  }
+
+  #restFrom(nowMs: number): void {
+    const { nodes, random } = this.#deps
+    const every = Math.max(WRITE_EVERY_MS, nodes() * WRITE_EVERY_MS_PER_NODE)
+    this.#mayWriteAtMs = nowMs + every * (1 + 0.25 * random())
   }
 
   async #write(stored: NodeNetwork | null, isOwned: boolean, owner: Parameters<typeof referencesTo>[0], status: NodeStatus): Promise<void> {

@@ -1,0 +1,87 @@
+// Rendered rules, executed packet by packet, against the reference evaluator on random clusters.
+import { describe, expect, test } from '@jest/globals'
+import { isLinkLocalIpv6 } from '../../src/net/index.ts'
+import { viewOf } from '../../src/policy/cluster-view.ts'
+import { type Flow, PolicyEngine, type PolicySettings, type PolicyState, RulesetMirror } from '../../src/policy/index.ts'
+import { evaluate } from '../../src/policy/verdict.ts'
+import { Interpreter, type Packet } from './interpreter.ts'
+import { OWN_NODE, Random, randomChange, randomCluster, randomFlow, stateAfter } from './random.ts'
+
+const UPLINK = 'eth0'
+
+type Way = { readonly hook: 'FORWARD' | 'INPUT' | 'OUTPUT'; readonly packet: Packet }
+
+/** How a packet passes this node; null: it does not. */
+function wayOf(flow: Flow, state: PolicyState): Way | null {
+  const interfaceOf = (address: Flow['source']) =>
+    [...state.endpoints.values()].find(({ addresses }) => addresses.includes(address))?.interface ?? null
+  const own = state.nodes.get(OWN_NODE)?.addresses ?? []
+  const [from, to] = [interfaceOf(flow.source), interfaceOf(flow.destination)]
+  if (from === null && to === null) return null
+  const isToHost = own.includes(flow.destination)
+  const packet = {
+    source: flow.source,
+    destination: flow.destination,
+    protocol: flow.protocol,
+    destinationPort: flow.destinationPort,
+    icmpType: flow.icmpType ?? null,
+    isNew: flow.state !== 'established',
+    isToHost,
+  }
+  if (own.includes(flow.source)) return { hook: 'OUTPUT', packet: { ...packet, in: null, out: to ?? UPLINK } }
+  if (isToHost || isLinkLocalIpv6(flow.destination)) return { hook: 'INPUT', packet: { ...packet, in: from ?? UPLINK, out: null } }
+  return { hook: 'FORWARD', packet: { ...packet, in: from ?? UPLINK, out: to ?? UPLINK } }
+}
+
+/** What the evaluator says of the stages that this node enforces. */
+function isAllowedByEvaluator(flow: Flow, state: PolicyState, settings: PolicySettings): boolean {
+  const view = viewOf(state, settings)
+  const isLocal = {
+    egress: (view.holderOf(flow.source)?.endpoint ?? null) !== null,
+    ingress: (view.holderOf(flow.destination)?.endpoint ?? null) !== null,
+  }
+  return evaluate(view, flow).stages.every(({ direction, allowed }) => allowed || !isLocal[direction])
+}
+
+const SETTINGS: readonly PolicySettings[] = [
+  { node: OWN_NODE, ownNodeEgress: 'allow', missingPods: 'deny' },
+  { node: OWN_NODE, ownNodeEgress: 'police', missingPods: 'unlabelled' },
+]
+
+describe.each(SETTINGS)('own node: $ownNodeEgress, missing pods: $missingPods', (settings) => {
+  test.each(Array.from({ length: 60 }, (_, at) => at + 1))(
+    'seed %i: every packet is treated as the evaluator says [policy 7, 9, 28]',
+    (seed) => {
+      const random = new Random(seed)
+      const engine = new PolicyEngine({ ...settings, families: [4, 6] })
+      const mirror = new RulesetMirror()
+      const changes = [...randomCluster(random)]
+      mirror.apply(engine.update(changes).ruleset)
+      const seen = { pass: 0, drop: 0 }
+      for (let turn = 0; turn < 4; turn++) {
+        const state = stateAfter(changes)
+        const interpreter = new Interpreter(mirror.ruleset())
+        for (let count = 0; count < 120; count++) {
+          const flow = randomFlow(random, state)
+          const way = wayOf(flow, state)
+          if (way === null) continue
+          const outcome = interpreter.run(way.hook, way.packet)
+          const expected = isAllowedByEvaluator(flow, state, settings)
+          seen[outcome.verdict]++
+          if ((outcome.verdict === 'pass') !== expected) {
+            const stages = evaluate(viewOf(state, settings), flow).stages
+            throw new Error(
+              JSON.stringify({ flow, way, outcome, stages }, (_, value) => (typeof value === 'bigint' ? value.toString(16) : value), 1),
+            )
+          }
+          expect(engine.isAllowedHere(flow)).toBe(expected)
+          if (outcome.verdict === 'pass') expect(outcome.mark).toBe(0)
+        }
+        const more = Array.from({ length: 3 }, () => randomChange(random))
+        changes.push(...more)
+        mirror.apply(engine.update(more).ruleset)
+      }
+      expect(seen.pass + seen.drop).toBeGreaterThan(20)
+    },
+  )
+})

@@ -2,7 +2,6 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import tls from 'node:tls'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { type Log, silentLog } from '../../src/lib/log.ts'
 import type { Store } from '../../src/store/index.ts'
@@ -67,7 +66,7 @@ test(
     using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) }
     const user = `system:serviceaccount:${NAMESPACE}:agent`
     await allow(kube.connection(), { user, role: 'agent', namespace: null, rules: [{ ...POOLS, verbs: ['list', 'watch'] }] })
-    writeFileSync(join(folder, 'ca.crt'), await authorityOf(kube.url))
+    writeFileSync(join(folder, 'ca.crt'), kube.authority())
     await writeToken(folder, await newAccount(api))
     const lines: string[] = []
     const env = { KUBERNETES_SERVICE_HOST: kube.url.hostname, KUBERNETES_SERVICE_PORT: kube.url.port }
@@ -151,20 +150,6 @@ async function newAccount(api: ApiServer): Promise<string> {
 async function writeToken(folder: string, token: string): Promise<void> {
   writeFileSync(join(folder, 'token.new'), `${token}\n`)
   renameSync(join(folder, 'token.new'), join(folder, 'token'))
-}
-
-/** The certificates that the server shows, which vouch for themselves. */
-function authorityOf({ hostname, port }: URL): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = tls.connect({ host: hostname, port: Number(port), rejectUnauthorized: false }, () => {
-      const chain: Buffer[] = []
-      for (let at = socket.getPeerCertificate(true); !chain.some((known) => known.equals(at.raw)); at = at.issuerCertificate)
-        chain.push(at.raw)
-      socket.destroy()
-      resolve(chain.map((raw) => `-----BEGIN CERTIFICATE-----\n${raw.toString('base64')}\n-----END CERTIFICATE-----\n`).join(''))
-    })
-    socket.on('error', reject)
-  })
 }
 
 /** Keeps the names of the events from `info` up. */

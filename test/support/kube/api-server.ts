@@ -86,6 +86,15 @@ export class KubeApi implements AsyncDisposable {
     }
   }
 
+  /** The certificates by which the server is known, as a pod finds them in `ca.crt`. */
+  authority(): string {
+    return readFileSync(join(this.#folder, 'certs', 'apiserver.crt'), 'utf8')
+  }
+
+  get serverPid(): number {
+    return this.#server.pid ?? 0
+  }
+
   /** Sends a signal to the API server; SIGKILL ends it until `restart`. */
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
     this.#server.kill(signal)

@@ -7,7 +7,7 @@ import { until } from '../support/poll.ts'
 import { HELM } from '../support/tools/index.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
-const CHART = path.join(ROOT, 'charts/fibula')
+export const CHART = path.join(ROOT, 'charts/fibula')
 export const NAMESPACE = 'fibula-system'
 export const RELEASE = 'fibula'
 

@@ -32,15 +32,15 @@ export class Cluster implements AsyncDisposable {
   readonly nodes: readonly Node[]
   readonly #controlPlane: ControlPlane
   readonly #images: readonly ImageArchive[]
-  /** Name of agnhost's image. */
-  readonly agnhost: string
+  /** Names of upstream's images that every node has. */
+  readonly upstream: { readonly pause: string; readonly agnhost: string }
 
-  private constructor(parts: Pick<Cluster, 'folder' | 'fabric' | 'credentials' | 'nodes' | 'agnhost'> & ClusterParts) {
+  private constructor(parts: Pick<Cluster, 'folder' | 'fabric' | 'credentials' | 'nodes' | 'upstream'> & ClusterParts) {
     this.folder = parts.folder
     this.fabric = parts.fabric
     this.credentials = parts.credentials
     this.nodes = parts.nodes
-    this.agnhost = parts.agnhost
+    this.upstream = parts.upstream
     this.#controlPlane = parts.controlPlane
     this.#images = parts.images
   }
@@ -57,7 +57,15 @@ export class Cluster implements AsyncDisposable {
     const controlPlane = await ControlPlane.start(fabric.place('control'), folder, credentials)
     progress('three nodes')
     const nodes = NODES.map((spec) => new Node(spec, { fabric, folder, cgroup, credentials, pauseImage: pause.name }))
-    const cluster = new Cluster({ folder, fabric, credentials, nodes, agnhost: agnhost.name, controlPlane, images })
+    const cluster = new Cluster({
+      folder,
+      fabric,
+      credentials,
+      nodes,
+      upstream: { pause: pause.name, agnhost: agnhost.name },
+      controlPlane,
+      images,
+    })
     if (network === 'bridge') await useBridge(fabric, nodes)
     await Promise.all(nodes.map((node) => node.boot()))
     progress('images')

@@ -29,7 +29,6 @@ export type StreamReport = {
 }
 
 export type FlowEvent =
-  | { readonly event: 'listening' }
   /** By peer: a datagram of it arrived, and (where there is one) the stream to it is open. */
   | { readonly event: 'heard'; readonly datagrams: readonly number[]; readonly streams: readonly number[] }
   | {
@@ -44,8 +43,11 @@ export type FlowEvent =
       readonly streams: readonly StreamReport[]
     }
 
-const UDP_PORT = 5_005
+/** A socket for each peer, so that each has a buffer of its own: a busy machine may keep this program waiting for seconds. */
+const UDP_PORT = 5_100
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024 // the kernel gives what it allows
 const TCP_PORT = 5_006
+const DATAGRAM_BYTES = 64
 const MESSAGE_BYTES = 512
 
 type Stream = {
@@ -59,12 +61,15 @@ type Stream = {
   longestStallMs: number
 }
 
+const NEW_STREAM = { socket: undefined, sent: 0, returnedBytes: 0, breaks: 0, open: false, answeredAtMs: 0, longestStallMs: 0 } as const
+
 const received = new Map<number, number[]>()
 const streams: Stream[] = []
 const sentAtMs: number[] = []
-let sockets: readonly dgram.Socket[] = []
+const sockets: dgram.Socket[] = []
 let next = 0
 let first = 0
+let counting = false
 let longestPauseMs = 0
 let timer: NodeJS.Timeout | undefined
 
@@ -73,42 +78,33 @@ function tell(event: FlowEvent): void {
 }
 
 function start({ id, local, peers, streams: to, everyMs }: Extract<FlowCommand, { op: 'start' }>): void {
-  const socket = dgram.createSocket(local.includes(':') ? 'udp6' : 'udp4')
-  sockets = [socket]
-  socket.on('error', () => {}) // an ICMP answer to an earlier datagram: that one counts as lost
-  socket.on('message', (datagram) => {
-    const from = datagram.readUInt32BE(0)
-    const numbers = received.get(from)
-    if (numbers === undefined) received.set(from, [datagram.readUInt32BE(4)])
-    else numbers.push(datagram.readUInt32BE(4))
+  const outgoing = peers.map(({ id: peer, address }) => {
+    const numbers: number[] = []
+    received.set(peer, numbers)
+    const socket = dgram.createSocket({ type: local.includes(':') ? 'udp6' : 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES })
+    socket.on('error', () => {}) // an ICMP answer to an earlier datagram: that one counts as lost
+    socket.on('message', (datagram) => numbers.push(datagram.readUInt32BE(0)))
+    socket.bind(UDP_PORT + peer, local)
+    sockets.push(socket)
+    return { socket, address }
   })
   const server = net.createServer((client) => {
     client.on('error', () => client.destroy()) // the other end counts it
     client.pipe(client)
   })
-  for (const peer of to) {
-    const stream: Stream = {
-      peer,
-      socket: undefined,
-      sent: 0,
-      returnedBytes: 0,
-      breaks: 0,
-      open: false,
-      answeredAtMs: 0,
-      longestStallMs: 0,
-    }
-    streams.push(stream)
-  }
+  for (const peer of to) streams.push({ peer, ...NEW_STREAM })
   server.listen(TCP_PORT, local, () => {
-    socket.bind(UDP_PORT, local, () => {
-      tell({ event: 'listening' })
-      for (const stream of streams) open(stream)
-      run(socket, id, peers, everyMs)
-    })
+    for (const stream of streams) open(stream)
+    run((number) => {
+      const datagram = Buffer.alloc(DATAGRAM_BYTES)
+      datagram.writeUInt32BE(number)
+      for (const { socket, address } of outgoing) socket.send(datagram, UDP_PORT + id, address, () => {}) // what was not sent is missed
+    }, everyMs)
   })
 }
 
-function run(socket: dgram.Socket, id: number, peers: readonly FlowPeer[], everyMs: number): void {
+/** Sends number after number; when the event loop was late, it makes up for the missed ones. */
+function run(send: (number: number) => void, everyMs: number): void {
   const startedMs = performance.now()
   let lastMs = startedMs
   let toldMs = 0
@@ -118,15 +114,13 @@ function run(socket: dgram.Socket, id: number, peers: readonly FlowPeer[], every
     lastMs = nowMs
     for (const due = Math.floor((nowMs - startedMs) / everyMs); next < due; next++) {
       sentAtMs.push(Date.now())
-      const datagram = Buffer.alloc(64)
-      datagram.writeUInt32BE(id, 0)
-      datagram.writeUInt32BE(next, 4)
-      for (const { address } of peers) socket.send(datagram, UDP_PORT, address, () => {}) // what was not sent will be missed
+      send(next)
       for (const stream of streams) push(stream, nowMs)
     }
-    if (nowMs - toldMs < 250 || first > 0) return
+    if (nowMs - toldMs < 250 || counting) return
     toldMs = nowMs
-    tell({ event: 'heard', datagrams: [...received.keys()], streams: streams.filter((each) => each.open).map(({ peer }) => peer.id) })
+    const datagrams = [...received].filter(([, numbers]) => numbers.length > 0).map(([peer]) => peer)
+    tell({ event: 'heard', datagrams, streams: streams.filter((each) => each.open).map(({ peer }) => peer.id) })
   }, everyMs)
 }
 
@@ -164,6 +158,7 @@ function perform(command: FlowCommand): void {
       return
     case 'begin':
       first = next
+      counting = true
       longestPauseMs = 0
       for (const stream of streams) {
         stream.breaks = 0

@@ -186,8 +186,6 @@ class End {
 
   #handle(event: FlowEvent): void {
     switch (event.event) {
-      case 'listening':
-        return
       case 'heard':
         this.#heard = event
         return

@@ -133,6 +133,29 @@ export class Node {
     })
   }
 
+  /** Where the pod with that address is: its network namespace. Throws if no pod of this node has the address. */
+  async podPlace(address: string): Promise<Place> {
+    const folder = `/proc/${this.#pid}/root/run/netns`
+    for (const name of fs.readdirSync(folder)) {
+      const place = ['nsenter', `--net=${path.join(folder, name)}`]
+      const addresses = await exec('nsenter', [...place.slice(1), 'ip', '-oneline', 'address', 'show'])
+      if (addresses.stdout.includes(` ${address}/`)) return place
+    }
+    throw new Error(`no pod on ${this.name} has the address ${address}`)
+  }
+
+  /** SIGKILL to the first process of a container, by its id in the pod's status (containerd://…). */
+  async killContainer(containerId: string): Promise<void> {
+    const tasks = await this.ctr('tasks', 'list')
+    const id = containerId.replace('containerd://', '')
+    const pid = tasks.stdout
+      .split('\n')
+      .find((line) => line.startsWith(id))
+      ?.split(/\s+/)[1]
+    if (pid === undefined) throw new Error(`${this.name} runs no container ${containerId}`)
+    await this.exec(['kill', '-KILL', pid])
+  }
+
   ctr(...args: readonly string[]): Promise<ExecOutput> {
     return this.exec([toolPath('ctr'), '--namespace', 'k8s.io', ...args], { timeoutMs: 300_000 })
   }

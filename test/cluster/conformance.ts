@@ -1,0 +1,101 @@
+// The whole proof on a real cluster, for a person: `make conformance`. Half an hour or more.
+// Usage: test/cluster/run.sh test/cluster/conformance.ts [--network bridge] [--policy] [--only NAME,…] [--outputFile=FILE]
+//   --network bridge   only upstream's specs, with Debian's bridge plugin: what fails there is not ours
+//   --policy           upstream's NetworkPolicy specs too
+//   --only             some of the checks by the names below
+import { parseArgs } from 'node:util'
+import type { Cluster, KubeProxyMode } from '../support/cluster/index.ts'
+import { killAgent, rollOutUnharmed, rollOutWithoutGracefulRestart, upgradeAndRollBack } from './agents.ts'
+import { finish } from './frame.ts'
+import { drainAndDelete, readyTimes, rebootNode, scaleUpAndDown } from './pods.ts'
+import { Report } from './report.ts'
+import {
+  CONFORMANCE,
+  CONFORMANCE_SPECS,
+  checkSpecs,
+  KUBE_PROXY_FOCUS,
+  KUBE_PROXY_SPECS,
+  NETWORK_POLICY,
+  NETWORK_POLICY_SKIP,
+  NETWORK_POLICY_SPECS,
+} from './specs.ts'
+import { startCluster } from './start.ts'
+import { startProbes } from './traffic.ts'
+
+const MINUTE_MS = 60_000
+
+const BY_RANGE = { kind: 'clusterCidr' } as const
+const BY_NAME = { kind: 'interfacePrefix', prefix: 'fib' } as const
+const FIRST: KubeProxyMode = { mode: 'iptables', localBy: BY_RANGE }
+/** In turn, after everything else; the last is the first again. */
+const MODES: readonly KubeProxyMode[] = [
+  { mode: 'iptables', localBy: BY_NAME },
+  { mode: 'nftables', localBy: BY_NAME },
+  { mode: 'nftables', localBy: BY_RANGE },
+]
+
+const { values } = parseArgs({
+  options: {
+    network: { type: 'string', default: 'fibula' },
+    policy: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    outputFile: { type: 'string' },
+  },
+})
+const { network, policy, only, outputFile } = values
+if (network !== 'fibula' && network !== 'bridge') throw new Error('conformance: --network is fibula or bridge')
+
+const report = new Report()
+await finish(report, outputFile, async () => {
+  await using cluster = await startCluster({ network, dns: true, kubeProxy: FIRST, progress: report.progress })
+  const checks = checksOf(cluster)
+  const wanted = only?.split(',') ?? (network === 'bridge' ? ['specs'] : Object.keys(checks))
+  for (const name of wanted) {
+    const run = checks[name]
+    if (run === undefined) throw new Error(`no check ${name}; there are: ${Object.keys(checks).join(', ')}`)
+    await run()
+  }
+})
+
+/** In the order they run. Those with traffic share the probes. */
+function checksOf(cluster: Cluster): Readonly<Record<string, () => Promise<unknown>>> {
+  let probes: Promise<void> | undefined
+  const withProbes = (name: string, run: () => Promise<string>) => () =>
+    report.check(name, async () => {
+      probes ??= startProbes(cluster)
+      await probes
+      return run()
+    })
+  return {
+    specs: () =>
+      checkSpecs(report, cluster, 'sig-network Conformance specs', CONFORMANCE_SPECS, {
+        focus: CONFORMANCE,
+        procs: 2,
+        timeoutMs: 60 * MINUTE_MS,
+      }),
+    policy: async () => {
+      if (!policy) return report.notRun('NetworkPolicy specs', 'NOT RUN: only with --policy, for an agent that enforces policy')
+      const selection = { focus: NETWORK_POLICY, skip: NETWORK_POLICY_SKIP, procs: 2, timeoutMs: 90 * MINUTE_MS }
+      return checkSpecs(report, cluster, 'NetworkPolicy specs', NETWORK_POLICY_SPECS, selection)
+    },
+    kill: withProbes('kill -9 of an agent under traffic', () => killAgent(cluster, 'node-3')),
+    rollout: withProbes('roll-out of all agents under traffic', () => rollOutUnharmed(cluster)),
+    'no-restart': withProbes('the same without graceful restart: does lose', () => rollOutWithoutGracefulRestart(cluster)),
+    helm: withProbes('helm upgrade and rollback under traffic', () => upgradeAndRollBack(cluster)),
+    scale: () => report.check('0 to 100 pods and back, five times', () => scaleUpAndDown(cluster, 100, 5)),
+    ready: () => report.check('pod ready time beside the bridge plugin, at most 1.1 times', () => readyTimes(cluster, 'node-1', 1.1)),
+    reboot: withProbes('reboot of a node', () => rebootNode(cluster, 'node-2', FIRST)),
+    drain: withProbes('drain and delete of a node', () => drainAndDelete(cluster, 'node-1', FIRST)),
+    ...Object.fromEntries(
+      MODES.map((mode) => {
+        const name = `${mode.mode}-${mode.localBy.kind}`
+        const run = async (): Promise<boolean> => {
+          for (const node of cluster.nodes) await node.startKubeProxy(mode)
+          const selection = { focus: KUBE_PROXY_FOCUS, procs: 2, timeoutMs: 20 * MINUTE_MS }
+          return checkSpecs(report, cluster, `kube-proxy ${name}`, KUBE_PROXY_SPECS, selection)
+        }
+        return [name, run]
+      }),
+    ),
+  }
+}

@@ -101,7 +101,7 @@ export class PolicyEngine implements PolicyService {
       hooks: this.#hasBegun ? this.#hooks(family) : [],
     })
     const put = [...this.#sets.values()].flatMap((set) =>
-      this.#families.map((family) => toIpSet(family, set, this.#resolver.membersOf(set, family))),
+      this.#familiesOf(set).map((family) => toIpSet(family, set, this.#resolver.membersOf(set, family))),
     )
     return { sets: { put, changed: [], removed: [] }, families: { 4: ofFamily(4), 6: ofFamily(6) } }
   }
@@ -198,15 +198,20 @@ export class PolicyEngine implements PolicyService {
     for (const { set } of added) this.#sets.set(set.id, set)
     for (const { id } of removed) this.#sets.delete(id)
     return {
-      put: added.flatMap(({ set, members }) => this.#families.map((family) => toIpSet(family, set, members[family]))),
+      put: added.flatMap(({ set, members }) => this.#familiesOf(set).map((family) => toIpSet(family, set, members[family]))),
       changed: changed.flatMap(({ set, members }) =>
         this.#families.flatMap((family): readonly SetChange[] => {
           const { add, remove } = members[family]
           return add.length + remove.length === 0 ? [] : [{ name: setName(family, set), add, remove }]
         }),
       ),
-      removed: removed.flatMap((set) => this.#families.map((family) => setName(family, set))),
+      removed: removed.flatMap((set) => this.#familiesOf(set).map((family) => setName(family, set))),
     }
+  }
+
+  /** No rule looks into a set of prefixes that has none of its family, now or ever. */
+  #familiesOf({ spec }: AddressSet): readonly IpFamily[] {
+    return spec.kind === 'networks' ? this.#families.filter((family) => spec.prefixes[family].length > 0) : this.#families
   }
 
   // --- What it means for endpoints ---------------------------------------------------------------------------------------------

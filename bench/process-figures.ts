@@ -31,7 +31,8 @@ export function sumFigures(all: readonly ProcessFigures[]): ProcessFigures {
 
 const NOTHING: ProcessFigures = { peakRssMiB: 0, rssMiB: 0, cpuSeconds: 0, processes: 0, threads: 0 }
 
-function figuresOfProcess(pid: number): ProcessFigures {
+/** Figures of one process; zeros if it has ended. */
+export function figuresOfProcess(pid: number): ProcessFigures {
   try {
     return parseFigures(readFileSync(`/proc/${pid}/status`, 'utf8'), readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {

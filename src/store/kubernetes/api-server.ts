@@ -90,9 +90,14 @@ export class ApiServer implements Disposable {
    * done nothing yet: it is asked again after the time it names, and a bit more, so that those it sends away do not come back at once.
    */
   async request(request: ApiRequest, signal?: AbortSignal): Promise<unknown> {
+    return parseJson(await this.text(request, signal))
+  }
+
+  /** The same, as it came. */
+  async text(request: ApiRequest, signal?: AbortSignal): Promise<string> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return parseJson(await readAll(await this.#sendAgain(request, this.#silenceMs, signal)))
+        return await readAll(await this.#sendAgain(request, this.#silenceMs, signal))
       } catch (error) {
         const isBusy = error instanceof ApiError && error.status === TOO_MANY_REQUESTS && error.retryAfterMs !== null
         if (!isBusy || attempt === PATIENCE) throw error

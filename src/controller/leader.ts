@@ -10,6 +10,7 @@ import { CLUSTER_SELECTIONS } from './cluster.ts'
 import type { Finding } from './findings/finding.ts'
 import { surveyCluster } from './findings/index.ts'
 import { type CollectorFigures, LeakCollector } from './leaks/collector.ts'
+import { recordOf } from './pool-usage.ts'
 import { wantedStatuses } from './status/statuses.ts'
 import { type StatusFigures, StatusWriter } from './status/writer.ts'
 
@@ -105,6 +106,7 @@ export class Leader implements Disposable {
 
   #changed(changes: readonly Change[]): void {
     this.#objects.apply(changes)
+    for (const { object } of changes) if (object.kind === 'IPAMBlock') recordOf(object) // read now, page by page, not all at once
     if (this.#hasSynced) this.#soon()
   }
 

@@ -62,24 +62,28 @@ function duplicates(peers: readonly BGPPeer[], nodes: NodeIndex): readonly Findi
     if (sharing === undefined) byAddress.set(key, [peer])
     else sharing.push(peer)
   }
-  return [...byAddress].flatMap(([address, sharing]) =>
-    sharing.flatMap((loser, at) =>
-      sharing.slice(0, at).flatMap((winner): readonly Finding[] => {
-        const mine = nodes.chosenBy(loser.spec)
-        const common = [...nodes.chosenBy(winner.spec)].filter((name) => mine.has(name))
-        if (common.length === 0) return []
-        return [
-          {
-            severity: 'error',
-            subject: `BGPPeer/${loser.metadata.name}`,
-            reason: 'DuplicatePeer',
-            message: `BGPPeer/${winner.metadata.name} already peers with ${address} from ${someOf(common)} and wins there; two sessions to one address cannot be told apart, so remove one of them, or let their nodeSelectors exclude each other`,
-            condition: 'Accepted',
-          },
-        ]
+  return [...byAddress].flatMap(([address, sharing]) => (sharing.length < 2 ? [] : contested(address, sharing, nodes)))
+}
+
+function contested(address: string, sharing: readonly BGPPeer[], nodes: NodeIndex): readonly Finding[] {
+  const winners = new Map<string, string>()
+  return sharing.flatMap(({ metadata, spec }) => {
+    const lost = new Map<string, string[]>()
+    for (const node of nodes.chosenBy(spec)) {
+      const winner = winners.get(node)
+      if (winner === undefined) winners.set(node, metadata.name)
+      else getOrAdd(lost, winner).push(node)
+    }
+    return [...lost].map(
+      ([winner, common]): Finding => ({
+        severity: 'error',
+        subject: `BGPPeer/${metadata.name}`,
+        reason: 'DuplicatePeer',
+        message: `BGPPeer/${winner} already peers with ${address} from ${someOf(common)} and wins there; two sessions to one address cannot be told apart, so remove one of them, or let their nodeSelectors exclude each other`,
+        condition: 'Accepted',
       }),
-    ),
-  )
+    )
+  })
 }
 
 function sessionFindings({ metadata, spec }: BGPPeer, found: PeerSessions | undefined): readonly Finding[] {
@@ -107,4 +111,10 @@ function meshFindings(found: PeerSessions | undefined): readonly Finding[] {
       condition: null,
     },
   ]
+}
+
+function getOrAdd(map: Map<string, string[]>, key: string): string[] {
+  const found = map.get(key) ?? []
+  map.set(key, found)
+  return found
 }

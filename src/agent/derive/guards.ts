@@ -10,17 +10,14 @@ import {
   type IpAddress,
   type IpFamily,
   type Prefix,
-  parseIp,
 } from '../../net/index.ts'
 import type { GuardInput, TunnelNeeds } from '../../routes/index.ts'
-import type { Snapshot } from '../../store/index.ts'
 import { otherAddresses, TUNNEL_DEVICE } from './encapsulation.ts'
 import type { Pool } from './ipam.ts'
 import type { NodeFacts } from './nodes.ts'
 import type { Problems } from './problems.ts'
 
 export type GuardSources = {
-  readonly snapshot: Snapshot
   readonly own: NodeFacts
   readonly nodes: ReadonlyMap<string, NodeFacts>
   readonly network: HostNetwork
@@ -34,8 +31,8 @@ export type GuardSources = {
 
 /** null: neither pods nor tunnels nor services, so nothing to guard. */
 export function deriveGuards(sources: GuardSources): GuardInput | null {
-  const { snapshot, own, nodes, network, pools, tunnels, servesPods, problems } = sources
-  const known = nodeAddresses(snapshot, nodes)
+  const { own, nodes, network, pools, tunnels, servesPods, problems } = sources
+  const known = [...new Set([...nodes.values()].flatMap((node) => node.known))].sort(compareIp)
   const serviceRanges = guardable(sources.serviceRanges, pools, known, problems)
   if (!servesPods && tunnels.ipv4 === null && tunnels.ipv6 === null && serviceRanges.length === 0) return null
   const tunnelPeers = otherAddresses(own, nodes)
@@ -68,12 +65,4 @@ function guardable(ranges: readonly Prefix[], pools: readonly Pool[], nodes: rea
     )
     return false
   })
-}
-
-/** Every address that a node is known by, in order: those of BGP and those of its status. */
-function nodeAddresses(snapshot: Snapshot, nodes: ReadonlyMap<string, NodeFacts>): readonly IpAddress[] {
-  const ofBgp = [...nodes.values()].flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6])
-  const ofStatus = [...snapshot.Node.values()].flatMap(({ status }) => status.addresses.map(({ address }) => parseIp(address)))
-  const known = [...ofBgp, ...ofStatus].filter((address) => address !== null)
-  return [...new Map(known.map((address) => [formatIp(address), address])).values()].sort(compareIp)
 }

@@ -1,9 +1,9 @@
 // From all objects of the store to the whole configuration of one node: pure, total, and equal for equal input. What is wrong
 // with one object becomes a problem; the rest goes on without it.
-import { type RouterId, routerId, type SpeakerConfig } from '../../bgp/index.ts'
+import type { SpeakerConfig } from '../../bgp/index.ts'
 import type { IpamConfig } from '../../ipam/index.ts'
 import type { LogLevel } from '../../lib/log.ts'
-import { formatIp, type HostNetwork, type IpAddress, ipv4, isIpv4 } from '../../net/index.ts'
+import { formatIp, type HostNetwork, type IpAddress, ipv4 } from '../../net/index.ts'
 import { BLOCK_NODE_LABEL, blockNodeLabelValue, type Selection, type Snapshot } from '../../store/index.ts'
 import type { Problem } from '../control-api.ts'
 import { NO_SERVICES, type ServicePlan } from '../services/plan.ts'
@@ -13,10 +13,10 @@ import { deriveEncapsulation, tunnelNeeds } from './encapsulation.ts'
 import { deriveFilters } from './filters.ts'
 import { deriveGuards } from './guards.ts'
 import { deriveIpam, poolsOf } from './ipam.ts'
-import { knownNodes, type NodeFacts } from './nodes.ts'
+import { knownNodes } from './nodes.ts'
 import { deriveOrigination } from './originate.ts'
 import { derivePeers, type SessionOrigin } from './peers.ts'
-import { IGNORED, ProblemList } from './problems.ts'
+import { ProblemList } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
 
 export { type Detections, NO_DETECTION, type NodeAddress } from './addresses.ts'
@@ -108,10 +108,10 @@ export function derive(input: DeriveInput): Derived {
       'no address of this node was found; set the annotation fibula.network/ipv4-address (10.0.0.11/24) or fibula.network/ipv6-address',
     )
   }
-  const identifier = identifierOf(own, settings)
+  const { identifier } = own
   for (const other of nodes.values()) {
     if (other.name === node || other.asn !== own.asn) continue // unique within an AS is enough (RFC 6286 §2.1)
-    if (identifierOf(other, nodeSettings(snapshot, other.name, other.labels, IGNORED)) !== identifier) continue
+    if (other.identifier !== identifier) continue
     problems.error(
       `Node/${node}`,
       `node ${other.name} has the same BGP Identifier ${formatIp(ipv4(identifier))}, so the two cannot peer; set the annotation fibula.network/router-id on one of them`,
@@ -140,7 +140,7 @@ export function derive(input: DeriveInput): Derived {
       installRoutes: settings.installRoutes,
       peers: peers.map(({ address, interface: device }) => ({ address, interface: device })),
       tunnels,
-      guards: deriveGuards({ snapshot, own, nodes, network, pools, tunnels, servesPods: podAddresses !== null, serviceRanges, problems }),
+      guards: deriveGuards({ own, nodes, network, pools, tunnels, servesPods: podAddresses !== null, serviceRanges, problems }),
     },
     logLevel: LOG_LEVEL[settings.logLevel],
     addresses,
@@ -156,18 +156,4 @@ export function derive(input: DeriveInput): Derived {
 /** No address of its own must not come to mean every address. */
 function listenOnly(addresses: readonly IpAddress[], port: number): SpeakerConfig['listen'] {
   return addresses.length === 0 ? null : { addresses, port }
-}
-
-/** BGP Identifier (RFC 6286): what the node says, its IPv4 address, or a hash of its name. */
-function identifierOf(own: NodeFacts, settings: NodeSettings): RouterId {
-  if (own.routerId !== null) return own.routerId
-  if (settings.routerIDMode === 'Auto' && own.ipv4 !== null && isIpv4(own.ipv4)) return routerId(own.ipv4)
-  return hashedIdentifier(own.name)
-}
-
-/** FNV-1a of the name in 32 bits; zero, which is no identifier, becomes one. */
-export function hashedIdentifier(name: string): RouterId {
-  let hash = 0x811c_9dc5
-  for (const octet of new TextEncoder().encode(name)) hash = Math.imul(hash ^ octet, 0x0100_0193) >>> 0
-  return routerId(hash === 0 ? 1 : hash)
 }

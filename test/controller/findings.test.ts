@@ -203,5 +203,8 @@ describe('nodes', () => {
     expect(findFindings(snapshotOf(reports))).toMatchObject([{ condition: null }]) // there is no such object
     const known = network('n1', { problems: [{ ...missing, reason: 'FilterNotFound', message: 'no such filter' }] })
     expect(found(known, peer('p', { filters: ['x'] }))).toEqual(['error BGPPeer/p FilterNotFound'])
+    const same = { severity: 'error' as const, reason: 'DuplicateRouterID', message: 'the same' }
+    const twins = ['n1', 'n2'].map((name) => network(name, { routerID: '1.1.1.1', problems: [{ ...same, subject: `Node/${name}` }] }))
+    expect(found(...twins, configuration('default', {}))).toEqual(['error BGPConfiguration/default DuplicateRouterID'])
   })
 })

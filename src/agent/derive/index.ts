@@ -106,6 +106,7 @@ export function derive(input: DeriveInput): Derived {
     problems.error(
       `Node/${node}`,
       'no address of this node was found; set the annotation fibula.network/ipv4-address (10.0.0.11/24) or fibula.network/ipv6-address',
+      'NoAddress',
     )
   }
   const { identifier } = own
@@ -115,6 +116,7 @@ export function derive(input: DeriveInput): Derived {
     problems.error(
       `Node/${node}`,
       `node ${other.name} has the same BGP Identifier ${formatIp(ipv4(identifier))}, so the two cannot peer; set the annotation fibula.network/router-id on one of them`,
+      'DuplicateRouterID',
     )
   }
   return {

@@ -36,6 +36,7 @@ export function poolsOf(snapshot: Snapshot, problems: Problems): readonly Pool[]
     problems.error(
       `IPPool/${younger.metadata.name}`,
       `its cidr ${formatPrefix(younger.range)} overlaps ${formatPrefix(older.range)} of IPPool/${older.metadata.name}, which is older, so no new addresses come from ${younger.metadata.name}; give it another range, or remove one of the two`,
+      'Overlaps',
     )
   }
   return pools.map(({ metadata: { name }, spec, range }) => ({ name, range, spec, isShadowed: shadowed.has(name) }))

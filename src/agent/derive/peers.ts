@@ -43,7 +43,9 @@ export function derivePeers(input: PeerInput): DerivedPeers {
     const other = taken.get(at)
     if (other === undefined) taken.set(at, candidate)
     // What is meant for this node can contradict itself; what only follows from others gives way without a word.
-    else if (candidate.isMeant && candidate.subject !== other.subject) input.problems.error(candidate.subject, twice(candidate, other))
+    else if (candidate.isMeant && candidate.subject !== other.subject) {
+      input.problems.error(candidate.subject, twice(candidate, other), 'DuplicatePeer')
+    }
   }
   const candidates = [...taken.values()]
   const peers = candidates.map((candidate) => peerConfig(input, candidate))

@@ -39,6 +39,7 @@ export function nodeSettings(snapshot: Snapshot, nodeName: string, labels: Label
         problems.error(
           `BGPConfiguration/${metadata.name}`,
           `spec.${field} is also set for node ${nodeName} by BGPConfiguration/${first}, which wins; make their nodeSelectors exclude each other, or remove one`,
+          'ConflictingSettings',
         )
       }
     }

@@ -52,6 +52,8 @@ function withoutAddress(networks: Networks): readonly Finding[] {
   })
 }
 
+const DUPLICATE_ID = 'DuplicateRouterID'
+
 /** Two speakers with one BGP Identifier cannot peer in one AS (RFC 6286 §2.1), and routes of one look like a loop to the other (RFC 4456 §8). */
 function duplicateRouterIds({ BGPConfiguration }: ClusterSnapshot, networks: Networks): readonly Finding[] {
   const byId = new Map<string, string[]>()
@@ -69,7 +71,7 @@ function duplicateRouterIds({ BGPConfiguration }: ClusterSnapshot, networks: Net
       {
         severity: 'error',
         subject: hasDefault ? 'BGPConfiguration/default' : `Node/${second}`,
-        reason: 'DuplicateRouterID',
+        reason: DUPLICATE_ID,
         message: `${someOf(names)} have one router ID, ${routerId}, so they cannot peer with each other and drop each other's reflected routes; set the annotation ${NODE_ANNOTATION.routerId} of their Nodes`,
         condition: hasDefault ? 'Healthy' : null,
       },
@@ -93,10 +95,12 @@ function perNode(names: readonly string[], { severity, reason, one, many }: Trou
 const REPORTED = 'ReportedByNodes'
 const STATUS_KINDS = ['BGPPeer', 'IPPool', 'BGPConfiguration'] as const
 
-/** What the agents report, unless `known` has it for the same object and reason already. */
+/** What the agents report, unless `known` has it already: of an object for the same reason, of nodes for the same reason at all. */
 export function reportedFindings(snapshot: ClusterSnapshot, known: readonly Finding[]): readonly Finding[] {
-  const nameOf = ({ subject, reason }: Pick<Finding, 'subject' | 'reason'>): string => `${subject} ${reason}`
-  const taken = new Set(known.map(nameOf))
+  const nameOf = ({ subject, reason }: Pick<Finding, 'subject' | 'reason'>): string =>
+    `${subject.startsWith('Node/') ? 'Node' : subject} ${reason}`
+  // Two nodes with one router ID are a finding about the settings of all, see above.
+  const taken = new Set(known.flatMap((finding) => [nameOf(finding), ...(finding.reason === DUPLICATE_ID ? [`Node ${DUPLICATE_ID}`] : [])]))
   const reports = new Map<string, { readonly finding: Finding; readonly nodes: string[] }>()
   for (const { metadata, status } of inOrder(livingNetworks(snapshot))) {
     for (const { severity, subject, reason = REPORTED, message } of status?.problems ?? []) {

@@ -11,7 +11,6 @@ const DETECTION = (family: string): string =>
 const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error']
 
 export function addAgent(cli: Cli, describe: string, environment: Environment): void {
-  const { NODE_NAME } = process.env
   cli.command(
     'agent',
     describe,
@@ -19,7 +18,7 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
       to
         .option('node', {
           type: 'string',
-          ...(NODE_NAME ? { default: NODE_NAME } : { demandOption: true }),
+          ...(environment.node === null ? { demandOption: true } : { default: environment.node }),
           requiresArg: true,
           describe: 'Name of this node among the Node objects [default: NODE_NAME of the environment]',
         })

@@ -19,6 +19,8 @@ export type Environment = {
   readonly store: string | null
   /** The agents' own namespace. */
   readonly namespace: string
+  /** The node we run on, as the pod of an agent is told; null: nobody says. */
+  readonly node: string | null
   /** What stands behind `--`, word for word: yargs would turn `007` into 7. Only `lab exec` takes it. */
   readonly trailing: readonly string[]
 }
@@ -29,16 +31,17 @@ export function isKubectlPlugin({ FIBULA_KUBECTL }: NodeJS.ProcessEnv): boolean 
 }
 
 /**
- * Reads what the command line takes from the environment: `FIBULA_RUN_DIR` and `FIBULA_LAB_DIR`, which `fibula lab exec` sets, and
- * `FIBULA_KUBECTL`, which the launcher of the kubectl plugin sets.
+ * Reads what the command line takes from the environment: `FIBULA_RUN_DIR` and `FIBULA_LAB_DIR`, which `fibula lab exec` sets,
+ * `FIBULA_KUBECTL`, which the launcher of the kubectl plugin sets, and `NODE_NAME`, which the DaemonSet of the agents sets.
  */
 export function environmentOf(env: NodeJS.ProcessEnv, trailing: readonly string[]): Environment {
-  const { FIBULA_RUN_DIR, FIBULA_LAB_DIR } = env
+  const { FIBULA_RUN_DIR, FIBULA_LAB_DIR, NODE_NAME } = env
   return {
     runDir: FIBULA_RUN_DIR || '/run/fibula',
     labDir: FIBULA_LAB_DIR || '/run/fibula-lab',
     store: isKubectlPlugin(env) ? 'kubernetes' : null,
     namespace: 'fibula-system',
+    node: NODE_NAME || null,
     trailing,
   }
 }

@@ -4,12 +4,12 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { holds, until } from '../../support/poll.ts'
 import { Prober } from '../../support/prober.ts'
 import { describeWith } from '../../support/tier.ts'
-import { BEHIND, NODE, PASSWORD, PROGRAMS, World } from './world.ts'
+import { BEHIND, NODE, PASSWORD, PROGRAMS, SHIM, World } from './world.ts'
 
 const START_MS = 240_000
 const LONG_MS = 240_000
 
-describeWith(PROGRAMS, 'while the API server is away', () => {
+describeWith([...PROGRAMS, SHIM, 'ping'], 'while the API server is away', () => {
   let world: World
   beforeAll(async () => {
     world = await World.start()
@@ -32,6 +32,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       await until('the agent says so', async () => (await world.status()).problems.some(({ subject }) => subject === 'API server'), {
         deadlineMs: 30_000,
       })
+      expect([await world.probe('healthz'), await world.probe('readyz')]).toEqual([200, 200])
       await world.kube.restart()
       world.kube.signal('SIGSTOP')
       await holds('the session stays up', 3_000, async () => (await world.peer('tor')).state === 'Established')
@@ -42,6 +43,37 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       expect((await world.peer('tor')).since).toBe(since)
       const results = await prober.finish()
       for (const { sent, lost } of results) expect([sent > 500, lost]).toEqual([true, 0])
+    },
+    LONG_MS,
+  )
+
+  test(
+    'pods come from what was claimed ahead, and go; the API server hears of both when it is back',
+    async () => {
+      const reaches = (from: string, address: string) =>
+        until(`${from} reaches ${address}`, () => world.net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '1', address]), {
+          deadlineMs: 20_000,
+          explain: () => world.log().slice(-3_000),
+        })
+      const allocated = async (): Promise<readonly string[]> => {
+        const blocks = await world.admin.list({ kind: 'IPAMBlock' })
+        return blocks.flatMap(({ spec }) => spec.allocations.map(({ address, handle }) => `${address} ${handle}`)).sort()
+      }
+      const first = await world.add('p1')
+      await until('the block has it', async () => (await allocated()).includes(`${first} fibula.p1.eth0`))
+      await reaches('tor', first)
+      world.kube.signal('SIGKILL')
+      const second = await world.add('p2')
+      await reaches('tor', second)
+      await world.cni('DEL', 'p1')
+      expect(await world.net.ip('p1', '-br link show')).not.toContain('eth0')
+      await world.kube.restart()
+      await until('the block has the other alone', async () => (await allocated()).join() === `${second} fibula.p2.eth0`, {
+        deadlineMs: 60_000,
+        explain: () => world.log().slice(-3_000),
+      })
+      await world.cni('DEL', 'p2')
+      await until('and then none', async () => (await allocated()).length === 0, { deadlineMs: 30_000 })
     },
     LONG_MS,
   )
@@ -60,7 +92,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       const { since } = await world.established()
       const status = await world.status()
       expect(status.problems).toEqual(expect.arrayContaining([expect.objectContaining({ severity: 'warning', subject: 'store' })]))
-      expect(status.ready).toBe(false)
+      expect([status.ready, await world.probe('healthz'), await world.probe('readyz')]).toEqual([false, 200, 503])
       expect(status.originated).toEqual(expect.arrayContaining([expect.stringMatching(/^10\.244\./)])) // its own block
       await until('its router has a way to it', async () => (await world.net.ip('tor', `route show ${BEHIND.node}`)).includes('10.0.0.11'))
       await world.kube.restart()

@@ -26,14 +26,18 @@ const ROOT = path.resolve(import.meta.dirname, '../../..')
 export const NAMESPACE = 'fibula-system'
 export const NODE = 'n1'
 export const TOR = '10.0.0.1'
+/** Namespaces for pods. */
+export const PODS = ['p1', 'p2', 'p3'] as const
 export const PASSWORD = 'erstes-geheimnis'
 export const USER = { token: 'agent-token', name: `system:serviceaccount:${NAMESPACE}:fibula-agent`, groups: ['system:serviceaccounts'] }
 /** What `describeWith` has to find. */
-export const PROGRAMS: readonly string[] = ['ip', 'nsenter', 'bird', 'birdc']
+export const PROGRAMS: readonly string[] = ['ip', 'nsenter', 'bird', 'birdc', 'curl']
 
 const API = 'fibula.network/v1alpha1'
 const TOR_ASN = 65_001
 const NODE_ASN = 64_512
+/** The plugin as `make build` leaves it. */
+export const SHIM = path.join(ROOT, 'dist/cni/fibula')
 /** Behind the router, and on the node: routes between them come from BGP alone. */
 export const BEHIND = { tor: '192.0.2.1', node: '198.51.100.1' }
 
@@ -71,7 +75,7 @@ export class World implements AsyncDisposable {
     await grantRights(kube.connection(), USER.name, NAMESPACE, rights)
     const end = (node: string, host: number) => ({ node, name: 'eth0', addresses: [`10.0.0.${host}/24`, `fd00::${host}/64`] })
     const net = await buildNetns('kubeagent', {
-      nodes: [NODE, 'tor'],
+      nodes: [NODE, 'tor', ...PODS],
       switches: [{ name: 'lan', ends: [end(NODE, 11), end('tor', 1)] }],
     })
     await net.ip(NODE, `address add ${BEHIND.node}/32 dev lo`)
@@ -208,6 +212,34 @@ export class World implements AsyncDisposable {
       },
       { deadlineMs: 30_000, explain: () => started.log() },
     )
+  }
+
+  /** The plugin, called as a container runtime calls it; what it prints. Rejects with its error. */
+  async cni(command: 'ADD' | 'DEL', pod: (typeof PODS)[number]): Promise<string> {
+    const [file = ''] = fs.readdirSync(this.folder('net.d'))
+    const conflist = JSON.parse(fs.readFileSync(path.join(this.folder('net.d'), file), 'utf8')) as { readonly plugins: readonly object[] }
+    const env = {
+      PATH: process.env['PATH'],
+      CNI_COMMAND: command,
+      CNI_PATH: path.dirname(SHIM),
+      CNI_CONTAINERID: pod,
+      CNI_NETNS: this.net.pathOf(pod),
+      CNI_IFNAME: 'eth0',
+    }
+    const input = JSON.stringify({ ...conflist.plugins[0], cniVersion: '1.1.0', name: 'fibula' })
+    return (await this.net.exec(NODE, SHIM, [], { env, input })).stdout
+  }
+
+  /** Attaches a pod; its address. */
+  async add(pod: (typeof PODS)[number]): Promise<string> {
+    const { ips } = JSON.parse(await this.cni('ADD', pod)) as { readonly ips: readonly { readonly address: string }[] }
+    return ips[0]?.address.split('/')[0] ?? ''
+  }
+
+  /** Status of a probe of the agent. */
+  async probe(name: 'healthz' | 'readyz'): Promise<number> {
+    const url = `http://127.0.0.1:9179/${name}`
+    return Number((await this.net.exec(NODE, 'curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', url])).stdout)
   }
 
   async kill(): Promise<void> {

@@ -2,7 +2,7 @@
 NODE := scripts/node
 JEST := $(NODE) --experimental-vm-modules --disable-warning=ExperimentalWarning node_modules/jest/bin/jest.js
 
-.PHONY: all setup setup-test build lab test check unit netns kube uml fuzz bench clean
+.PHONY: all setup setup-test build lab test check unit netns kube uml conformance kube-up kube-down fuzz bench clean
 
 all: build
 
@@ -40,6 +40,16 @@ kube: setup-test ## against a real kube-apiserver
 
 uml: setup-test build ## kernel modules that this host may lack (IP-in-IP), in user-mode-linux (root)
 	@test/uml/run.sh $(TESTS)
+
+conformance: setup-test build ## three real nodes, a BIRD ToR, the chart, upstream's specs: half an hour or more; ARGS='--only specs' for a part (root)
+	@scripts/tools --all
+	@test/cluster/run.sh test/cluster/conformance.ts $(ARGS)
+
+kube-up: setup-test build ## leaves such a cluster running and says how to use it (root)
+	@scripts/kube-up $(ARGS)
+
+kube-down: ## removes it
+	@scripts/kube-down
 
 fuzz: setup ## ten million mutated messages into the decoder
 	@$(NODE) test/fuzz/wire.ts --messages 10000000

@@ -9,6 +9,11 @@ const root = resolve(import.meta.dirname, '..')
 const inCi = process.env.CI === 'true'
 /** Tiers a CI machine of this kind cannot have, each with its reason. */
 const CANNOT_HAVE = new Map(process.arch === 'x64' ? [] : [['uml', 'user-mode-linux is for x86 alone']])
+/** What three nodes, a control plane and upstream's specs need. */
+const CLUSTER_TOOLS = [
+  ...['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'kubectl'],
+  ...['containerd', 'ctr', 'helm', 'e2e.test', 'pause.tar', 'agnhost.tar', 'coredns.tar'],
+]
 const scratch = mkdtempSync(join(tmpdir(), 'fibula-test-'))
 
 const tiers = [
@@ -25,6 +30,15 @@ const tiers = [
       hasTools('etcd', 'kube-apiserver')
         ? null
         : 'no etcd and kube-apiserver: install Go 1.26 or later, or name a folder with both in KUBEBUILDER_ASSETS',
+  },
+  {
+    name: 'cluster', // the smoke part; `make conformance` is the whole
+    command: [join(root, 'test/cluster/run.sh'), 'test/cluster/smoke.ts'],
+    unavailable: () => {
+      if (process.getuid?.() !== 0) return 'needs root to make namespaces'
+      const missing = CLUSTER_TOOLS.filter((name) => !hasTools(name))
+      return missing.length === 0 ? null : `no ${missing.join(', ')}: install Go 1.26 or later and mmdebstrap, then scripts/tools`
+    },
   },
   {
     name: 'uml',

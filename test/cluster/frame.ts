@@ -1,5 +1,5 @@
 // The frame of a program of test/cluster: whatever happens in it, there is a table, a report for scripts/test.mjs and an exit status.
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import type { Report } from './report.ts'
 
 /** --outputFile, as jest has it; --json belongs to it and says nothing. */
@@ -9,10 +9,11 @@ export function reportFile(): string | undefined {
 }
 
 export async function finish(report: Report, file: string | undefined, run: () => Promise<void>): Promise<void> {
-  await report.check('the run itself', async () => {
+  try {
     await run()
-    return ''
-  })
+  } catch (cause) {
+    report.add({ name: 'the run itself', status: 'failed', seconds: 0, note: inspect(cause) })
+  }
   console.log(`\n${report.table()}`)
   if (file !== undefined) report.write(file)
   process.exit(report.ok ? 0 : 1)

@@ -198,7 +198,9 @@ describeWith([HELM, KUBE_APISERVER, ETCD], 'the chart', () => {
       await cluster.apply(podMonitors)
       await cluster.served({ apiVersion: 'monitoring.coreos.com/v1', kind: 'PodMonitor', metadata: { name: 'any' } })
     }, LONG_MS)
-    afterAll(() => cluster.helm(['uninstall', 'fibula', '--namespace', NAMESPACE]))
+    afterAll(() => {
+      cluster.helm(['uninstall', 'fibula', '--namespace', NAMESPACE])
+    })
 
     test.each([
       ['default values', {}],

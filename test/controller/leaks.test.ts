@@ -148,11 +148,20 @@ describe('collected', () => {
     const list = here.store.list.bind(here.store)
     here.store.list = async (selection, signal) => {
       const found = await list(selection, signal)
-      return selection.kind === 'Pod' ? [] : found // a cache that is behind
+      return selection.kind === 'Pod' ? found.filter(({ metadata }) => metadata.name !== 'dead') : found // a cache that is behind
     }
     await fill(here.store, [pod('dead', 'n1', [])])
     await here.look()
     expect((await here.block('10-244-0-0-26'))?.allocations.map(({ handle }) => handle)).toEqual(['k8s/alive', 'k8s/dead'])
+  })
+
+  test('nothing while there is no pod at all: a folder without manifests of pods says nothing about them', async () => {
+    const here = await world([POOL, kubeNode('n1'), LEAKED])
+    for (let look = 0; look < 3; look++) {
+      await here.look()
+      here.clock.advance(GRACE_MS)
+    }
+    expect((await here.block('10-244-0-0-26'))?.allocations).toHaveLength(2)
   })
 
   test('an address that was used again between the looks begins anew', async () => {

@@ -88,7 +88,8 @@ export class LeakCollector {
     const records = recordsOf(snapshot)
     const wellNodes = new Set([...snapshot.Node.values()].filter(isReady).map(({ metadata }) => metadata.name))
     const isAny = wellNodes.size > 0 && records.some(({ allocations }) => allocations.some(({ pod }) => pod !== null))
-    const suspects = isAny ? lookAtPods(records, await this.#allPods(signal), wellNodes) : []
+    const pods = isAny ? await this.#allPods(signal) : null
+    const suspects = pods === null ? [] : lookAtPods(records, pods, wellNodes)
     this.#suspectedAtPods = suspects.length
     const confirmed = this.#atPods.observe(
       suspects.map(({ name }) => name),
@@ -131,8 +132,10 @@ export class LeakCollector {
     return isLost(finding.allocation, node, pod === null ? null : podFacts(pod))
   }
 
-  async #allPods(signal: AbortSignal): Promise<ReadonlyMap<string, ReturnType<typeof podFacts>>> {
+  /** null: there is none at all, as in a folder without manifests of pods: then nobody knows which there are. */
+  async #allPods(signal: AbortSignal): Promise<ReadonlyMap<string, ReturnType<typeof podFacts>> | null> {
     const pods = await this.#deps.store.list({ kind: 'Pod' }, signal)
+    if (pods.length === 0) return null
     const facing = pods.filter(({ spec }) => !spec.hostNetwork)
     return new Map(facing.map((pod) => [podKey(pod.metadata.namespace ?? 'default', pod.metadata.name), podFacts(pod)]))
   }

@@ -1,5 +1,6 @@
 // Worlds of manifests, and what a node makes of them.
 import { type Derived, type Detections, derive, NO_DETECTION } from '../../../src/agent/derive/index.ts'
+import { NO_SERVICES, type ServicePlan } from '../../../src/agent/services/index.ts'
 import type { PeerConfig } from '../../../src/bgp/index.ts'
 import { formatIp, formatPrefix, type HostNetwork, type IpAddress, ip, prefix } from '../../../src/net/index.ts'
 import { parseResource, type Resource, SnapshotBuilder } from '../../../src/store/index.ts'
@@ -43,11 +44,21 @@ export type More = {
   readonly detections?: Detections
   readonly secretFaults?: ReadonlyMap<string, string>
   readonly podAddresses?: readonly IpAddress[]
+  readonly services?: ServicePlan
 }
 
 export function deriveFor(node: string, objects: readonly unknown[], network: HostNetwork = NO_NETWORK, more: More = {}): Derived {
-  const { detections = NO_DETECTION, secretFaults = new Map(), podAddresses = null } = more
-  return derive({ snapshot: snapshotOf(objects), node, namespace: 'fibula-system', network, detections, secretFaults, podAddresses })
+  const { detections = NO_DETECTION, secretFaults = new Map(), podAddresses = null, services = NO_SERVICES } = more
+  return derive({
+    snapshot: snapshotOf(objects),
+    node,
+    namespace: 'fibula-system',
+    network,
+    detections,
+    secretFaults,
+    podAddresses,
+    services,
+  })
 }
 
 export function peersOf(derived: Derived): Readonly<Record<string, PeerConfig>> {

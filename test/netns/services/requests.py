@@ -1,7 +1,7 @@
 # Numbered requests over UDP, 100 a second, each from a port of its own, so that a router spreads them over its next hops.
 # argv: ADDRESS PORT. Says "ready" when the first answer has come, counts from the line "begin" on, and after the line "end" prints
 # {"sent": N, "lost": [numbers], "by": {name of the endpoint: answers}}.
-import json, select, socket, sys, time
+import json, os, select, socket, sys, time
 
 address, port = sys.argv[1], int(sys.argv[2])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -42,12 +42,12 @@ while True:
     readable = select.select([*inputs, *([sys.stdin] if ends_at is None else [])], [], [], timeout)[0]
     for each in readable:
         if each is sys.stdin:
-            line = sys.stdin.readline()
-            if line.strip() == "begin":
-                first = number
-            else:
-                last = number
-                ends_at = time.monotonic() + LATE + 0.1
+            for line in os.read(0, 4096).decode().split():  # both may have come at once
+                if line == "begin":
+                    first = number
+                else:
+                    last = number
+                    ends_at = time.monotonic() + LATE + 0.1
             continue
         n = inputs[each]
         try:

@@ -15,7 +15,16 @@ import { NetnsProcess } from '../../support/netns-process.ts'
 import { until } from '../../support/poll.ts'
 
 /** What `describeWith` has to find. */
-export const PROGRAMS: readonly string[] = [...fibula.programs, ...bird.programs, 'iptables', 'ip6tables', 'python3', 'tcpdump', 'tshark']
+export const PROGRAMS: readonly string[] = [
+  ...fibula.programs,
+  ...bird.programs,
+  'iptables',
+  'ip6tables',
+  'conntrack',
+  'python3',
+  'tcpdump',
+  'tshark',
+]
 
 const [FIBULA = ''] = fibula.programs
 const API = 'fibula.network/v1alpha1'
@@ -267,6 +276,7 @@ export class Rack implements AsyncDisposable {
         if (!isThere) await this.net.exec(nodeOf(number), tool, rule.with(3, '-A'))
       }
     }
+    await this.net.exec(nodeOf(number), 'conntrack', ['-F']) // as kube-proxy forgets where datagrams went before
   }
 
   /** Nodes whose path for a prefix the router has, and uses. */

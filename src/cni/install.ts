@@ -81,5 +81,6 @@ async function removeMatching(directory: string, pattern: RegExp): Promise<numbe
 }
 
 function isMissing(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR')
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
+  return code === 'ENOENT' || code === 'ENOTDIR'
 }

@@ -67,7 +67,7 @@ async function traces(world: World): Promise<readonly string[]> {
     run('ip', '-6', 'route', 'show', 'table', 'all', 'proto', '179'),
   ])
   return [
-    ...links.filter((line) => /^fib/.test(line) && !/^fibre[01]@/.test(line)),
+    ...links.filter((line) => line.startsWith('fib') && !/^fibre[01]@/.test(line)),
     ...rules.flat().filter((line) => /\bfib/.test(line)),
     ...sets.filter((line) => line.startsWith('fib')),
     ...routes4,

@@ -10,7 +10,7 @@ import { MEMORY } from '../namespaces.ts'
 import { figuresOfProcess } from '../process-figures.ts'
 import { Running } from './child.ts'
 import { Heartbeats, load } from './load.ts'
-import { addressOfNode, type ClusterSize, namespacesOf, nodeName, nodes, pods, services } from './objects.ts'
+import { addressOfNode, type ClusterSize, namespacesOf, nodeName, nodes, pods, serviceAccountsOf, services } from './objects.ts'
 import { RawWatchers, watchesOf } from './server-side.ts'
 
 export type ScaleSettings = ClusterSize & {
@@ -85,6 +85,7 @@ async function makeCluster(kube: KubeApi, api: ApiServer, settings: ScaleSetting
   })
   await store.create({ apiVersion, kind: 'IPPool', metadata: { name: 'pods' }, spec: { cidr: '10.128.0.0/10' } })
   await load(api, namespacesOf(settings))
+  await load(api, serviceAccountsOf(settings))
   await load(api, nodes(settings.nodes, 2))
   await load(api, pods(settings))
   await load(api, services(settings))

@@ -13,15 +13,20 @@ export function nodeName(at: number): string {
   return `node-${at}`
 }
 
-/** What every cluster has before anything runs in it. */
 export function namespacesOf({ namespaces }: ClusterSize): readonly Made[] {
-  return Array.from({ length: namespaces }, (_, at): readonly Made[] => {
-    const name = `team-${at}`
-    return [
-      { collection: '/api/v1/namespaces', body: { metadata: { name } } },
-      { collection: `/api/v1/namespaces/${name}/serviceaccounts`, body: { metadata: { name: 'default' } } },
-    ]
-  }).flat()
+  return teams(namespaces).map((name) => ({ collection: '/api/v1/namespaces', body: { metadata: { name } } }))
+}
+
+/** Without one no pod is admitted. */
+export function serviceAccountsOf({ namespaces }: ClusterSize): readonly Made[] {
+  return teams(namespaces).map((name) => ({
+    collection: `/api/v1/namespaces/${name}/serviceaccounts`,
+    body: { metadata: { name: 'default' } },
+  }))
+}
+
+function teams(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, at) => `team-${at}`)
 }
 
 /** A Node with the images, conditions and annotations that a kubelet and a cloud give it: about 6 kB with who wrote what. */

@@ -151,7 +151,7 @@ const spec = constrained(
       .max(20)
       .exactOptional()
       .meta({
-        description: `spec.loadBalancerClass of the services whose load balancer addresses are advertised, beside those without a class. Unset: ${D.serviceLoadBalancerClasses.join(', ')}.`,
+        description: `Classes (spec.loadBalancerClass) of the services whose load balancer addresses are advertised, beside those without a class. Unset: ${D.serviceLoadBalancerClasses.join(', ')}.`,
       }),
     communities: z.array(namedCommunity).max(200).exactOptional().meta({ description: 'Communities by name.' }),
     prefixAdvertisements: z

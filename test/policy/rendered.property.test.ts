@@ -1,37 +1,11 @@
 // Rendered rules, executed packet by packet, against the reference evaluator on random clusters.
 import { describe, expect, test } from '@jest/globals'
-import { isLinkLocalIpv6 } from '../../src/net/index.ts'
 import { viewOf } from '../../src/policy/cluster-view.ts'
 import { type Flow, PolicyEngine, type PolicySettings, type PolicyState, RulesetMirror } from '../../src/policy/index.ts'
 import { evaluate } from '../../src/policy/verdict.ts'
-import { Interpreter, type Packet } from './interpreter.ts'
+import { Interpreter } from './interpreter.ts'
 import { OWN_NODE, Random, randomChange, randomCluster, randomFlow, stateAfter } from './random.ts'
-
-const UPLINK = 'eth0'
-
-type Way = { readonly hook: 'FORWARD' | 'INPUT' | 'OUTPUT'; readonly packet: Packet }
-
-/** How a packet passes this node; null: it does not. */
-function wayOf(flow: Flow, state: PolicyState): Way | null {
-  const interfaceOf = (address: Flow['source']) =>
-    [...state.endpoints.values()].find(({ addresses }) => addresses.includes(address))?.interface ?? null
-  const own = state.nodes.get(OWN_NODE)?.addresses ?? []
-  const [from, to] = [interfaceOf(flow.source), interfaceOf(flow.destination)]
-  if (from === null && to === null) return null
-  const isToHost = own.includes(flow.destination)
-  const packet = {
-    source: flow.source,
-    destination: flow.destination,
-    protocol: flow.protocol,
-    destinationPort: flow.destinationPort,
-    icmpType: flow.icmpType ?? null,
-    isNew: flow.state !== 'established',
-    isToHost,
-  }
-  if (own.includes(flow.source)) return { hook: 'OUTPUT', packet: { ...packet, in: null, out: to ?? UPLINK } }
-  if (isToHost || isLinkLocalIpv6(flow.destination)) return { hook: 'INPUT', packet: { ...packet, in: from ?? UPLINK, out: null } }
-  return { hook: 'FORWARD', packet: { ...packet, in: from ?? UPLINK, out: to ?? UPLINK } }
-}
+import { wayOf } from './way.ts'
 
 /** What the evaluator says of the stages that this node enforces. */
 function isAllowedByEvaluator(flow: Flow, state: PolicyState, settings: PolicySettings): boolean {
@@ -63,7 +37,7 @@ describe.each(SETTINGS)('own node: $ownNodeEgress, missing pods: $missingPods', 
         const interpreter = new Interpreter(mirror.ruleset())
         for (let count = 0; count < 120; count++) {
           const flow = randomFlow(random, state)
-          const way = wayOf(flow, state)
+          const way = wayOf(flow, state, OWN_NODE)
           if (way === null) continue
           const outcome = interpreter.run(way.hook, way.packet)
           const expected = isAllowedByEvaluator(flow, state, settings)

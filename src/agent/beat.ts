@@ -6,11 +6,14 @@ export const BEAT_EVERY_MS = 1_000
 /** A loop that has not beaten for this long is stuck. */
 export const STUCK_AFTER_MS = 15_000
 
+/** A look wakes the thread, so that looking often is most of what an idle agent costs. A shorter delay may go unseen. */
+const LOOK_EVERY_MS = 100
+
 export function startBeat(send: (beat: Beat) => void): Disposable {
-  const delay = monitorEventLoopDelay({ resolution: 20 })
+  const delay = monitorEventLoopDelay({ resolution: LOOK_EVERY_MS })
   delay.enable()
   const timer = setInterval(() => {
-    const maxLagMs = Math.max(0, delay.max / 1e6 - 20)
+    const maxLagMs = Math.max(0, delay.max / 1e6 - LOOK_EVERY_MS)
     delay.reset()
     send({ kind: 'beat', maxLagMs: Number.isFinite(maxLagMs) ? maxLagMs : 0, heapUsedBytes: process.memoryUsage().heapUsed })
   }, BEAT_EVERY_MS)

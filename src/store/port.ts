@@ -17,6 +17,8 @@ export type Selection<K extends KindName = KindName> = {
   readonly labels?: Readonly<Record<string, string>>
   /** Pods alone: those on this node. */
   readonly nodeName?: string
+  /** An API server that does not serve the kind (its CRD is not installed) has none of it, which is no problem; it is asked again now and then. */
+  readonly isOptional?: boolean
 }
 
 /** `gone` carries the object as it last was. */

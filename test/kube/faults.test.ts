@@ -128,6 +128,10 @@ describe('what is refused', () => {
       await using bare = await KubeApi.start()
       await using store = new KubernetesStore(bare.connection(), { random: () => 0 })
       const recorder = new Recorder()
+      const optional = new Recorder()
+      using _optional = store.watch([{ kind: 'BGPPeer', isOptional: true }], optional)
+      await optional.untilSynced() // it may do without: there is none, and that is no problem
+      expect(optional.problemLists).toEqual([])
       using _watch = store.watch([{ kind: 'BGPPeer' }], recorder)
       await recorder.until((seen) => seen.lastProblems.length > 0)
       expect(recorder.lastProblems).toMatchObject([{ subject: 'BGPPeer', message: expect.stringContaining('install the CRDs') }])
@@ -135,6 +139,8 @@ describe('what is refused', () => {
       await installCrds(bare.connection())
       await recorder.untilSynced()
       await recorder.until((seen) => seen.lastProblems.length === 0) // a server may still be busy with its new kinds
+      await store.create(peer('late'))
+      await optional.until((seen) => seen.names().includes('BGPPeer/late'))
     },
     START_MS,
   )

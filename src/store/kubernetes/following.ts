@@ -5,6 +5,7 @@ import { keyOf, keyOfResource, toIdentity } from '../identity.ts'
 import type { KindName, Resource } from '../kinds/registry.ts'
 import type { Change, ObjectKey, Selection, Watch, WatchObserver } from '../port.ts'
 import { formatIdentity, type StoreProblem } from '../problem.ts'
+import { ApiError } from './api-server.ts'
 import { isLater } from './receive.ts'
 import { Reflector, type ReflectorDeps, type Verb } from './reflector.ts'
 import { wordsOf } from './trouble.ts'
@@ -153,6 +154,10 @@ export class Following implements Watch {
       },
       listed: (objects: readonly Resource[], version: string): void => this.#listed(part, objects, version),
       trouble: (error: unknown, verb: Verb): void => {
+        if (part.selection.isOptional === true && error instanceof ApiError && error.status === 404) {
+          this.#notServed(part)
+          return
+        }
         const { subject, message } = wordsOf(error, verb, part.selection)
         const isKnown = this.#isTroubled(subject)
         this.#settle(part, problem(subject, message))
@@ -193,6 +198,18 @@ export class Following implements Watch {
     part.isListed = true
     this.#tell(changes)
     this.#tellProblems()
+    this.#whenListed()
+  }
+
+  /** The kind does not exist there, so neither does any object of it. */
+  #notServed(part: Part): void {
+    const { kind } = part.selection
+    const shown = [...part.keys].flatMap((key) => this.#shown.get(`${kind} ${key}`) ?? [])
+    part.keys.clear()
+    part.invalid.clear()
+    for (const { metadata } of shown) this.#hide(kind, metadata, undefined)
+    part.isListed = true
+    this.#settle(part, null)
     this.#whenListed()
   }
 
@@ -251,9 +268,9 @@ export class Following implements Watch {
 const MAX_REMEMBERED = 10_000
 
 /** Equal for equal selections. */
-function textOf({ kind, namespace, name, labels = {}, nodeName }: Selection): string {
+function textOf({ kind, namespace, name, labels = {}, nodeName, isOptional = false }: Selection): string {
   const sorted = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))
-  return JSON.stringify([kind, namespace ?? null, name ?? null, sorted, nodeName ?? null])
+  return JSON.stringify([kind, namespace ?? null, name ?? null, sorted, nodeName ?? null, isOptional])
 }
 
 function problem(subject: string, message: string): StoreProblem {

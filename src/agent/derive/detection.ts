@@ -80,9 +80,10 @@ export function detectAddress(
   family: IpFamily,
   how: Exclude<Detection, { readonly kind: 'internalIp' }> = { kind: 'firstFound' },
 ): LocalAddress | null {
-  const names = new Map(network.interfaces.filter(({ up }) => up).map(({ index, name }) => [index, name]))
+  const names = new Map(network.interfaces.map(({ index, name }) => [index, name]))
   const nameOf = ({ interfaceIndex }: LocalAddress): string => names.get(interfaceIndex) ?? ''
-  const candidates = network.localAddresses.filter((local) => names.has(local.interfaceIndex) && canBeNodeAddress(local.address, family))
+  // Whether a link is up does not matter: a cable that is out for a second must not give the node another address, or none.
+  const candidates = network.localAddresses.filter(({ address }) => canBeNodeAddress(address, family))
   const ofUplinks = candidates.filter((local) => !NOT_AN_UPLINK.test(nameOf(local)))
   switch (how.kind) {
     case 'firstFound':

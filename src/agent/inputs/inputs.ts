@@ -88,8 +88,13 @@ export class Inputs implements Disposable {
     return this.#objects.snapshot
   }
 
+  /** Why Secrets cannot be read, in words, by key. That the store is away is no matter of a Secret that is known. */
   get secretFaults(): ReadonlyMap<string, string> {
-    return this.#secrets.faults
+    const known = this.#known?.snapshot.Secret
+    const faults = [...this.#secrets.faults].flatMap(([key, { message, isOfStore }]) =>
+      isOfStore && known?.has(key) === true ? [] : [[key, message] as const],
+    )
+    return new Map(faults)
   }
 
   /**
@@ -100,7 +105,8 @@ export class Inputs implements Disposable {
     const isSettled = this.#secrets.want(secrets)
     const wanted = new Set(secrets.map(({ namespace, name }) => `${namespace}/${name}`))
     for (const key of this.#carried.keys()) if (!wanted.has(key)) this.#forgetCarried(key)
-    return isSettled || this.#known?.source === 'cache'
+    if (this.#known?.source === 'cache') return true
+    return isSettled && !this.#carryOver([...wanted])
   }
 
   /** What is known is being acted on: it is what a start without the store goes by. */
@@ -128,21 +134,24 @@ export class Inputs implements Disposable {
   #synced(): void {
     this.#silence?.[Symbol.dispose]()
     this.#trouble?.[Symbol.dispose]()
-    this.#carryOver()
+    const inUse = this.#known?.snapshot.Secret.keys() ?? []
     this.#known = { source: 'store', snapshot: this.told }
+    this.#carryOver([...inUse])
+    if (this.#cached !== undefined) this.#read()
     this.#deps.listed()
     this.#deps.changed()
   }
 
-  /** A Secret that nobody has told of yet keeps the session that it is for. */
-  #carryOver(): void {
-    for (const object of this.#read()?.objects ?? []) {
-      const key = keyOf(object)
-      if (object.kind !== 'Secret' || this.told.Secret.has(key) || this.#secrets.isListed(key)) continue
-      this.#carried.set(key, object)
-      this.#objects.apply([{ type: 'put', object }])
-    }
-    this.#cached = null
+  /** Secrets that the store cannot be asked about keep the sessions that they are for. True if there was any: a turn follows. */
+  #carryOver(keys: readonly string[]): boolean {
+    const unheard = new Set(keys.filter((key) => !this.told.Secret.has(key) && !this.#secrets.isListed(key)))
+    if (unheard.size === 0) return false
+    const found = (this.#read()?.objects ?? []).filter((object) => object.kind === 'Secret' && unheard.has(keyOf(object)))
+    if (found.length === 0) return false
+    for (const object of found) this.#carried.set(keyOf(object), object)
+    this.#objects.apply(found.map((object) => ({ type: 'put', object })))
+    this.#deps.changed()
+    return true
   }
 
   #forgetCarried(key: string): void {
@@ -159,8 +168,11 @@ export class Inputs implements Disposable {
     this.#deps.changed()
   }
 
+  /** Of the file, once: everything while the store has not been heard, and only Secrets after that. */
   #read(): CachedInputs | null {
     if (this.#cached === undefined) this.#cached = this.#deps.cache.read()
+    if (this.#cached !== null && this.#known?.source === 'store')
+      this.#cached = { ...this.#cached, objects: this.#cached.objects.filter(({ kind }) => kind === 'Secret') }
     return this.#cached
   }
 }

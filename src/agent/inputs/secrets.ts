@@ -18,13 +18,16 @@ export type NamedSecretsDeps = {
 /** A peer whose password is new waits no longer than this for it to be told; then it is a problem of that peer. */
 const SETTLE_WITHIN_MS = 5_000
 
+/** `isOfStore`: nothing can be read, not this Secret alone. */
+export type SecretFault = { readonly message: string; readonly isOfStore: boolean }
+
 type Followed = {
   watch: Disposable
   readonly deadline: Disposable
   isSettled: boolean
   isListed: boolean
   object: Extract<Change['object'], { kind: 'Secret' }> | null
-  fault: string | null
+  fault: SecretFault | null
 }
 
 export class NamedSecrets implements Disposable {
@@ -36,7 +39,7 @@ export class NamedSecrets implements Disposable {
   }
 
   /** Why Secrets cannot be read, in words, by `namespace/name`. */
-  get faults(): ReadonlyMap<string, string> {
+  get faults(): ReadonlyMap<string, SecretFault> {
     const faults = [...this.#followed].flatMap(([key, { fault }]) => (fault === null ? [] : [[key, fault] as const]))
     return new Map(faults)
   }
@@ -98,7 +101,7 @@ export class NamedSecrets implements Disposable {
       },
       problems: (problems) => {
         const fault = faultOf(problems)
-        if (fault === followed.fault) return
+        if (fault?.message === followed.fault?.message) return
         followed.fault = fault
         if (fault === null || followed.isSettled) this.#deps.settled()
         else settle()
@@ -108,6 +111,8 @@ export class NamedSecrets implements Disposable {
 }
 
 /** What of a store's problems keeps a Secret from being read. A store without a server tells every watch about all its objects. */
-function faultOf(problems: readonly StoreProblem[]): string | null {
-  return problems.find(({ subject }) => subject === 'API server' || subject === 'Secret' || subject.startsWith('Secret/'))?.message ?? null
+function faultOf(problems: readonly StoreProblem[]): SecretFault | null {
+  const own = problems.find(({ subject }) => subject === 'Secret' || subject.startsWith('Secret/'))
+  const found = own ?? problems.find(({ subject }) => subject === 'API server')
+  return found === undefined ? null : { message: found.message, isOfStore: own === undefined }
 }

@@ -81,7 +81,7 @@ type RawRule = { readonly name: string; readonly action: z.output<typeof action>
  * (src/policy). Where the spec as a whole may mean something else, no rule of it that permits is understood.
  */
 function salvage(value: unknown): Spec {
-  const raw = asMapping(value)
+  const raw = asMapping(value) ?? {}
   const known = { tier: read(tier, raw['tier']), priority: read(priority, raw['priority']), subject: read(subject, raw['subject']) }
   const isUnderstood = !Object.values(known).includes(null) && hasOnly(raw, Object.keys(spec.shape))
   return {
@@ -100,7 +100,7 @@ function salvage(value: unknown): Spec {
 }
 
 function headOf(rule: unknown): RawRule {
-  const raw = asMapping(rule)
+  const raw = asMapping(rule) ?? {}
   return { name: read(name, raw['name']) ?? '', action: read(action, raw['action']) ?? 'Deny' }
 }
 

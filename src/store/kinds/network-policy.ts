@@ -74,7 +74,7 @@ const NOBODY: Peer = {}
  * types that are, it isolates in both directions; and where the whole may mean something else, it grants nothing.
  */
 function salvage(value: unknown): Spec {
-  const raw = asMapping(value)
+  const raw = asMapping(value) ?? {}
   const subject = read(policySelector(), raw['podSelector'])
   const types = raw['policyTypes'] === undefined ? null : (read(policyTypes, raw['policyTypes']) ?? ['Ingress', 'Egress'])
   const isUnderstood = subject !== null && hasOnly(raw, Object.keys(spec.shape))
@@ -89,10 +89,11 @@ function salvage(value: unknown): Spec {
 
 function salvageRule(value: unknown, field: 'from' | 'to', mayGrant: boolean): { readonly peers: Peer[]; readonly ports: Port[] } {
   const raw = asMapping(value)
+  if (raw === null) return { peers: [NOBODY], ports: [] }
   const peers = readEach(policyPeer, raw[field]).map((peer) => peer ?? NOBODY)
   const listed = readEach(policyPort, raw['ports'])
   const understood = listed.filter((port) => port !== null)
-  const grants = mayGrant && typeof value === 'object' && hasOnly(raw, [field, 'ports']) && (listed.length === 0 || understood.length > 0)
+  const grants = mayGrant && hasOnly(raw, [field, 'ports']) && (listed.length === 0 || understood.length > 0)
   return grants ? { peers, ports: understood } : { peers: [NOBODY], ports: [] }
 }
 

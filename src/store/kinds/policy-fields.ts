@@ -62,9 +62,9 @@ export function readEach<S extends z.ZodType>(schema: S, value: unknown): readon
   return Array.isArray(value) ? value.map((item) => read(schema, item)) : [null]
 }
 
-export function asMapping(value: unknown): Readonly<Record<string, unknown>> {
-  const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value)
-  return isMapping ? { ...value } : {}
+/** Null: it is none. */
+export function asMapping(value: unknown): Readonly<Record<string, unknown>> | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null
 }
 
 /** True if every field of the value is one of these. */

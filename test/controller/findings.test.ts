@@ -179,6 +179,22 @@ describe('nodes', () => {
     ])
   })
 
+  test('a node that gives pods no network', () => {
+    const conditions = [
+      {
+        type: 'IPAMReady',
+        status: 'False' as const,
+        reason: 'X',
+        message: 'IPPool pods has no address left',
+        lastTransitionTime: '2026-01-01T00:00:00Z',
+      },
+    ]
+    expect(found(network('n1', { conditions }))).toEqual(['error Node/n1 NoPodNetwork'])
+    expect(messages(network('n1', { conditions }))).toContain('no pod gets a network there: IPPool pods has no address left')
+    const many = Array.from({ length: 7 }, (_, at) => network(`n${at}`, { conditions }))
+    expect(messages(...many)).toContain('7 nodes give no pod a network (n0, n1, n2 and 4 more); the first: IPPool pods')
+  })
+
   test('many nodes with one trouble are one finding', () => {
     const nodes = Array.from({ length: 6 }, (_, at) => kubeNode(`n${at}`))
     expect(found(...nodes, network('other'))).toEqual(['warning Node NoAgent'])

@@ -25,17 +25,27 @@ function silentNodes({ Node, NodeNetwork: networks }: ClusterSnapshot): readonly
   })
 }
 
+/** Conditions of an agent's report that are findings while they are False: see src/agent/reporting. */
+const REPORTED_CONDITIONS = [
+  { type: 'Ready', severity: 'warning', reason: 'NotReady', one: 'its agent is not ready', many: 'agents are not ready' },
+  { type: 'IPAMReady', severity: 'error', reason: 'NoPodNetwork', one: 'no pod gets a network there', many: 'nodes give no pod a network' },
+] as const
+
 function unreadyNodes(networks: Networks): readonly Finding[] {
-  const unready = inOrder(networks).flatMap(({ metadata: { name }, status }) => {
-    const condition = status?.conditions.find(({ type, status: state }) => type === 'Ready' && state === 'False')
-    return condition === undefined ? [] : [[name, condition.message] as const]
-  })
-  const messages = new Map(unready)
-  return perNode([...messages.keys()], {
-    severity: 'warning',
-    reason: 'NotReady',
-    one: (name) => `its agent is not ready: ${messages.get(name) ?? ''}`,
-    many: (names) => `the agents of ${names.length} nodes (${someOf(names)}) are not ready; first: ${messages.get(names[0] ?? '') ?? ''}`,
+  const inOrderOfNames = inOrder(networks)
+  return REPORTED_CONDITIONS.flatMap(({ type, severity, reason, one, many }) => {
+    const messages = new Map(
+      inOrderOfNames.flatMap(({ metadata: { name }, status }) => {
+        const condition = status?.conditions.find((each) => each.type === type && each.status === 'False')
+        return condition === undefined ? [] : [[name, condition.message] as const]
+      }),
+    )
+    return perNode([...messages.keys()], {
+      severity,
+      reason,
+      one: (name) => `${one}: ${messages.get(name) ?? ''}`,
+      many: (names) => `${names.length} ${many} (${someOf(names)}); the first: ${messages.get(names[0] ?? '') ?? ''}`,
+    })
   })
 }
 

@@ -25,6 +25,7 @@ export type {
   WiredPod,
   WiringFault,
 } from './ports.ts'
+export { openReserveFile } from './reserve-file.ts'
 export { type CniHandler, type CniServerOptions, DEFAULT_CNI_SOCKET, serveCni } from './server.ts'
 export { type CniLimits, type CniObserver, CniService, type CniServiceDeps, type CniUnreadiness } from './service.ts'
 export {

@@ -1,11 +1,12 @@
 // The only caller of the store: reads blocks, and changes them by compare-and-swap with what the node knows at that moment (shell).
 import type { Clock } from '../lib/clock.ts'
 import { type Log, quoteText } from '../lib/log.ts'
-import type { Prefix } from '../net/index.ts'
+import { formatPrefix, type Prefix } from '../net/index.ts'
 import { type BlockRecord, emptyBlock } from './block-record.ts'
 import { type BlockStore, BlockStoreError, type BlockStoreErrorCode, type StoredBlock } from './block-store.ts'
 import type { NodeBlocks } from './node-blocks.ts'
 import { type BlockWants, planBlock } from './plan.ts'
+import type { ReserveMemory } from './reserve-memory.ts'
 import type { TrackedBlock } from './tracked-block.ts'
 
 /**
@@ -25,6 +26,7 @@ export class BlockWriter {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #log: Log
+  readonly #memory: ReserveMemory
   readonly #stop = new AbortController()
 
   constructor(deps: {
@@ -33,12 +35,14 @@ export class BlockWriter {
     readonly clock: Clock
     readonly random: () => number
     readonly log: Log
+    readonly memory: ReserveMemory
   }) {
     this.#store = deps.store
     this.#blocks = deps.blocks
     this.#clock = deps.clock
     this.#random = deps.random
     this.#log = deps.log
+    this.#memory = deps.memory
   }
 
   /** Ends all that waits on the store; nothing works afterwards. */
@@ -118,6 +122,7 @@ export class BlockWriter {
     const { stored } = tracked
     if (stored === null) return true
     const code = await this.#attempt(tracked, async (signal) => {
+      await this.#forget(stored, null)
       await this.#store.delete(stored, signal)
       return null
     })
@@ -148,7 +153,19 @@ export class BlockWriter {
   }
 
   async #update(tracked: TrackedBlock, from: StoredBlock, to: BlockRecord): Promise<BlockStoreErrorCode | null> {
-    return await this.#attempt(tracked, (signal) => this.#store.update(from, to, signal))
+    return await this.#attempt(tracked, async (signal) => {
+      await this.#forget(from, to)
+      return await this.#store.update(from, to, signal)
+    })
+  }
+
+  async #forget(from: StoredBlock, to: BlockRecord | null): Promise<void> {
+    try {
+      await this.#memory.forget(from, to)
+    } catch (cause) {
+      const message = `block ${formatPrefix(from.block.range)} is left as it is, because the state directory cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`
+      throw new BlockStoreError('UNAVAILABLE', message, { cause })
+    }
   }
 
   /** null: it has happened; else why it has certainly not. Rejects when nobody can tell. */

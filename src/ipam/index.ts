@@ -34,3 +34,4 @@ export {
 } from './leaks.ts'
 export { createNodeIpam, NODE_IPAM_DEFAULTS, type NodeIpamDeps, type NodeIpamOptions } from './node-ipam.ts'
 export { poolOf } from './pools.ts'
+export type { RememberedBlock, ReserveFile } from './reserve-memory.ts'

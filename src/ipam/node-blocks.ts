@@ -29,6 +29,8 @@ export class NodeBlocks {
   #orphans = new Map<string, { readonly tracked: TrackedBlock; readonly allocation: BlockAllocation }[]>()
 
   #revision = 0
+  /** Names of claims that the node was sure of when it ended; null: it remembers nothing. */
+  #sure: ReadonlySet<string> | null = null
 
   constructor(node: string) {
     this.node = node
@@ -68,6 +70,19 @@ export class NodeBlocks {
     }
   }
 
+  /**
+   * Takes over what is remembered of the reserve: it can be handed out before the blocks have been read. Other claims that they show
+   * may be under a write of the life before that gives them up and has yet to land.
+   */
+  recall(remembered: readonly StoredBlock[]): void {
+    this.#sure = new Set(remembered.flatMap(({ block }) => block.reserves.map(nameOf)))
+    for (const stored of remembered) {
+      const tracked = this.track(stored.block.range)
+      tracked.observe(stored, this.node)
+      tracked.doubt()
+    }
+  }
+
   track(range: Prefix): TrackedBlock {
     const known = this.tracked.get(blockKey(range))
     if (known !== undefined) return known
@@ -90,6 +105,10 @@ export class NodeBlocks {
     if (stored !== null) this.coolDown.see(stored.block, nowMs)
     if (stored?.version !== tracked.stored?.version) this.#revision++
     tracked.observe(stored, this.node)
+    const sure = this.#sure
+    if (tracked.wasRead || sure === null) return
+    tracked.wasRead = true
+    tracked.leave((stored?.block.reserves ?? []).filter((each) => each.node === this.node && !sure.has(nameOf(each))))
   }
 
   /** After all blocks have been read: which allocations are of an earlier life, and forgets old cool-downs. */

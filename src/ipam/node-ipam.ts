@@ -16,6 +16,7 @@ import { NodeBlocks } from './node-blocks.ts'
 import { PoolState } from './pool-state.ts'
 import { isUsable, needsOf } from './pools.ts'
 import { type Answer, type Waiter, WaitingRequests } from './requests.ts'
+import { NO_RESERVE_FILE, type ReserveFile, ReserveMemory } from './reserve-memory.ts'
 import { Supply } from './supply.ts'
 import { viewOf } from './view.ts'
 
@@ -33,6 +34,8 @@ export type NodeIpamDeps = {
    * released as a leak.
    */
   readonly isInUse?: (address: IpAddress) => boolean
+  /** Where the reserve is remembered over a restart; absent: a start waits for the store. */
+  readonly reserveFile?: ReserveFile
   readonly options?: Partial<NodeIpamOptions>
 }
 
@@ -75,6 +78,7 @@ class Ipam implements NodeIpam {
   readonly #options: NodeIpamOptions
   readonly #blocks: NodeBlocks
   readonly #writer: BlockWriter
+  readonly #memory: ReserveMemory
   readonly #pools: PoolState
   readonly #sync: BlockSync
   readonly #supply: Supply
@@ -90,6 +94,7 @@ class Ipam implements NodeIpam {
   #nextLookMs = Number.NEGATIVE_INFINITY
   #failures = 0
   #storeError: string | null = null
+  #memoryFault: string | null = null
   #timer: { readonly dueMs: number; readonly armed: Disposable } | null = null
   #announcement: Disposable | null = null
   #announced = ''
@@ -100,7 +105,8 @@ class Ipam implements NodeIpam {
     this.#options = { ...NODE_IPAM_DEFAULTS, ...deps.options }
     const nowMs = (): number => clock.nowMs()
     this.#blocks = new NodeBlocks(node)
-    this.#writer = new BlockWriter({ store, blocks: this.#blocks, clock, random, log })
+    this.#memory = new ReserveMemory(deps.reserveFile ?? NO_RESERVE_FILE, node)
+    this.#writer = new BlockWriter({ store, blocks: this.#blocks, clock, random, log, memory: this.#memory })
     this.#pools = new PoolState(this.#blocks, this.#options.reserveSize, nowMs, log)
     this.#sync = new BlockSync(this.#blocks, this.#writer, nowMs)
     this.#supply = new Supply(this.#blocks, this.#writer, nowMs)
@@ -128,6 +134,7 @@ class Ipam implements NodeIpam {
   adopt(held: readonly HeldAllocation[]): void {
     if (this.#isAdopted) throw new Error('adopt was called before: it is for the start alone')
     for (const each of held) this.#blocks.adopt(each)
+    if (this.#deps.reserveFile !== undefined) this.#blocks.recall(this.#memory.load(this.#deps.isInUse ?? (() => false)))
     this.#isAdopted = true
     this.#schedule(0)
   }
@@ -141,7 +148,8 @@ class Ipam implements NodeIpam {
   async assign(request: AssignRequest, signal?: AbortSignal): Promise<Answer> {
     if (this.#isDisposed) return err({ kind: 'unavailable', message: 'the agent is stopping; try again' })
     const nowMs = this.#deps.clock.nowMs()
-    const answer = this.#isRunning && this.#hasSynced ? this.#try(request, nowMs, null) : this.#remembered(request.handle)
+    // Before the blocks have been read, what is remembered of the reserve can be handed out.
+    const answer = this.#isRunning ? this.#try(request, nowMs, null) : this.#remembered(request.handle)
     if (answer !== null) return answer
     const answered = this.#waiting.add(request, nowMs, signal)
     this.#schedule(0)
@@ -188,10 +196,13 @@ class Ipam implements NodeIpam {
       const nothing = needsOf(config, { handle: '', pod: null, namespaceLabels: null, requested: [], pools: { ipv4: null, ipv6: null } })
       return nothing.ok ? null : nothing.error.message
     }
-    if (!this.#hasSynced) return `IPAM is starting: ${this.#whyWaiting()}`
-    for (const family of [4, 6] satisfies readonly IpFamily[]) {
-      const pools = this.#pools.generalPools(family)
-      if (pools.length === 0 || pools.some((pool) => this.#blocks.slotsIn(pool) > 0)) continue
+    const wanted = ([4, 6] satisfies readonly IpFamily[])
+      .map((family) => this.#pools.generalPools(family))
+      .filter((pools) => pools.length > 0)
+    const empty = wanted.filter((pools) => pools.every((pool) => this.#blocks.slotsIn(pool) === 0))
+    // What is remembered of the reserve serves a start.
+    if (!this.#hasSynced && (empty.length > 0 || wanted.length === 0)) return `IPAM is starting: ${this.#whyWaiting()}`
+    for (const pools of empty) {
       if (pools.every((pool) => this.#pools.isExhausted(pool, Number.POSITIVE_INFINITY))) return this.#pools.faultOf(pools).message
       if (this.#storeError !== null) return this.#whyWaiting()
     }
@@ -239,6 +250,7 @@ class Ipam implements NodeIpam {
       this.#failed(cause)
       isComplete = false
     }
+    this.#keep()
     this.#announce()
     if (this.#isDisposed) return
     if (!isComplete) this.#schedule(backoffMs(this.#failures++, BACKOFF, this.#deps.random()))
@@ -258,6 +270,18 @@ class Ipam implements NodeIpam {
     this.#nextLookMs = this.#deps.clock.nowMs() + LOOK_AGAIN_MS
     if (this.#deps.clock.nowMs() - this.#sync.readAtMs >= this.#options.refreshMs) this.#sync.wantAll()
     await this.#sync.catchUp()
+  }
+
+  /** The next start knows what can be handed out now. */
+  #keep(): void {
+    let fault: string | null = null
+    try {
+      this.#memory.keep(this.#blocks.tracked.values(), this.#blocks.config.reservations)
+    } catch (cause) {
+      fault = cause instanceof Error ? cause.message : String(cause)
+      if (this.#memoryFault !== fault) this.#deps.log.warn('ipam.reserve.unwritten', { err: cause })
+    }
+    this.#memoryFault = fault
   }
 
   async #readFirst(): Promise<void> {

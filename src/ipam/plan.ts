@@ -63,8 +63,13 @@ export function planBlock(current: BlockRecord, wants: BlockWants, context: Bloc
   for (const held of wants.held) {
     holdsAny = true
     const entry = block.at(held.address)
-    if (entry.kind === 'allocated') {
-      if (entry.owner.handle !== held.handle) conflicts.push({ held, other: ownerInWords(entry.owner, current.node) })
+    if (entry.kind === 'allocated' && entry.owner.handle === held.handle) continue
+    if (entry.kind === 'allocated' && entry.sequence === held.sequence && (entry.owner.node ?? current.node) === node) {
+      // One claim was handed out twice: the first time is of a life whose records are lost (a power cut), its pod with them.
+      block.release(held.address, entry.owner.handle, held.sequence, freed)
+      block.record(held.address, { handle: held.handle, pod: held.pod, node, time }, held.sequence)
+    } else if (entry.kind === 'allocated') {
+      conflicts.push({ held, other: ownerInWords(entry.owner, current.node) })
     } else if (entry.kind === 'reserved' && entry.node !== node) {
       conflicts.push({ held, other: `node ${entry.node}, which has claimed it ahead` })
     } else {

@@ -30,6 +30,8 @@ export class TrackedBlock {
   emptySinceMs: number | null = null
   /** Since when it has been pending and empty; null: it is not. */
   pendingSinceMs: number | null = null
+  /** The store has shown it in this life. */
+  wasRead = false
   #stored: StoredBlock | null = null
   #mustRead = true
   readonly #leaving = new Map<string, string>()

@@ -1,6 +1,6 @@
 // Fifty nodes on one pool that is nearly too small, with a slow store that fails before and after writes and lets some land long
-// after their writer has given up; nodes are killed at any moment, between any two writes, and come back with what their state
-// directory had. However it goes: no address has two owners, a handle keeps its addresses, what is used again is not freed, and in
+// after their writer has given up; nodes are killed at any moment, between any two writes, or lose their power, and come back with what
+// their state directory had. However it goes: no address has two owners, a handle keeps its addresses, what is used again is not freed, and in
 // the end no address is lost.
 import { describe, expect, test } from '@jest/globals'
 import {
@@ -15,7 +15,7 @@ import { FakeClock } from '../../src/lib/clock.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { cidr, formatIp } from '../../src/net/index.ts'
 import { FakeBlockStore } from '../support/fake-block-store.ts'
-import { assignRequest, ipamConfig, poolConfig, seeded } from './world.ts'
+import { assignRequest, ipamConfig, PageCache, poolConfig, seeded, wronglyRemembered } from './world.ts'
 
 const LONG_MS = 120_000
 const NODES = 50
@@ -28,6 +28,8 @@ class Simulation {
   readonly config: IpamConfig
   /** Who has an address according to all state directories. */
   readonly owners = new Map<string, string>()
+  /** What the nodes remember of their reserves. */
+  readonly files = new Map<string, PageCache>()
   readonly violations: string[] = []
   isCalm = false
   adds = 0
@@ -52,6 +54,8 @@ class Simulation {
       const owner = this.owners.get(formatIp(address))
       if (owner?.startsWith(`${node}/`) === true) this.violations.push(`${formatIp(address)} of ${owner} was given up`)
     }
+    const left = after ?? { ...before, allocations: [], reserves: [] }
+    for (const [node, file] of this.files) this.violations.push(...wronglyRemembered(node, file, left))
   }
 
   chance(probability: number): boolean {
@@ -81,6 +85,7 @@ class SimulatedNode {
   readonly #simulation: Simulation
   /** The state directory: survives a kill. */
   readonly disk = new Map<string, HeldAllocation>()
+  readonly reserve = new PageCache()
   readonly #busy = new Set<string>()
   #life = 0
   #ipam: NodeIpam | null = null
@@ -89,6 +94,7 @@ class SimulatedNode {
   constructor(name: string, simulation: Simulation) {
     this.name = name
     this.#simulation = simulation
+    simulation.files.set(name, this.reserve)
   }
 
   get isUp(): boolean {
@@ -108,6 +114,7 @@ class SimulatedNode {
       clock: simulation.clock,
       random: simulation.random,
       log: silentLog,
+      reserveFile: this.reserve.open(isDead),
       options: { refreshMs: 5_000, leakGraceMs: 5_000, emptyGraceMs: 20_000, reserveSize: 4, exhaustedRetryMs: 1_000 },
       store: simulation.store.port({
         landsLate: true,
@@ -134,6 +141,17 @@ class SimulatedNode {
     this.#ipam = null
     this.#busy.clear()
     this.#simulation.crashes++
+  }
+
+  /** The disk shows something that was written since it was last synced; no pod survives, nor perhaps the record of it. */
+  cutPower(): void {
+    this.kill()
+    this.reserve.cutPower(this.#simulation.random())
+    for (const [handle, held] of this.disk) {
+      for (const { address } of held.assignments) this.#simulation.owners.delete(formatIp(address))
+      if (this.#simulation.chance(0.5)) this.disk.delete(handle)
+      else this.disk.set(handle, { ...held, isReleased: true })
+    }
   }
 
   /** People keep parts of the pool back, and think again: what was claimed ahead there is given up. */
@@ -199,7 +217,8 @@ async function act(node: SimulatedNode, simulation: Simulation): Promise<void> {
     if (what < 0.15) node.start()
     return
   }
-  if (what < 0.03) node.kill()
+  if (what < 0.02) node.kill()
+  else if (what < 0.03) node.cutPower()
   else if (what < 0.06) node.reconfigure()
   else if (what < 0.6) await node.add()
   else if (what < 0.92) await node.remove()

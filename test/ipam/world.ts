@@ -3,16 +3,20 @@ import {
   type AssignFault,
   type Assignment,
   type AssignRequest,
+  type BlockRecord,
   createNodeIpam,
   type HeldAllocation,
   type IpamConfig,
   type NodeIpam,
   type NodeIpamDeps,
+  nodeOfAllocation,
   type PoolConfig,
+  type RememberedBlock,
+  type ReserveFile,
 } from '../../src/ipam/index.ts'
 import { FakeClock } from '../../src/lib/clock.ts'
 import { silentLog } from '../../src/lib/log.ts'
-import { cidr, formatIp } from '../../src/net/index.ts'
+import { cidr, comparePrefix, formatIp, type Prefix } from '../../src/net/index.ts'
 import { FakeBlockStore, type FakeBlockStoreHooks } from '../support/fake-block-store.ts'
 
 export function poolConfig(name: string, range: string, over: Partial<PoolConfig> = {}): PoolConfig {
@@ -120,4 +124,52 @@ export function faultOf(result: { readonly ok: true } | { readonly ok: false; re
 /** The remembered form of an answer: what the state directory would hold. */
 export function heldOf(handle: string, assignments: readonly Assignment[], isReleased = false): HeldAllocation {
   return { handle, pod: { namespace: 'default', name: handle }, assignments, isReleased }
+}
+
+/** What a page cache does to a file: all that was written is there, but after a power cut any of what was written since the last sync. */
+export class PageCache {
+  content: readonly RememberedBlock[] = []
+  #possible: (readonly RememberedBlock[])[] = [[]]
+  syncs = 0
+
+  open(isDead: () => boolean = () => false): ReserveFile {
+    return {
+      read: () => this.content,
+      write: (blocks) => {
+        if (isDead()) throw new Error('killed')
+        this.content = blocks
+        this.#possible.push(blocks)
+      },
+      sync: async () => {
+        if (isDead()) throw new Error('killed')
+        this.syncs++
+        this.#possible = [this.content]
+      },
+    }
+  }
+
+  /** `random` in [0, 1) chooses what is left. */
+  cutPower(random: number): void {
+    this.content = this.#possible[Math.floor(random * this.#possible.length)] ?? []
+    this.#possible = [this.content]
+  }
+
+  /** Everything about a block that may be left. */
+  lasting(range: Prefix): readonly RememberedBlock['reserves'][number][] {
+    return this.#possible.flatMap((content) =>
+      content.filter((each) => comparePrefix(each.range, range) === 0).flatMap(({ reserves }) => reserves),
+    )
+  }
+}
+
+/** What a node may remember of a block after a power cut, and has no claim to there. */
+export function wronglyRemembered(node: string, file: PageCache, block: BlockRecord): readonly string[] {
+  const ours = [
+    ...block.reserves.filter((each) => each.node === node),
+    ...block.allocations.filter((each) => nodeOfAllocation(block, each) === node),
+  ]
+  return file
+    .lasting(block.range)
+    .filter((each) => !ours.some(({ address, sequence }) => address === each.address && sequence === each.sequence))
+    .map(({ address, sequence }) => `${node} may remember ${formatIp(address)}#${sequence}`)
 }

@@ -12,6 +12,7 @@ import {
   heldAllocations,
   type Journal,
   openJournal,
+  openReserveFile,
   type PodWiring,
   renderConflist,
   serveCni,
@@ -29,6 +30,8 @@ import { ipamStatus, podStatuses } from './status.ts'
 const OPEN_GATE: EndpointGate = { admit: () => Promise.resolve(), dismiss: () => Promise.resolve() }
 /** Folder of the journal in the state directory. */
 const JOURNAL = 'attachments'
+/** What IPAM remembers, in the same folder: who loses the one loses the other. */
+const RESERVE = 'reserve'
 const CONFLIST_RETRY_MS = 10_000
 
 /** Rejects if the state directory cannot be used, or the socket not be served; then nothing is left running. */
@@ -39,7 +42,9 @@ export async function servePods(host: PodHost): Promise<Pods> {
   const journal = await openJournal(join(cni.stateDir, JOURNAL), log)
   const found = await adopt(host, journal)
   const isInUse = (address: IpAddress): boolean => [...found.unknown.values()].some((addresses) => addresses.includes(address))
-  const ipam = started.use(createNodeIpam({ node, store: blocks, clock, random, log, isInUse, onChange: () => host.changed() }))
+  const reserveFile = openReserveFile(join(cni.stateDir, JOURNAL, RESERVE), node, log)
+  const onChange = (): void => host.changed()
+  const ipam = started.use(createNodeIpam({ node, store: blocks, clock, random, log, isInUse, reserveFile, onChange }))
   ipam.adopt(heldAllocations(journal.all()))
   const pods = new ServedPods(host, journal, ipam, found)
   const service = new AsyncDisposableStack()

@@ -8,8 +8,8 @@ export type Right = {
   readonly verbs: readonly ('get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete')[]
   /** `agentNamespace`: in the agent's own namespace alone (a Role). */
   readonly scope: 'cluster' | 'agentNamespace'
-  /** Only where this is used: `pods` with --cni-socket, `detection` with --ipv4-detection or --ipv6-detection. */
-  readonly when: 'always' | 'pods' | 'detection'
+  /** Only where this is used: `pods` with --cni-socket, `detection` with --ipv4-detection or --ipv6-detection, `services` where a range of them is set. */
+  readonly when: 'always' | 'pods' | 'detection' | 'services'
   readonly why: string
 }
 
@@ -39,6 +39,22 @@ export const AGENT_RIGHTS: readonly Right[] = [
     scope: 'cluster',
     when: 'always',
     why: 'the blocks of this node, which it advertises',
+  },
+  {
+    apiGroup: '',
+    resources: ['services'],
+    verbs: ['list', 'watch'],
+    scope: 'cluster',
+    when: 'services',
+    why: 'addresses of services, which it advertises',
+  },
+  {
+    apiGroup: 'discovery.k8s.io',
+    resources: ['endpointslices'],
+    verbs: ['list', 'watch'],
+    scope: 'cluster',
+    when: 'services',
+    why: 'which nodes have endpoints of them',
   },
   {
     apiGroup: GROUP,

@@ -72,7 +72,7 @@ describeWith(PROGRAMS, 'service routes', () => {
   )
 
   test(
-    'policy Local: only from nodes with a ready endpoint, cluster IPs too, and the client is seen as itself',
+    'policy Local: only from nodes with a ready endpoint, cluster IPs too, and the client is seen as itself [rule 186]',
     async () => {
       await using rack = await Rack.start('svc-local')
       for (const number of [1, 2, 3] as const) {

@@ -20,7 +20,7 @@ async function start(topic: string): Promise<Rack> {
 
 describeWith(PROGRAMS, 'an endpoint of a service with policy Local', () => {
   test(
-    'moves from node to node around the rack: nothing is lost, whether its successor is there before or comes later',
+    'moves from node to node around the rack: nothing is lost, whether its successor is there before or comes later [rule 186]',
     async () => {
       await using rack = await start('svc-move')
       await using requester = await Requester.start(rack, VIP.ipv4)

@@ -124,7 +124,7 @@ const status = z.looseObject({
 export const ipPool = defineKind({
   kind: 'IPPool',
   plural: 'ippools',
-  shortNames: [],
+  shortNames: ['ipp'],
   writer: 'user',
   description: 'A range that addresses come from. Nodes claim blocks of it and advertise them.',
   columns: [

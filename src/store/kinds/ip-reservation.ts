@@ -6,7 +6,7 @@ import { defineKind } from './kind.ts'
 export const ipReservation = defineKind({
   kind: 'IPReservation',
   plural: 'ipreservations',
-  shortNames: [],
+  shortNames: ['ipr'],
   writer: 'user',
   description: 'Addresses inside pools that are never handed out, such as those of a router or a server. Addresses in use stay.',
   columns: [{ name: 'Reserved', path: '.spec.reservedCIDRs' }],

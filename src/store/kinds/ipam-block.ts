@@ -60,7 +60,7 @@ const released = z.looseObject({
 export const ipamBlock = defineKind({
   kind: 'IPAMBlock',
   plural: 'ipamblocks',
-  shortNames: [],
+  shortNames: ['ipb'],
   writer: 'machine',
   description: 'A block of addresses and its owner. Written by Fibula itself.',
   columns: [

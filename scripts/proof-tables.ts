@@ -1,9 +1,9 @@
-// Keeps two tables true: docs/bgp-rules.md and docs/cni-conformance.md. Tests name what they prove in their titles (`[rule 57]`,
-// `[cni 57, 59-61]`); this fills the last column of the tables from those titles (--write) or says where the two differ. What no test
+// Keeps three tables true: docs/bgp-rules.md, docs/cni-conformance.md and docs/policy-semantics.md. Tests name what they prove in their
+// titles (`[rule 57]`, `[cni 57, 59-61]`, `[policy 39]`); this fills the last column of the tables from those titles (--write) or says where the two differ. What no test
 // proves must say so and why: `none: reason`.
 //
 //   scripts/node scripts/proof-tables.ts          exits 1 if a table is not what the tests say
-//   scripts/node scripts/proof-tables.ts --write  writes both
+//   scripts/node scripts/proof-tables.ts --write  writes all
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
@@ -21,6 +21,12 @@ export type ProofTable = {
 
 export const BGP_RULES: ProofTable = { path: 'docs/bgp-rules.md', what: 'rule', rows: 195, mark: /\[rules? ([\d,\s–-]+)\]/g }
 export const CNI_STATEMENTS: ProofTable = { path: 'docs/cni-conformance.md', what: 'statement', rows: 60, mark: /\[cni ([\d,\s–-]+)\]/g }
+export const POLICY_STATEMENTS: ProofTable = {
+  path: 'docs/policy-semantics.md',
+  what: 'statement',
+  rows: 117,
+  mark: /\[policy ([\d,\s–-]+)\]/g,
+}
 
 /** Number of the row -> test files whose titles name it. */
 export function proofsInTests({ mark }: ProofTable): ReadonlyMap<number, ReadonlySet<string>> {
@@ -70,7 +76,7 @@ export function checkTable(table: ProofTable): { readonly faults: readonly strin
 }
 
 if (process.argv[1] === import.meta.filename) {
-  for (const table of [BGP_RULES, CNI_STATEMENTS]) {
+  for (const table of [BGP_RULES, CNI_STATEMENTS, POLICY_STATEMENTS]) {
     if (process.argv.includes('--write')) writeFileSync(join(root, table.path), checkTable(table).text)
     const { faults } = checkTable(table)
     for (const fault of faults) console.error(`${table.path}: ${fault}`)

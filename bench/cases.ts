@@ -11,6 +11,7 @@ import { measureIpam, PAIRS } from './scenarios/ipam.ts'
 import { measureIpBatch, measureKernel, measureKernelFloor } from './scenarios/kernel.ts'
 import type { Measurement } from './scenarios/measurement.ts'
 import { measureReflect } from './scenarios/reflect.ts'
+import { scaleOf } from './scenarios/scale.ts'
 import type { TableSource } from './tool-protocol.ts'
 
 export type Participant = { readonly name: string; readonly measure: () => Promise<Measurement> }
@@ -23,7 +24,7 @@ export type Case = {
   readonly targets: readonly Target[]
   readonly shownDetails: readonly string[]
 }
-export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni', 'ipam'] as const
+export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni', 'ipam', 'scale'] as const
 export type Scenario = (typeof SCENARIOS)[number]
 
 export type CaseOptions = {
@@ -65,6 +66,8 @@ export function casesOf(scenario: Scenario, options: CaseOptions): readonly Case
       return cniCases(options)
     case 'ipam':
       return [ipamCase(options)]
+    case 'scale':
+      return scaleCases(options)
   }
 }
 
@@ -187,6 +190,49 @@ function ipamCase({ runs }: CaseOptions): Case {
     targets: [{ metric: 'seconds', against: null, atMost: PAIRS / PAIRS_PER_SECOND }],
     shownDetails: ['pairsPerSecond'],
   }
+}
+
+const SCALE_OBSERVED_MS = 30_000
+const MEMORY_LIMIT_MIB = 250
+
+function scaleCases({ runs, fibula }: CaseOptions): readonly Case[] {
+  const common = { observeMs: SCALE_OBSERVED_MS, command: fibula.command }
+  const idle = `CPU is that of ${SCALE_OBSERVED_MS / 1000} s in which only kubelets report`
+  const cluster = scaleOf({ ...common, pods: 10_000, services: 1_000, nodes: 500, namespaces: 40, runs, rawWatchers: 0 })
+  const large = scaleOf({ ...common, pods: 0, services: 0, nodes: 5_000, namespaces: 1, runs: 1, rawWatchers: 200 })
+  const participants = (of: typeof cluster, names: readonly string[]) => names.map((name) => ({ name, measure: of(name) }))
+  return [
+    {
+      scenario: 'scale',
+      title: `scale: 10000 pods, 1000 services, 500 nodes; start to converged, ${idle}`,
+      size: 10_000,
+      runs,
+      participants: participants(cluster, ['paged list', 'watcher', SUBJECT]),
+      targets: [
+        { metric: 'seconds', against: 'paged list', atMost: 2 },
+        { metric: 'peakRssMiB', against: null, atMost: MEMORY_LIMIT_MIB },
+        { metric: 'cpuSeconds', against: null, atMost: (SCALE_OBSERVED_MS / 1000) * 0.01 },
+      ],
+      shownDetails: ['rssMiB', 'startCpuSeconds', 'idleCpuPercent', 'watches'],
+    },
+    {
+      scenario: 'scale',
+      title: `scale: 5000 nodes, two of them route reflectors; start to converged, ${idle}`,
+      size: 5_000,
+      runs: 1,
+      participants: participants(large, ['paged list', SUBJECT, 'API server']),
+      targets: [{ metric: 'peakRssMiB', against: null, atMost: MEMORY_LIMIT_MIB }],
+      shownDetails: [
+        'rssMiB',
+        'idleCpuPercent',
+        'watches',
+        'beatsPerSecond',
+        'eventOctets',
+        'microsecondsPerDelivery',
+        'kibibytesPerWatch',
+      ],
+    },
+  ]
 }
 
 function idleCase({ duts }: CaseOptions): Case {

@@ -70,6 +70,7 @@ test(
     expect(peers.rows[0]?.slice(0, 8)).toEqual(['tor', '10.0.0.254', 65_001, 1, 1, 0, 'NoneEstablished', 'FilterNotFound'])
     const wide = new Map(peers.columns.map(({ name }, at) => [name, peers.rows[0]?.[at]]))
     expect(String(wide.get('Why'))).toContain('there is no BGPFilter/missing')
+    expect(wide.get('Filters')).toBe('["missing"]')
     const pools = await world.table('ippools')
     const rows = new Map(pools.rows.map((cells) => [cells[0], cells]))
     expect(shown(pools)).toEqual(['Name', 'CIDR', 'IPIP', 'NAT', 'Disabled', 'Used', 'Usage', 'Blocks', 'Nodes', 'Healthy', 'Age'])

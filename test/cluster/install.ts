@@ -33,6 +33,7 @@ function values(image: string): object {
       configuration: { asNumber: 64600, nodeToNodeMesh: { enabled: false } },
       peers: racks.flatMap((rack) => [peer(rack, 'ipv4'), peer(rack, 'ipv6')]),
     },
+    controller: { extraArgs: ['--leak-grace', '30s'] }, // nobody here waits for minutes until the blocks of a deleted node are freed
     ipPools: [
       { name: 'pods-ipv4', spec: { cidr: POD_RANGE.ipv4, blockSize: 26, ipipMode: 'Never' } },
       { name: 'pods-ipv6', spec: { cidr: POD_RANGE.ipv6, blockSize: 122, ipipMode: 'Never' } },

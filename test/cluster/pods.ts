@@ -93,7 +93,7 @@ export async function drainAndDelete(cluster: Cluster, name: string, kubeProxy: 
   await until(
     `the blocks of ${name} are freed`,
     async () => (await cluster.get<Blocks>(['ipamblocks'])).items.every(({ spec }) => spec.node !== name),
-    { deadlineMs: 240_000, everyMs: 2_000 },
+    { deadlineMs: 180_000, everyMs: 2_000 },
   )
   const freedSeconds = ((performance.now() - began) / 1000).toFixed(0)
   await ipamCheck(cluster)
@@ -153,6 +153,8 @@ async function readySeconds(cluster: Cluster, nodeName: string, label: string, r
       containers: [{ name: 'pause', image: cluster.upstream.pause, imagePullPolicy: 'Never' }],
     },
   }))
+  const node = cluster.node(nodeName)
+  const before = node.podNamespaces()
   const readyAtMs = new Map<string, number>()
   const output = '{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}'
   const [first = '', ...rest] = [...cluster.place, toolPath('kubectl'), '--kubeconfig', cluster.adminConfig]
@@ -176,6 +178,8 @@ async function readySeconds(cluster: Cluster, nodeName: string, label: string, r
   } finally {
     watch.kill('SIGKILL')
     await cluster.kubectl(['delete', 'pods', '--selector', 'app=ready', '--wait=true', '--timeout=60s'])
+    // The API forgets a pod before its network is taken away, which has to happen with the network it has.
+    await until('the network of the pods is gone', () => node.podNamespaces() <= before, { deadlineMs: 60_000 })
   }
 }
 

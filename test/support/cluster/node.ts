@@ -133,6 +133,11 @@ export class Node {
     })
   }
 
+  /** How many network namespaces of pods the runtime holds: one goes only after the network has been told. */
+  podNamespaces(): number {
+    return fs.readdirSync(`/proc/${this.#pid}/root/run/netns`).length
+  }
+
   /** Where the pod with that address is: its network namespace. Throws if no pod of this node has the address. */
   async podPlace(address: string): Promise<Place> {
     const folder = `/proc/${this.#pid}/root/run/netns`

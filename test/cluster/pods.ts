@@ -111,9 +111,13 @@ async function probesReady(cluster: Cluster): Promise<void> {
   await cluster.kubectl(['rollout', 'status', `daemonset/${PROBES}`, '--namespace', PROBES, '--timeout=180s'], { timeoutMs: 190_000 })
 }
 
-/** Every pair talks again. */
+/** Every pair talks again. What the API says of a node that was away may be old for a while. */
 async function reachable(cluster: Cluster): Promise<void> {
-  await underTraffic(cluster, async () => {})
+  const talk = async (): Promise<boolean> => {
+    await underTraffic(cluster, async () => {})
+    return true
+  }
+  await until('every pair talks again', talk, { deadlineMs: 120_000, everyMs: 1_000 })
 }
 
 /**

@@ -61,7 +61,14 @@ export class Leader implements Disposable {
   constructor(deps: LeaderDeps) {
     const { store, blocks, clock, log, mayAct, statusIntervalMs, leakGraceMs } = deps
     this.#deps = deps
-    this.#writer = new StatusWriter({ store, clock, log, mayAct, intervalMs: statusIntervalMs })
+    this.#writer = new StatusWriter({
+      store,
+      clock,
+      log,
+      mayAct,
+      intervalMs: statusIntervalMs,
+      nodes: () => this.#objects.snapshot.Node.size,
+    })
     this.#collector = new LeakCollector({ store, blocks, clock, log, mayAct, graceMs: leakGraceMs })
     this.#turns = new Coalescer(() => this.#work('status', () => this.#turn()))
   }

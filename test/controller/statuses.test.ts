@@ -50,15 +50,49 @@ describe('BGPPeer', () => {
     })
   })
 
+  const cluster = (count: number, isUp: (at: number) => boolean): readonly object[] => {
+    const nodes = Array.from({ length: count }, (_, at) => `n${String(at).padStart(3, '0')}`)
+    const both = (at: number) =>
+      ['tor', 'tor6'].map((name) => session('tor', { session: name, state: isUp(at) ? 'Established' : 'Idle', lastError: 'refused' }))
+    return [...nodes.map((name) => kubeNode(name)), ...nodes.map((name, at) => network(name, { peers: both(at) })), peer('tor')]
+  }
+  type Listed = readonly { readonly node: string; readonly state: string; readonly capabilities?: object; readonly lastError?: string }[]
+
   test('at most 100 sessions, and every one that is down before any that is up', () => {
-    const nodes = Array.from({ length: 250 }, (_, at) => `n${String(at).padStart(3, '0')}`)
-    const reports = nodes.map((name, at) => network(name, { peers: [session('tor', { state: at < 240 ? 'Established' : 'Idle' })] }))
-    const status = statusOf([...nodes.map((name) => kubeNode(name)), ...reports, peer('tor')], 'BGPPeer/tor')
-    const sessions = status['sessions'] as readonly { node: string; state: string }[]
+    const status = statusOf(
+      cluster(90, (at) => at < 80),
+      'BGPPeer/tor',
+    )
+    const sessions = status['sessions'] as Listed
     expect(sessions).toHaveLength(100)
-    expect(sessions.slice(0, 10).map(({ state }) => state)).toEqual(Array(10).fill('Idle'))
-    expect(sessions[10]?.node).toBe('n000')
-    expect(status).toMatchObject({ configured: 250, established: 240 })
+    expect(sessions.slice(0, 20).map(({ state }) => state)).toEqual(Array(20).fill('Idle'))
+    expect(sessions[20]).toMatchObject({ node: 'n000', capabilities: {} })
+    expect(status).toMatchObject({ configured: 180, established: 160 })
+  })
+
+  test('in a large cluster only what is down, and in brief: each status is sent to every node', () => {
+    const status = statusOf(
+      cluster(250, (at) => at < 230),
+      'BGPPeer/tor',
+    )
+    const sessions = status['sessions'] as Listed
+    expect(sessions).toHaveLength(20)
+    expect(sessions[0]).toEqual({
+      node: 'n230',
+      address: '10.0.0.254',
+      asNumber: 65_001,
+      state: 'Idle',
+      since: expect.any(String),
+      lastError: 'refused',
+    })
+    expect(status).toMatchObject({ configured: 500, established: 460 })
+    expect(JSON.stringify(status).length).toBeLessThan(6_000)
+    expect(
+      statusOf(
+        cluster(250, () => true),
+        'BGPPeer/tor',
+      )['sessions'],
+    ).toEqual([])
   })
 
   test.each<[string, object, readonly SessionReport[], string]>([
@@ -156,8 +190,15 @@ describe('writing', () => {
       return result
     }) as typeof updateStatus
     await fill(store, [peer('tor'), kubeNode('n1')])
-    const state = { leads: true, reports: [session('tor')] as readonly SessionReport[] }
-    const writer = new StatusWriter({ store, clock, log: silentLog, intervalMs: INTERVAL_MS, mayAct: () => state.leads })
+    const state = { leads: true, nodes: 1, reports: [session('tor')] as readonly SessionReport[] }
+    const writer = new StatusWriter({
+      store,
+      clock,
+      log: silentLog,
+      intervalMs: INTERVAL_MS,
+      nodes: () => state.nodes,
+      mayAct: () => state.leads,
+    })
     const turn = async (): Promise<boolean> => {
       const stored = await store.list({ kind: 'BGPPeer' })
       const snapshot = snapshotOf([...stored, kubeNode('n1'), network('n1', { peers: state.reports })])
@@ -201,6 +242,18 @@ describe('writing', () => {
     }
     expect(count()).toBe(3)
     expect(isLeft).toBe(false)
+  })
+
+  test('the more nodes there are to hear of it, the less often', async () => {
+    const { turn, count, clock, state } = await world()
+    state.nodes = 5_000
+    await turn()
+    for (let second = 1; second <= 60; second++) {
+      state.reports = [session('tor', { since: `flap ${second}` })]
+      clock.advance(1_000)
+      await turn()
+    }
+    expect(count()).toBe(1 + 3) // every 20 s
   })
 
   test('somebody else was faster, or the store is away: later', async () => {

@@ -1,10 +1,19 @@
 // The status that each object should have (pure): BGPPeers from the sessions that the agents report, IPPools from the blocks,
 // conditions from the findings. What others wrote into a status stays.
-import { type BGPConfiguration, type BGPPeer, type IPPool, MAX_PEER_SESSIONS, MAX_POOL_NODES, type ResourceOf } from '../../store/index.ts'
+import {
+  type BGPConfiguration,
+  type BGPPeer,
+  type IPPool,
+  LARGE_CLUSTER,
+  MAX_LARGE_PEER_SESSIONS,
+  MAX_PEER_SESSIONS,
+  MAX_POOL_NODES,
+  type ResourceOf,
+} from '../../store/index.ts'
 import { type ClusterSnapshot, inOrder } from '../cluster.ts'
 import type { Finding } from '../findings/finding.ts'
 import type { Survey } from '../findings/index.ts'
-import { NO_SESSIONS, type NodeSession } from '../peer-sessions.ts'
+import { isUp, NO_SESSIONS, type NodeSession } from '../peer-sessions.ts'
 import { formatUsage } from '../pool-usage.ts'
 import { conditionFrom, mergeConditions, type StoredCondition, type WantedCondition } from './conditions.ts'
 
@@ -40,10 +49,17 @@ function peerStatus(peer: BGPPeer, { nodes, sessions: byPeer }: Survey, findings
       nodes: nodes.chosenBy(spec).size,
       configured: sessions.length,
       established,
-      sessions: sessions.slice(0, MAX_PEER_SESSIONS).map(sessionStatus),
+      sessions: listed(sessions, nodes.names.length),
       conditions: conditions(peer, status?.conditions, [accepted, establishedCondition(peer, sessions.length, established, findings)], now),
     },
   }
+}
+
+/** What a BGPPeer lists of its sessions: the more nodes there are, the less, because each of them is sent every status. */
+function listed(sessions: readonly NodeSession[], nodes: number): NonNullable<BGPPeer['status']>['sessions'] {
+  if (nodes <= LARGE_CLUSTER) return sessions.slice(0, MAX_PEER_SESSIONS).map(sessionStatus)
+  const down = sessions.filter(({ session }) => !isUp(session)).slice(0, MAX_LARGE_PEER_SESSIONS)
+  return down.map(sessionStatus).map(({ capabilities: _capabilities, prefixes: _prefixes, ...brief }) => brief)
 }
 
 function sessionStatus({ node, session }: NodeSession): NonNullable<BGPPeer['status']>['sessions'][number] {

@@ -1,6 +1,7 @@
 // Brings statuses up to date: shell around statuses.ts. A status is written only where it differs from the stored one, an object at
 // most once in an interval, and six times less often where only counts or words differ, so that a flapping session or a busy pool is
-// no storm of writes. What could not be written is tried again with the next turn.
+// no storm of writes. Every agent watches these objects, so both intervals grow with the number of nodes. What could not be written is
+// tried again with the next turn.
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
@@ -13,6 +14,8 @@ export type StatusWriterDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly intervalMs: number
+  /** How many nodes there are: each of them is sent what is written. */
+  readonly nodes: () => number
   /** Asked before every write: whether this replica still leads. */
   readonly mayAct: () => boolean
 }
@@ -20,6 +23,8 @@ export type StatusWriterDeps = {
 export type StatusFigures = { readonly written: number; readonly failed: number }
 
 const COUNTS_EVERY = 6
+const INTERVAL_MS_PER_NODE = 4
+const COUNTS_MS_PER_NODE = 100
 
 export class StatusWriter {
   readonly #deps: StatusWriterDeps
@@ -63,8 +68,11 @@ export class StatusWriter {
   #isDue(name: string, stored: StatusObject, next: StatusObject): boolean {
     const lastMs = this.#writtenMs.get(name)
     if (lastMs === undefined) return true
-    const isMinor = isDeepStrictEqual(essence(stored), essence(next))
-    return this.#deps.clock.nowMs() - lastMs >= this.#deps.intervalMs * (isMinor ? COUNTS_EVERY : 1)
+    const { clock, intervalMs, nodes } = this.#deps
+    const everyMs = isDeepStrictEqual(essence(stored), essence(next))
+      ? Math.max(intervalMs * COUNTS_EVERY, nodes() * COUNTS_MS_PER_NODE)
+      : Math.max(intervalMs, nodes() * INTERVAL_MS_PER_NODE)
+    return clock.nowMs() - lastMs >= everyMs
   }
 
   async #writeOne(name: string, next: StatusObject, signal: AbortSignal): Promise<'written' | 'overtaken' | 'failed'> {

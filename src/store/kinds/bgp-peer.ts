@@ -242,16 +242,29 @@ const spec = constrained(
 
 /** Most sessions a BGPPeer lists; those not Established come first. */
 export const MAX_PEER_SESSIONS = 100
+/**
+ * In a cluster of more nodes than this a BGPPeer lists only sessions that are not Established, at most `MAX_LARGE_PEER_SESSIONS`, and in
+ * brief: every agent watches every BGPPeer, so each write of a status goes to every node.
+ */
+export const LARGE_CLUSTER = 100
+export const MAX_LARGE_PEER_SESSIONS = 20
 
 const status = z.looseObject({
   nodes: z.int().exactOptional().meta({ description: 'Nodes that this BGPPeer means.' }),
   configured: z.int().exactOptional().meta({ description: 'Sessions there should be, on all nodes.' }),
   established: z.int().exactOptional().meta({ description: 'Sessions that are up, on all nodes.' }),
   sessions: z
-    .array(z.looseObject({ node: z.string().meta({ description: 'The node whose session this is.' }), ...sessionShape }))
+    .array(
+      z.looseObject({
+        node: z.string().meta({ description: 'The node whose session this is.' }),
+        ...sessionShape,
+        capabilities: sessionShape.capabilities.exactOptional(),
+        prefixes: sessionShape.prefixes.exactOptional(),
+      }),
+    )
     .default([])
     .meta({
-      description: `One entry a session, at most ${MAX_PEER_SESSIONS}: those not Established first. The NodeNetwork of each node has all of its own.`,
+      description: `One entry a session, at most ${MAX_PEER_SESSIONS}: those not Established first. With more than ${LARGE_CLUSTER} nodes only those, at most ${MAX_LARGE_PEER_SESSIONS}, without capabilities and counts. The NodeNetwork of each node has all of its own.`,
     }),
   conditions: z
     .array(condition)

@@ -214,8 +214,8 @@ export class World implements AsyncDisposable {
     )
   }
 
-  /** The plugin, called as a container runtime calls it; what it prints. Rejects with its error. */
-  async cni(command: 'ADD' | 'DEL', pod: (typeof PODS)[number]): Promise<string> {
+  /** The plugin, called as a container runtime calls it, with `args` as CNI_ARGS; what it prints. Rejects with its error. */
+  async cni(command: 'ADD' | 'DEL', pod: (typeof PODS)[number], args = ''): Promise<string> {
     const [file = ''] = fs.readdirSync(this.folder('net.d'))
     const conflist = JSON.parse(fs.readFileSync(path.join(this.folder('net.d'), file), 'utf8')) as { readonly plugins: readonly object[] }
     const env = {
@@ -225,6 +225,7 @@ export class World implements AsyncDisposable {
       CNI_CONTAINERID: pod,
       CNI_NETNS: this.net.pathOf(pod),
       CNI_IFNAME: 'eth0',
+      ...(args === '' ? {} : { CNI_ARGS: args }),
     }
     const input = JSON.stringify({ ...conflist.plugins[0], cniVersion: '1.1.0', name: 'fibula' })
     return (await this.net.exec(NODE, SHIM, [], { env, input })).stdout

@@ -13,7 +13,7 @@ export type WantedCondition = {
   readonly message: string
 }
 
-/** Kubernetes takes no longer messages in conditions. */
+/** Longer ones help nobody, and each is sent to every node. */
 const MAX_MESSAGE = 2_000
 
 /** The condition `type` of an object: `fine`, unless findings say otherwise. The worst of them gives the reason, all give the message. */

@@ -13,11 +13,15 @@ import { type Derived, type Detections, derive, derivedSelections, deriveService
 import type { WriteFigures } from './input-metrics.ts'
 import type { InputCache } from './inputs/cache.ts'
 import { Inputs } from './inputs/inputs.ts'
-import type { CniOptions } from './options.ts'
+import type { CniOptions, PolicyOptions } from './options.ts'
 import { stepsTo } from './order.ts'
 import type { PodFigures } from './pod-metrics.ts'
 import type { Pods } from './pods/index.ts'
+import { OPEN_GATE } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
+import { type ExplainQuery, type Explanation, explainPolicy } from './policy/index.ts'
+import { PolicyMemory } from './policy/memory.ts'
+import { PolicyRuntime } from './policy/runtime.ts'
 import { ProblemBoard } from './problem-board.ts'
 import type { Readiness } from './readiness.ts'
 import { type AgentFacts, ClusterReports } from './reporting/cluster-reports.ts'
@@ -42,6 +46,9 @@ export type AgentDeps = {
   readonly peersUpBefore: readonly string[] | null
   /** null: no pods. */
   readonly cni: CniOptions | null
+  /** null: policy is somebody else's. */
+  readonly policy: PolicyOptions | null
+  readonly stateDir: string
   /** A thread ended by itself: the process must end and be started again. */
   readonly onFatal: (thread: string, error: Error) => void
   readonly onTurn: (seconds: number, outcome: 'applied' | 'failed') => void
@@ -67,6 +74,8 @@ export class Agent {
   /** null: no CNI is served here. */
   readonly #owner: PodsOwner | null
   readonly services: ServiceWatch
+  /** null: no pods, or policy is somebody else's. */
+  readonly policy: PolicyRuntime | null
   #network: HostNetwork | null = null
   #derived: Derived | null = null
   #logLevel: LogLevel
@@ -119,6 +128,7 @@ export class Agent {
       podNetwork: () => this.#owner?.counts() ?? null,
       derived: () => this.#derived,
     })
+    this.policy = cni === null || deps.policy === null ? null : this.#enforce(deps.policy, store)
     this.#owner = cni === null ? null : this.#ownPods(cni, store)
   }
 
@@ -177,6 +187,14 @@ export class Agent {
     }
   }
 
+  /** Would a flow be allowed, and why: with the objects as the store has them, and our own pods' addresses. Throws ExplainError. */
+  explain(query: ExplainQuery): Promise<Explanation> {
+    const { store, node, policy } = this.#deps
+    const { ownNodeEgress = 'allow', missingPods = 'unlabelled' } = policy ?? {}
+    const endpoints = this.policy?.endpoints().map(({ endpoint }) => endpoint) ?? []
+    return explainPolicy(store, query, { node, ownNodeEgress, missingPods, endpoints })
+  }
+
   /** Asks all peers to find other ways, or takes that back (RFC 8326; decision 11). Sessions and forwarding stay as they are. */
   async drain(isDraining: boolean): Promise<void> {
     this.#isDraining = isDraining
@@ -196,6 +214,7 @@ export class Agent {
     this.#settle?.[Symbol.dispose]()
     this.#beat[Symbol.dispose]()
     await this.#owner?.end()
+    this.policy?.[Symbol.dispose]()
     if (how === 'cease') writeRestartState(this.#deps.runDir, [])
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve
@@ -205,6 +224,21 @@ export class Agent {
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
     await this.#deps.cache[Symbol.asyncDispose]()
     await this.#deps.store[Symbol.asyncDispose]()
+  }
+
+  #enforce({ cutsConnections, ownNodeEgress, missingPods }: PolicyOptions, store: Store): PolicyRuntime {
+    const { node, log, stateDir } = this.#deps
+    return new PolicyRuntime({
+      node,
+      log,
+      clock: this.#clock,
+      store,
+      dataplane: this.dataplane,
+      memory: new PolicyMemory(stateDir, log),
+      settings: { ownNodeEgress, missingPods },
+      cutsConnections,
+      onProblems: (problems) => this.#problems.set('policy', problems),
+    })
   }
 
   #ownPods(cni: CniOptions, store: Store): PodsOwner {
@@ -217,6 +251,7 @@ export class Agent {
       store,
       snapshot: this.#inputs.told,
       dataplane: this.dataplane,
+      gate: this.policy ?? OPEN_GATE,
       ownBlocks: () => this.#derived?.local.routes.blackholes ?? [],
       unreadiness: () => this.#unreadiness(),
       onRoutes: () => this.#turnSoon(),

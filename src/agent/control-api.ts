@@ -7,6 +7,8 @@
 //   GET  /v1/routes?prefix=                                    KernelRouteStatus[]
 //   GET  /v1/ipam                                              IpamStatus
 //   GET  /v1/pods                                              PodStatus[]
+//   GET  /v1/policy/explain?from=&to=&port=                    Explanation: would it be allowed, and which rule decides
+//   GET  /v1/policy/pods?pod=                                  PodPolicyStatus[]: the pods of this node as policy sees them
 //   POST /v1/bgp/reset    { peer, kind }                       {} (kind: soft | hard)
 //   POST /v1/drain        { draining }                         {} every route is advertised with GRACEFUL_SHUTDOWN from now on, or no more
 //   POST /v1/stop         StopRequest                          {} at once; then the agent ends
@@ -96,6 +98,30 @@ export type PodStatus = {
   readonly addresses: readonly { readonly address: string; readonly pool: string; readonly block: string; readonly borrowed: boolean }[]
   /** assigned: an ADD is at work; attached; released: DEL has answered, the store does not know yet. */
   readonly state: 'assigned' | 'attached' | 'released'
+}
+
+/** A pod's interface as policy sees it. */
+export type PodPolicyStatus = {
+  /** null: a container that is no pod. */
+  readonly namespace: string | null
+  readonly name: string | null
+  readonly hostInterface: string
+  readonly addresses: readonly string[]
+  /** open: the cluster has no policy, or none has a say on it; enforced: its rules are in the kernel; denied: nothing passes yet. */
+  readonly state: 'open' | 'enforced' | 'denied'
+  /** Why nothing passes yet, in words. */
+  readonly waitsFor: string | null
+  readonly ingress: DirectionPolicyStatus
+  readonly egress: DirectionPolicyStatus
+}
+
+export type DirectionPolicyStatus = {
+  /** ClusterNetworkPolicies of tier Admin that have a say, in order; NetworkPolicies, as namespace/name; then those of tier Baseline. */
+  readonly admin: readonly string[]
+  readonly networkPolicies: readonly string[]
+  readonly baseline: readonly string[]
+  /** Packets dropped for this pod since its rules were last written. */
+  readonly droppedPackets: number
 }
 
 /** Counts are of addresses. */

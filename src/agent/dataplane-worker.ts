@@ -9,6 +9,7 @@ import { settleThreadPool } from '../sys/netns.ts'
 import { startBeat } from './beat.ts'
 import { Channel } from './channel.ts'
 import type { Problem } from './control-api.ts'
+import type { Connections } from './dataplane/connections.ts'
 import { Latest } from './dataplane/latest.ts'
 import type { DataplanePods } from './dataplane/pods.ts'
 import { Rules } from './dataplane/rules.ts'
@@ -30,6 +31,7 @@ let reported = ''
 let statics: readonly StaticRoute[] = []
 let isSyncedReported = false
 let pods: DataplanePods | null = null
+let connections: Promise<Connections> | null = null
 
 const kernel = new KernelRoutes({
   log,
@@ -45,7 +47,7 @@ const kernel = new KernelRoutes({
 const { syncer } = kernel
 const rules = new Rules(async () => {
   const { Netfilter } = await import('../netfilter/index.ts')
-  return new Netfilter({ clients: [Rules.client], log, clock: systemClock })
+  return new Netfilter({ clients: Rules.clientsWith({ pods: servesPods }), log, clock: systemClock })
 })
 /** Requests about pods wait until this is there: milliseconds after the start. */
 const loadedPods = servesPods ? loadPods() : null
@@ -71,6 +73,10 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
     routes: ({ prefix }) => syncer.status(prefix),
     counts: () => syncer.counts(),
     netfilter: () => rules.status(),
+    writePolicy: (wanted) => rules.writePolicy(wanted),
+    policyCounters: () => rules.policyCounters(),
+    listConnections: async ({ addresses }) => (await loadConnections()).list(addresses),
+    cutConnections: async ({ ids }) => (await loadConnections()).cut(ids),
     apply: (wanted) => settings.set(wanted).then(() => null),
     adoptPods: async (known) => (await servedPods()).adopt(known),
     attachPod: async (link) => (await servedPods()).attach(link),
@@ -92,6 +98,11 @@ async function applyLocal(wanted: LocalSettings): Promise<void> {
   syncer.setLocal(wanted.routes)
   setStatics(wanted.routes.statics)
   report()
+}
+
+function loadConnections(): Promise<Connections> {
+  connections ??= import('./dataplane/connections.ts').then((module) => new module.Connections())
+  return connections
 }
 
 async function loadPods(): Promise<DataplanePods> {

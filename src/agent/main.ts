@@ -15,16 +15,18 @@ import type { AgentMetrics, MetricsSource } from './metrics.ts'
 import type { AgentOptions } from './options.ts'
 import { Readiness } from './readiness.ts'
 import { readRestartState } from './restart-state.ts'
+import { lockStateDir } from './state-lock.ts'
 
 const LOOPS = ['main', 'bgp', 'dataplane'] as const
 
 /** Runs until SIGTERM or SIGINT (exit status 0) or until a thread fails (1). Rejects if it cannot start. */
 export async function runAgent(options: AgentOptions): Promise<number> {
-  const { node, namespace, runDir, stateDir, logLevel, detections, cni } = options
+  const { node, namespace, runDir, stateDir, logLevel, detections, cni, policy } = options
   const version = readVersion()
   const log = createLog({ level: logLevel, fields: { node } })
   mkdirSync(runDir, { recursive: true, mode: 0o755 })
   await refuseToBeSecond(runDir)
+  using _lock = await lockStateDir(stateDir, { clock: systemClock, log })
   const restart = readRestartState(runDir)
   const peersUpBefore = restart !== null && restart.peersUpBefore.length > 0 ? restart.peersUpBefore : null
   log.info('agent.process.started', { version, store: options.store, runDir, peersUpBefore })
@@ -49,6 +51,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     readiness,
     peersUpBefore,
     cni,
+    policy,
+    stateDir,
     onFatal(thread, error) {
       log.error('agent.thread.failed', { thread, err: error })
       end.resolve({ kind: 'failed' })

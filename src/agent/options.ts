@@ -1,6 +1,7 @@
 // What the command line tells the agent. Parsed once, frozen, handed on in slices.
 import { join } from 'node:path'
 import type { LogLevel } from '../lib/log.ts'
+import type { PolicySettings } from '../policy/index.ts'
 import type { Detections } from './derive/addresses.ts'
 
 export type AgentOptions = {
@@ -22,6 +23,13 @@ export type AgentOptions = {
   readonly logLevel: LogLevel
   /** Pods are served; null: no CNI, and no address is ever claimed. */
   readonly cni: CniOptions | null
+  /** NetworkPolicy and ClusterNetworkPolicy are enforced for the pods served; null: that is somebody else's. */
+  readonly policy: PolicyOptions | null
+}
+
+export type PolicyOptions = Pick<PolicySettings, 'ownNodeEgress' | 'missingPods'> & {
+  /** Established connections that a change forbids are cut (decision 15). */
+  readonly cutsConnections: boolean
 }
 
 export type CniOptions = {

@@ -2,7 +2,7 @@
 import type { Log } from '../lib/log.ts'
 import type { Problem } from './control-api.ts'
 
-export type ProblemSource = 'store' | 'inputs' | 'configuration' | 'bgp' | 'dataplane' | 'pods' | 'services' | 'report' | 'node'
+export type ProblemSource = 'store' | 'inputs' | 'configuration' | 'bgp' | 'dataplane' | 'pods' | 'services' | 'policy' | 'report' | 'node'
 
 export class ProblemBoard {
   readonly #log: Log

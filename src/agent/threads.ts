@@ -5,8 +5,9 @@ import type { PeerStatus, RouteLookup, RoutePage, SpeakerConfig } from '../bgp/i
 import type { AttachmentKey, PodLink, WiredPod, WiringFault } from '../cni/index.ts'
 import type { LogLevel } from '../lib/log.ts'
 import type { Result } from '../lib/result.ts'
-import type { FibBatch, HostNetwork } from '../net/index.ts'
-import type { NetfilterStatus } from '../netfilter/index.ts'
+import type { FibBatch, HostNetwork, IpAddress } from '../net/index.ts'
+import type { ChainCounters, NetfilterStatus } from '../netfilter/index.ts'
+import type { Flow, RulesetDelta } from '../policy/index.ts'
 import type { GuardInput, LocalRoutes, PeerOnLink, RouteCounts, TunnelNeeds } from '../routes/index.ts'
 import type { KernelRouteStatus, Problem } from './control-api.ts'
 
@@ -98,6 +99,9 @@ export type AdoptedPods = {
   readonly unknown: readonly Pick<PodLink, 'hostInterface' | 'addresses'>[]
 }
 
+/** A connection as conntrack has it, in the terms of policy. `id` names it until the next list. */
+export type Connection = { readonly id: number; readonly flow: Flow }
+
 export type DataplaneRequests = {
   readonly routes: { readonly request: { readonly prefix: string | null }; readonly answer: readonly KernelRouteStatus[] }
   readonly counts: { readonly request: null; readonly answer: RouteCounts }
@@ -111,6 +115,20 @@ export type DataplaneRequests = {
     readonly answer: null
   }
   readonly checkPod: { readonly request: PodLink; readonly answer: readonly string[] }
+  /**
+   * `whole` replaces all rules of policy, `delta` changes what the writes before made; neither: no rules. Answered when the kernel holds
+   * them, or has refused them: then they are tried again without being asked for.
+   */
+  readonly writePolicy: {
+    readonly request: { readonly whole: RulesetDelta | null; readonly delta: RulesetDelta | null }
+    readonly answer: { readonly ok: boolean }
+  }
+  /** Connections from or to these addresses. */
+  readonly listConnections: { readonly request: { readonly addresses: readonly IpAddress[] }; readonly answer: readonly Connection[] }
+  /** By the ids of the last list; how many there still were. */
+  readonly cutConnections: { readonly request: { readonly ids: readonly number[] }; readonly answer: number }
+  /** Of chains of policy alone. */
+  readonly policyCounters: { readonly request: null; readonly answer: readonly ChainCounters[] }
   /** null: no rules were ever needed. */
   readonly netfilter: { readonly request: null; readonly answer: NetfilterStatus | null }
 }

@@ -78,6 +78,24 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
           requiresArg: true,
           describe: 'Where to look for the portmap and bandwidth plugins, to be named in that configuration',
         })
+        .option('policy', {
+          choices: ['enforce', 'off'] as const,
+          default: 'enforce' as const,
+          requiresArg: true,
+          describe: 'NetworkPolicy and ClusterNetworkPolicy of the pods served; off: that is for another program',
+        })
+        .option('policy-connections', {
+          choices: ['cut', 'keep'] as const,
+          default: 'cut' as const,
+          requiresArg: true,
+          describe: 'Established connections that a change of policy forbids',
+        })
+        .option('policy-own-node', {
+          choices: ['allow', 'police'] as const,
+          default: 'allow' as const,
+          requiresArg: true,
+          describe: 'What NetworkPolicies say of traffic from a pod to the node it is on',
+        })
         .example('$0 agent --node node-1 --store dir:/etc/fibula', 'BGP and routes from the manifests in /etc/fibula')
         .example('$0 agent --store kubernetes --ipv4-detection cidr=10.0.0.0/8', 'In a pod of a DaemonSet that sets NODE_NAME')
         .example(
@@ -108,6 +126,14 @@ export function addAgent(cli: Cli, describe: string, environment: Environment): 
                 stateDir,
                 confDir: cniConfDir === undefined ? null : resolve(cniConfDir),
                 binDirs: cniBinDir.map((each) => resolve(each)),
+              },
+        policy:
+          more.policy === 'off'
+            ? null
+            : {
+                cutsConnections: more.policyConnections === 'cut',
+                ownNodeEgress: more.policyOwnNode,
+                missingPods: store === 'kubernetes' ? 'deny' : 'unlabelled', // a folder need not have Pods at all
               },
       }
       const status = await runAgent(options).catch((cause: unknown) => {

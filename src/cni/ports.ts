@@ -63,9 +63,9 @@ export interface PodSource {
   ): Promise<{ readonly annotations: Labels; readonly namespaceLabels: Labels | null } | null>
 }
 
-/** Decision 16: a pod's traffic is denied until `admit` has resolved. Until the policy engine exists, it admits at once. */
+/** Decision 16: a pod's traffic is denied until `admit` has resolved. */
 export interface EndpointGate {
-  admit(link: PodLink, pod: { readonly namespace: string; readonly name: string } | null, signal?: AbortSignal): Promise<void>
+  admit(link: PodLink, pod: Attachment['pod'], signal?: AbortSignal): Promise<void>
   dismiss(link: Pick<PodLink, 'hostInterface' | 'addresses'>): Promise<void>
 }
 

@@ -4,9 +4,10 @@ import type { Log } from '../lib/log.ts'
 import type { IpFamily } from '../net/index.ts'
 import type { Wanted, WantedFamily } from './compose.ts'
 import type { NetfilterProblem } from './contract.ts'
+import { packetCounters } from './counters.ts'
 import { ToolError } from './failure.ts'
 import { emptyPrinted, type FamilyPlan, learnPrinted, type Printed, planFamily } from './plan.ts'
-import type { Variant } from './port.ts'
+import type { ChainCounters, Variant } from './port.ts'
 import { KernelReader, type Reading } from './reader.ts'
 import { emptyFamily, type FamilyState } from './save.ts'
 import { planSets, type SetPlan } from './set-plan.ts'
@@ -99,6 +100,19 @@ export class KernelRules {
         return { severity: 'warning', subject: 'netfilter', message }
       }),
     ]
+  }
+
+  /** Packets that the rules of one owner have seen; none where they cannot be read. */
+  async counters(owner: string): Promise<readonly ChainCounters[]> {
+    const [held, variant] = [this.#held, this.#variant]
+    if (held === null || variant === null) return []
+    const ofFamily = async (family: IpFamily): Promise<readonly ChainCounters[]> => {
+      const names = new Set([...held.families[family].chains.values()].filter((chain) => chain.owner === owner).map(({ name }) => name))
+      if (names.size === 0) return []
+      const text = await this.#tools.saveCounters(variant, family).catch(() => '')
+      return [...packetCounters(text)].filter(([chain]) => names.has(chain)).map(([chain, packets]) => ({ family, chain, packets }))
+    }
+    return [...(await ofFamily(4)), ...(await ofFamily(6))]
   }
 
   /** Reads everything, counts what others changed of ours, and settles on a variant. Rejects with WriteFailure. */

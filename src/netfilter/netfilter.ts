@@ -7,7 +7,7 @@ import type { Log } from '../lib/log.ts'
 import { compose, type Request } from './compose.ts'
 import type { NetfilterProblem, Ruleset } from './contract.ts'
 import { KernelRules, WriteFailure } from './kernel-rules.ts'
-import type { NetfilterClient, NetfilterOutcome, NetfilterService, NetfilterStatus, Variant } from './port.ts'
+import type { ChainCounters, NetfilterClient, NetfilterOutcome, NetfilterService, NetfilterStatus, Variant } from './port.ts'
 import { type NetfilterTools, ProcessTools } from './tools.ts'
 
 export type NetfilterOptions = {
@@ -95,6 +95,10 @@ export class Netfilter implements NetfilterService {
       drifts,
       failures: this.#failures,
     }
+  }
+
+  counters(client: string): Promise<readonly ChainCounters[]> {
+    return this.#kernel.counters(client)
   }
 
   async resync(): Promise<void> {

@@ -1,4 +1,5 @@
 // What clients of this module hold in their hands: they ask for a ruleset and hear what became of it.
+import type { IpFamily } from '../net/index.ts'
 import type { NetfilterProblem, Ruleset } from './contract.ts'
 
 /** Which of the kernel's two rule engines the iptables tools speak to. */
@@ -36,6 +37,9 @@ export type NetfilterStatus = {
   readonly failures: number
 }
 
+/** Packets that the rules of a chain have seen, in order of the rules; they begin at 0 when the chain is written. */
+export type ChainCounters = { readonly family: IpFamily; readonly chain: string; readonly packets: readonly number[] }
+
 /** What `Netfilter` offers its owner. */
 export interface NetfilterService extends AsyncDisposable {
   /** The same object for the same name. Throws RangeError for a name that was not announced to the constructor. */
@@ -43,6 +47,8 @@ export interface NetfilterService extends AsyncDisposable {
   /** What is wrong now, each with its remedy; empty when all is well. */
   problems(): readonly NetfilterProblem[]
   status(): NetfilterStatus
+  /** Of a client's chains in the table `filter`; reads them all, which costs as much as writing them. Empty if they cannot be read. */
+  counters(client: string): Promise<readonly ChainCounters[]>
   /** Reads everything back now and repairs what differs. */
   resync(): Promise<void>
 }

@@ -11,6 +11,8 @@ export interface NetfilterTools {
   families(): Promise<readonly IpFamily[]>
   /** Every table there is; makes none. */
   saveRules(variant: Variant, family: IpFamily): Promise<string>
+  /** The table `filter` with its counters. */
+  saveCounters(variant: Variant, family: IpFamily): Promise<string>
   /** Without flushing what the input does not name. */
   restoreRules(variant: Variant, family: IpFamily, input: string): Promise<void>
   saveSets(): Promise<string>
@@ -46,6 +48,10 @@ export class ProcessTools implements NetfilterTools {
 
   saveRules(variant: Variant, family: IpFamily): Promise<string> {
     return this.#iptables(variant, family, 'save', [])
+  }
+
+  saveCounters(variant: Variant, family: IpFamily): Promise<string> {
+    return this.#iptables(variant, family, 'save', ['--counters', '--table', 'filter'])
   }
 
   async restoreRules(variant: Variant, family: IpFamily, input: string): Promise<void> {

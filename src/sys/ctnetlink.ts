@@ -11,6 +11,8 @@ const IPCTNL_MSG_CT_GET_STATS = NFNL_SUBSYS_CTNETLINK | 5
 const NFGENMSG_LENGTH = 4
 const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const
 const CTA_TUPLE_IP = 1
+const CTA_TUPLE_PROTO = 2
+const CTA_PROTO = { NUM: 1, SRC_PORT: 2, DST_PORT: 3, ICMP_TYPE: 5, ICMPV6_TYPE: 8 } as const
 const CTA_IP_SOURCE = { 4: 1, 6: 3 } as const
 const CTA_FILTER_ORIG_FLAGS = 1
 const CTA_FILTER_REPLY_FLAGS = 2
@@ -69,6 +71,69 @@ export function addressesOfConnection(view: DataView, from: number, to: number):
     })
   })
   return found
+}
+
+/** A connection by what its rules saw: the destination, and its port, after translation. */
+export type ConnectionFlow = {
+  readonly source: IpAddress
+  readonly destination: IpAddress
+  /** IANA number. */
+  readonly protocol: number
+  /** null: the protocol has none. */
+  readonly destinationPort: number | null
+  readonly icmpType?: number
+  /** The destination's address was translated. */
+  readonly isTranslated: boolean
+}
+
+type Tuple = {
+  source: IpAddress | null
+  destination: IpAddress | null
+  protocol: number
+  sourcePort: number | null
+  icmpType: number | null
+}
+
+/** The flow of a connection (an answer to one of the lists); null if it has no addresses. */
+export function flowOfConnection(view: DataView, from: number, to: number): ConnectionFlow | null {
+  let [original, reply]: [Tuple | null, Tuple | null] = [null, null]
+  eachAttribute(view, from + NFGENMSG_LENGTH, to, (type, start, stop) => {
+    if (type === CTA.TUPLE_ORIG) original = readTuple(view, start, stop)
+    else if (type === CTA.TUPLE_REPLY) reply = readTuple(view, start, stop)
+  })
+  return toFlow(original, reply)
+}
+
+function toFlow(original: Tuple | null, reply: Tuple | null): ConnectionFlow | null {
+  if (original?.source == null || original.destination === null || reply?.source == null) return null
+  const { source, protocol, icmpType } = original
+  return {
+    source,
+    destination: reply.source,
+    protocol,
+    destinationPort: reply.sourcePort,
+    ...(icmpType === null ? {} : { icmpType }),
+    isTranslated: reply.source !== original.destination,
+  }
+}
+
+function readTuple(view: DataView, from: number, to: number): Tuple {
+  const tuple: Tuple = { source: null, destination: null, protocol: 0, sourcePort: null, icmpType: null }
+  eachAttribute(view, from, to, (part, start, stop) => {
+    eachAttribute(view, start, stop, (type, at, end) => {
+      if (part === CTA_TUPLE_IP) {
+        if (end - at !== 4 && end - at !== 16) return
+        const address = ipFromBytes(end - at === 4 ? 4 : 6, octetsOf(view, at, end))
+        if (type === CTA_IP_SOURCE[4] || type === CTA_IP_SOURCE[6]) tuple.source = address
+        else tuple.destination = address
+      } else if (part === CTA_TUPLE_PROTO) {
+        if (type === CTA_PROTO.NUM) tuple.protocol = view.getUint8(at)
+        else if (type === CTA_PROTO.SRC_PORT) tuple.sourcePort = view.getUint16(at)
+        else if (type === CTA_PROTO.ICMP_TYPE || type === CTA_PROTO.ICMPV6_TYPE) tuple.icmpType = view.getUint8(at)
+      }
+    })
+  })
+  return tuple
 }
 
 /** The request that deletes a connection as it was listed, and no later one with the same addresses and ports. */

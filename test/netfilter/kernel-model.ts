@@ -45,6 +45,11 @@ export class KernelModel implements NetfilterTools {
       .join('')
   }
 
+  async saveCounters(variant: Variant, family: IpFamily): Promise<string> {
+    const filter = this.rules[variant][family].get('filter') ?? new Map()
+    return [...filter].flatMap(([chain, { rules }]) => rules.map((rule: string, at: number) => `[${at}:60] -A ${chain} ${rule}\n`)).join('')
+  }
+
   async restoreRules(variant: Variant, family: IpFamily, input: string): Promise<void> {
     this.inputs.push(input)
     this.#fault()

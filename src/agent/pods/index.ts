@@ -1,13 +1,23 @@
 // Pods of this node, main thread: IPAM, journal and CNI, joined. Loaded only where CNI is served; what it is joined of comes in
 // `PodHost`, so that tests join it to fakes.
-import type { AttachmentKey, PodSource, PodWiring } from '../../cni/index.ts'
+import type { AttachmentKey, EndpointGate, PodSource, PodWiring } from '../../cni/index.ts'
 import type { BlockStore, IpamConfig } from '../../ipam/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { IpAddress, Prefix } from '../../net/index.ts'
+import type { Endpoint } from '../../policy/index.ts'
 import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
 import type { CniOptions } from '../options.ts'
 import type { AdoptedPods, KnownPods } from '../threads.ts'
+
+/** What lets pods through when their policy is in force. */
+export interface PodGate extends EndpointGate {
+  /** Once, before any other call: the pods of before, and the addresses behind interfaces of those whose records were lost. */
+  adopt(endpoints: readonly Endpoint[], lost: ReadonlyMap<string, readonly IpAddress[]>): void
+}
+
+/** No policy here: everybody is let through at once. */
+export const OPEN_GATE: PodGate = { adopt: () => {}, admit: () => Promise.resolve(), dismiss: () => Promise.resolve() }
 
 export type PodHost = {
   readonly node: string
@@ -19,6 +29,7 @@ export type PodHost = {
   readonly blocks: BlockStore
   readonly podSource: PodSource
   readonly wiring: PodWiring
+  readonly gate: PodGate
   adopt(known: KnownPods): Promise<AdoptedPods>
   /** Why the rest of the agent cannot yet carry a pod's traffic, in words; null: it can. */
   unreadiness(): string | null

@@ -8,7 +8,7 @@ import type { Snapshot, Store } from '../../store/index.ts'
 import type { AgentStatus, Problem } from '../control-api.ts'
 import type { CniOptions } from '../options.ts'
 import type { KnownPods } from '../threads.ts'
-import type { Pods } from './index.ts'
+import type { PodGate, Pods } from './index.ts'
 import type { DataplaneAsk, RemoteWiring } from './remote-wiring.ts'
 
 export type PodsOwnerDeps = {
@@ -20,6 +20,7 @@ export type PodsOwnerDeps = {
   /** Follows Namespaces and the Pods of this node. */
   readonly snapshot: Snapshot
   readonly dataplane: DataplaneAsk
+  readonly gate: PodGate
   /** Own blocks that have routes, as last derived. */
   readonly ownBlocks: () => readonly Prefix[]
   /** Why nothing that a pod needs beside an address could be done, in words; null: it can. */

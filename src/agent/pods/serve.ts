@@ -7,7 +7,6 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   type Attachment,
   CniService,
-  type EndpointGate,
   findChained,
   heldAllocations,
   type Journal,
@@ -26,8 +25,6 @@ import { RequestFigures } from './figures.ts'
 import type { CniFigures, PodHost, Pods } from './index.ts'
 import { ipamStatus, podStatuses } from './status.ts'
 
-/** Admits at once: there is no policy engine yet (decision 16). */
-const OPEN_GATE: EndpointGate = { admit: () => Promise.resolve(), dismiss: () => Promise.resolve() }
 /** Folder of the journal in the state directory. */
 const JOURNAL = 'attachments'
 /** What IPAM remembers, in the same folder: who loses the one loses the other. */
@@ -41,6 +38,11 @@ export async function servePods(host: PodHost): Promise<Pods> {
   await using started = new AsyncDisposableStack()
   const journal = await openJournal(join(cni.stateDir, JOURNAL), log)
   const found = await adopt(host, journal)
+  const present = journal.all().filter(({ state }) => state === 'attached')
+  host.gate.adopt(
+    present.map(({ link, pod }) => ({ interface: link.hostInterface, pod, addresses: link.addresses })),
+    found.unknown,
+  )
   const isInUse = (address: IpAddress): boolean => [...found.unknown.values()].some((addresses) => addresses.includes(address))
   const reserveFile = openReserveFile(join(cni.stateDir, JOURNAL, RESERVE), node, log)
   const onChange = (): void => host.changed()
@@ -112,7 +114,7 @@ class ServedPods implements Pods {
       addresses: ipam,
       wiring: watched(host.wiring, ({ hostInterface }) => found.unknown.delete(hostInterface)),
       pods: host.podSource,
-      gate: OPEN_GATE,
+      gate: host.gate,
       journal,
       clock: host.clock,
       log: host.log,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { Problem } from '../../../src/agent/control-api.ts'
+import { OPEN_GATE } from '../../../src/agent/pods/index.ts'
 import { PodsOwner } from '../../../src/agent/pods/owner.ts'
 import type { DataplaneAsk } from '../../../src/agent/pods/remote-wiring.ts'
 import { type Clock, systemClock } from '../../../src/lib/clock.ts'
@@ -47,6 +48,7 @@ test('a state directory that cannot be used is told and tried again; what is der
     store: new MemoryStore(),
     snapshot: new SnapshotBuilder().snapshot,
     dataplane,
+    gate: OPEN_GATE,
     ownBlocks: () => [],
     unreadiness: () => null,
     onRoutes: () => derivations++,
@@ -86,6 +88,7 @@ test('an end while it cannot be served comes at once', async () => {
     store: new MemoryStore(),
     snapshot: new SnapshotBuilder().snapshot,
     dataplane: { ask: () => Promise.reject(new Error('not asked')) } as unknown as DataplaneAsk,
+    gate: OPEN_GATE,
     ownBlocks: () => [],
     unreadiness: () => null,
     onRoutes: () => {},

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { createBlockStore } from '../../../src/agent/ipam/block-store.ts'
-import type { PodHost, Pods } from '../../../src/agent/pods/index.ts'
+import { OPEN_GATE, type PodHost, type Pods } from '../../../src/agent/pods/index.ts'
 import { servePods } from '../../../src/agent/pods/serve.ts'
 import { decodeResponse, encodeRequest } from '../../../src/cni/frame.ts'
 import type { PodLink, PodWiring } from '../../../src/cni/index.ts'
-import type { IpamConfig } from '../../../src/ipam/index.ts'
+import { type BlockStore, BlockStoreError, type IpamConfig } from '../../../src/ipam/index.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ok } from '../../../src/lib/result.ts'
@@ -70,6 +70,7 @@ async function start(unreadiness: () => string | null = () => null, over: Partia
     blocks: createBlockStore(store),
     podSource: { lookUp: () => Promise.resolve(null) },
     wiring,
+    gate: OPEN_GATE,
     adopt({ links: known, isStateNew }) {
       adopted = known
       const missing = known.map(({ hostInterface }) => hostInterface).filter((name) => !links.has(name))
@@ -219,6 +220,36 @@ describe('pods of a node', () => {
     const second = await start()
     await using _pods = second.pods
     expect(second.adopted.map(({ mtu }) => mtu)).toEqual([1480])
+  })
+
+  test('the store is away at a start: pods have what was left of the reserve, and the blocks show them when it is back', async () => {
+    {
+      const { pods, socket } = await start()
+      await using _pods = pods
+      pods.configure(CONFIG)
+      await call(socket, 'ADD')
+      await until('the block knows of it', () => pods.ipam().blocks[0]?.allocated === 1)
+    }
+    const blocks = createBlockStore(store)
+    let isAway = true
+    const here = <T>(work: () => Promise<T>): Promise<T> =>
+      isAway ? Promise.reject(new BlockStoreError('UNAVAILABLE', 'connection refused')) : work()
+    const away: BlockStore = {
+      listOf: (...args) => here(() => blocks.listOf(...args)),
+      listIn: (...args) => here(() => blocks.listIn(...args)),
+      get: (...args) => here(() => blocks.get(...args)),
+      create: (...args) => here(() => blocks.create(...args)),
+      update: (...args) => here(() => blocks.update(...args)),
+      delete: (...args) => here(() => blocks.delete(...args)),
+    }
+    const { pods, socket } = await start(() => null, { blocks: away })
+    await using _pods = pods
+    pods.configure(CONFIG)
+    expect((await call(socket, 'STATUS')).exitStatus).toBe(0)
+    expect((await call(socket, 'ADD', 'c2')).exitStatus).toBe(0)
+    expect(new Set(addressesOf(pods)).size).toBe(2)
+    isAway = false
+    await until('the block knows of both', () => pods.ipam().blocks[0]?.allocated === 2)
   })
 
   test('a pod whose link and namespace are both gone is given up at a start; one that has its namespace is told', async () => {

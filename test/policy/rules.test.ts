@@ -230,6 +230,8 @@ describe('ports', () => {
       .ruleset()
       .families[4].chains.flatMap(({ rules }) => rules.flat())
     expect(words.filter((word) => word === '--dports')).toHaveLength(3)
+    const ranges = Array.from({ length: 20 }, (_, at) => ({ port: 1000 + at * 10, endPort: 1004 + at * 10 }))
+    expect(open(ranges, ['TCP:1000', 'TCP:1005', 'TCP:1073', 'TCP:1194', 'TCP:1195'])).toEqual(['TCP:1000', 'TCP:1073', 'TCP:1194'])
   })
 
   test('[policy 60] what belongs to a connection passes, and neighbours are always found', () => {

@@ -108,7 +108,7 @@ export type SpeakerConfig = {
   readonly originated: readonly OriginatedPrefix[]
   /** In `Host` mode, prefixes within which routes from peers outside the cluster are accepted without a filter. */
   readonly importBounds: readonly Prefix[]
-  /** The cluster's own service ranges: in `Host` mode never accepted from anybody (DESIGN §7). */
+  /** The cluster's own service ranges: in `Host` mode never installed; accepted by a reflector alone, of internal peers, to pass on (DESIGN §7). */
   readonly serviceRanges: readonly Prefix[]
   /** null: everything goes plain. */
   readonly encapsulation: EncapsulationConfig | null

@@ -46,6 +46,8 @@ export class FamilyTables {
   readonly ownAs: OwnAsRejections
   readonly groups = new Map<string, UpdateGroup>()
   installRoutes = true
+  /** Learned prefixes in these ranges are for passing on alone; null: there are none such. */
+  notInstalled: PrefixSet | null = null
   /** Addresses of next hops that BGP routes of this family may carry; a change of such a route raises `touchedWatched`. */
   watched: PrefixSet | null = null
   touchedWatched = false
@@ -174,7 +176,7 @@ export class FamilyTables {
       prefixes.flags[row] = flags & ~DIRTY
       const best = decision.select(prefixes.firstPath[row] ?? NONE)
       prefixes.bestPath[row] = best
-      this.fib.update(row, this.#fibSet(best))
+      this.fib.update(row, this.#fibSet(row, best))
       if ((flags & HAS_OWN_AS) !== 0) this.ownAs.selected(row, best === NONE || decision.resolution(best)?.encapsulated === true)
       for (const group of this.groups.values()) group.evaluate(row, best)
       if (this.watched !== null && this.#carriesNextHop(row, this.watched)) this.touchedWatched = true
@@ -233,9 +235,10 @@ export class FamilyTables {
     return watched.hasWithin(word0[row] ?? 0, word1[row] ?? 0, word2[row] ?? 0, word3[row] ?? 0, length[row] ?? 0)
   }
 
-  #fibSet(best: number): number {
+  #fibSet(row: number, best: number): number {
     const { decision } = this
     if (best === NONE || !this.installRoutes) return 0
+    if (this.notInstalled?.covers(...this.prefixes.wordsAt(row)) === true) return 0
     if (decision.multipathCount === 1) {
       const resolution = decision.resolution(best)
       return resolution === null ? 0 : this.#shared.nextHopSets.idOf(resolution)

@@ -42,7 +42,9 @@ export class ImportPolicy implements PolicyCase {
     this.#program = new FilterProgram(facts.filters, 'import', family, facts.peerType)
     const isHost = facts.mode === 'Host'
     const services = new PrefixSet(facts.serviceRanges, family)
-    this.#services = isHost && !services.isEmpty ? services : null
+    // A reflector passes on what internal peers say of services, and keeps it out of its own FIB (FamilyTables.notInstalled).
+    const reflects = facts.clusterId !== null && facts.peerType === 'iBGP'
+    this.#services = isHost && !reflects && !services.isEmpty ? services : null
     const isTrusted = facts.clusterNode || facts.peerType === 'iBGP'
     this.#bounds = isHost && !isTrusted ? new PrefixSet(facts.importBounds, family) : null
     this.#pools = new PrefixSet(facts.importBounds, family)

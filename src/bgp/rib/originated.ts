@@ -1,6 +1,6 @@
 // The prefixes we originate ourselves, as paths of peer number 0.
 import { formatPrefix, type PrefixKey, prefixFamily } from '../../net/index.ts'
-import { ORIGINATED, type PathAttributes } from '../attributes.ts'
+import { ORIGINATED, type PathAttributes, WELL_KNOWN_COMMUNITY } from '../attributes.ts'
 import type { OriginatedPrefix } from '../config.ts'
 import type { Family } from '../family.ts'
 import { Arrivals } from './arrivals.ts'
@@ -37,6 +37,8 @@ function attributesOf({ communities, largeCommunities }: OriginatedPrefix): Path
   if (communities.length === 0 && largeCommunities.length === 0) return ORIGINATED
   return {
     ...ORIGINATED,
+    // Internal peers go by LOCAL_PREF, whatever they make of the community (RFC 8326 §4.2).
+    localPref: communities.includes(WELL_KNOWN_COMMUNITY.GRACEFUL_SHUTDOWN) ? 0 : ORIGINATED.localPref,
     communities: canonicalCommunities(communities),
     largeCommunities: canonicalLargeCommunities(largeCommunities),
   }

@@ -1,6 +1,6 @@
 // Adj-RIB-In, Loc-RIB and Adj-RIB-Out of a speaker (RFC 4271 §3.2), and the order in which they affect one another. Pure: no
 // socket, no clock; the speaker says what happened and calls `flush` for a slice of the work that follows from it.
-import { compareIp, type HostNetwork, hostPrefix } from '../../net/index.ts'
+import { compareIp, formatPrefix, type HostNetwork, hostPrefix, type Prefix } from '../../net/index.ts'
 import type { OriginatedPrefix } from '../config.ts'
 import { FAMILIES, type Family } from '../family.ts'
 import type { PeerStatus } from '../status.ts'
@@ -66,6 +66,7 @@ export class Rib {
     const decides = (each: RibConfig): string => JSON.stringify([each.maximumPaths, each.multipathAsPathRelax, each.installRoutes])
     if (decides(state.config) !== decides(config)) this.#work.touchAll()
     this.#work.touchInside(poolsConcerned(state.config.encapsulation, config.encapsulation))
+    this.#work.touchInside(servicesConcerned(state.config, config))
     state.takeConfig(config)
     this.#work.touchNextHops(state.resolver.setSurroundings(state.surroundings))
     for (const peer of state.peers()) {
@@ -406,4 +407,14 @@ export class Rib {
     }
     return false
   }
+}
+
+/** What may be in the FIB or not, now that ranges of services are others. */
+function servicesConcerned(before: RibConfig, after: RibConfig): readonly Prefix[] {
+  const isSame = before.mode === after.mode && rangesText(before.serviceRanges) === rangesText(after.serviceRanges)
+  return isSame ? [] : [...before.serviceRanges, ...after.serviceRanges]
+}
+
+function rangesText(ranges: readonly Prefix[]): string {
+  return ranges.map(formatPrefix).join(' ')
 }

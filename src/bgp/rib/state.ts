@@ -1,7 +1,7 @@
 // What the parts of the Rib share: the tables, the peers, configuration and surroundings. The parts know one another only
 // through it.
 import type { IpAddress } from '../../net/index.ts'
-import { FAMILIES, type Family } from '../family.ts'
+import { FAMILIES, type Family, ipFamilyOf } from '../family.ts'
 import { AttributeTable } from './attribute-table.ts'
 import type { RibConfig, RibPeerConfig } from './contract.ts'
 import { coveringRoutes } from './covering-routes.ts'
@@ -14,6 +14,7 @@ import { NextHopTable } from './next-hop-table.ts'
 import { NOBODY } from './path-table.ts'
 import { PeerColumns } from './peer-columns.ts'
 import { newPeerEntry, type PeerEntry, Serials } from './peer-entry.ts'
+import { PrefixSet } from './prefix-words.ts'
 import { ScanJobs } from './scan-jobs.ts'
 import type { UpdateGroup } from './update-group.ts'
 
@@ -58,6 +59,8 @@ export class RibState {
       tables.decision.encapsulation = this.#encapsulation
       tables.decision.options = { maximumPaths: config.maximumPaths, asPathRelax: config.multipathAsPathRelax }
       tables.installRoutes = config.installRoutes
+      const services = new PrefixSet(config.mode === 'Host' ? config.serviceRanges : [], ipFamilyOf(family))
+      tables.notInstalled = services.isEmpty ? null : services
     }
   }
 

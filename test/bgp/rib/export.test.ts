@@ -83,6 +83,12 @@ describe('what we originate', () => {
     expect(originated(EXTERNAL, {}, more)?.communities).toEqual(communities(...more.communities))
   })
 
+  test('with GRACEFUL_SHUTDOWN goes to internal peers at LOCAL_PREF 0: they may make nothing of the community (RFC 8326 §4.2)', () => {
+    const more = { communities: [WELL_KNOWN_COMMUNITY.GRACEFUL_SHUTDOWN] }
+    expect(originated(INTERNAL, {}, more)).toMatchObject({ localPref: 0, communities: communities(...more.communities) })
+    expect(originated(EXTERNAL, {}, more)).toMatchObject({ localPref: null, communities: communities(...more.communities) })
+  })
+
   test('localASNumber stands in for our own AS', () => {
     expect(asPathOf(originated({ number: 65_002, peer: { localAsn: asn(65_099) } }))).toEqual([65_099])
   })

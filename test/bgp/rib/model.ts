@@ -163,6 +163,8 @@ export class Model {
       for (const prefix of this.prefixes(family)) {
         const best = this.ranking(family, prefix)[0]
         if (best === undefined || best.gateways.length === 0) continue
+        const { mode, serviceRanges } = this.config
+        if (mode === 'Host' && serviceRanges.some((range) => covers(range, cidr(prefix)))) continue // passed on, not used
         fib.set(prefix, this.#multipath(family, prefix, best))
       }
     }

@@ -328,6 +328,20 @@ export class Rack implements AsyncDisposable {
     return this.#request(number, '/v1/bgp/routes')
   }
 
+  /** Names of the endpoints that answer this many connections, one after another. */
+  async answerers(from: string, address: string, count: number): Promise<ReadonlySet<string>> {
+    const program = `import socket
+for _ in range(${count}):
+  with socket.create_connection(("${address}", ${PORT}), 3) as s: print(s.recv(100).decode())`
+    const { stdout } = await this.net.exec(from, 'python3', ['-c', program])
+    return new Set(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ')[0] ?? ''),
+    )
+  }
+
   /** One connection to an address; the name of the endpoint that answered, and from where it was asked. */
   async connect(from: string, address: string): Promise<readonly [name: string, client: string]> {
     const program = `import socket

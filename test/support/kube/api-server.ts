@@ -12,6 +12,26 @@ import { ETCD, KUBE_APISERVER } from '../tools/index.ts'
 
 export const ADMIN = 'admin'
 const READY_WITHIN_MS = 120_000
+const AUDIT_LOG = 'audit.log'
+/** Who asked for what, of service accounts alone; a watch as soon as it is answered. */
+const AUDIT_POLICY = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived'],
+  rules: [{ level: 'Metadata', userGroups: ['system:serviceaccounts'] }, { level: 'None' }],
+}
+
+/** One request of a service account. */
+export type AuditedRequest = {
+  readonly user: string
+  readonly verb: string
+  readonly apiGroup: string
+  /** `nodenetworks/status` for a subresource. */
+  readonly resource: string
+  readonly namespace: string | null
+  readonly name: string | null
+  readonly isAllowed: boolean
+}
 
 export type KubeUser = { readonly token: string; readonly name: string; readonly groups: readonly string[] }
 
@@ -44,6 +64,7 @@ export class KubeApi implements AsyncDisposable {
       join(folder, 'tokens.csv'),
       everybody.map(({ token, name, groups }) => `${token},${name},${name},"${groups.join(',')}"\n`).join(''),
     )
+    writeFileSync(join(folder, 'audit-policy.json'), JSON.stringify(AUDIT_POLICY))
     const etcd = run(ETCD, join(folder, 'etcd.log'), [
       '--data-dir',
       join(folder, 'etcd'),
@@ -66,6 +87,8 @@ export class KubeApi implements AsyncDisposable {
         '--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112',
         '--allow-privileged=true',
         '--min-request-timeout=60',
+        `--audit-policy-file=${join(folder, 'audit-policy.json')}`,
+        `--audit-log-path=${join(folder, AUDIT_LOG)}`,
       ])
     const api = new KubeApi(new URL(`https://127.0.0.1:${secure}`), folder, etcd, `http://127.0.0.1:${client}`, startServer)
     try {
@@ -122,6 +145,25 @@ export class KubeApi implements AsyncDisposable {
     return answer.json()
   }
 
+  /** Requests of service accounts so far, in the order of their answers. */
+  requests(): readonly AuditedRequest[] {
+    const lines = readFileSync(join(this.#folder, AUDIT_LOG), 'utf8').split('\n').slice(0, -1) // the last may be half written
+    return lines.flatMap((line) => {
+      const { user, verb, objectRef, annotations = {} } = JSON.parse(line) as AuditEvent
+      if (objectRef === undefined) return []
+      const { resource, subresource, apiGroup = '', namespace = null, name = null } = objectRef
+      return {
+        user: user.username,
+        verb,
+        apiGroup,
+        resource: subresource === undefined ? resource : `${resource}/${subresource}`,
+        namespace,
+        name,
+        isAllowed: annotations['authorization.k8s.io/decision'] === 'allow',
+      }
+    })
+  }
+
   async ready(): Promise<void> {
     const untilMs = performance.now() + READY_WITHIN_MS
     for (;;) {
@@ -142,6 +184,20 @@ export class KubeApi implements AsyncDisposable {
     await Promise.all([ended(this.#server), ended(this.#etcd)])
     rmSync(this.#folder, { recursive: true, force: true })
   }
+}
+
+/** As much of an event (audit.k8s.io/v1) as is looked at. */
+type AuditEvent = {
+  readonly user: { readonly username: string }
+  readonly verb: string
+  readonly objectRef?: {
+    readonly resource: string
+    readonly subresource?: string
+    readonly apiGroup?: string
+    readonly namespace?: string
+    readonly name?: string
+  }
+  readonly annotations?: Readonly<Record<string, string>>
 }
 
 function run(binary: string, log: string, args: readonly string[]): ChildProcess {

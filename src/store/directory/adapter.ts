@@ -10,7 +10,6 @@ import { conditionsOf, sameConditions, stamped, stillApplied, withConditions } f
 import { Feed } from '../feed.ts'
 import { identityOf, toIdentity } from '../identity.ts'
 import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
-import { deepFreeze } from '../memory.ts'
 import {
   type Change,
   type Condition,
@@ -24,12 +23,11 @@ import {
   type WriteOptions,
 } from '../port.ts'
 import { formatIdentity, type StoreProblem } from '../problem.ts'
-import { type Identity, parseResource } from '../validate.ts'
+import type { Identity } from '../validate.ts'
 import {
   alreadyExists,
   checkVersion,
   created,
-  hasOwnStatus,
   notFound,
   parseForWrite,
   statusOf,
@@ -42,8 +40,9 @@ import { Follower } from './follower.ts'
 import { FolderLock, type Lease } from './lock.ts'
 import { isStateKind, stateFileName, toKey } from './state-files.ts'
 import { StateFolder } from './state-folder.ts'
-import { contentVersion, UserFolder } from './user-folder.ts'
+import { UserFolder } from './user-folder.ts'
 import { UserWriter } from './user-writer.ts'
+import { VisibleObjects } from './visible.ts'
 
 export type DirectoryOptions = {
   readonly clock?: Clock
@@ -64,7 +63,7 @@ export class DirectoryStore implements Store {
   readonly #state: StateFolder
   readonly #writer: UserWriter
   readonly #lock: FolderLock
-  readonly #versions = new WeakMap<Resource, string>()
+  readonly #visible: VisibleObjects
   #work: Promise<unknown> = Promise.resolve()
   #writes: Promise<unknown> = Promise.resolve()
   #swept = false
@@ -90,6 +89,7 @@ export class DirectoryStore implements Store {
     this.#user = new UserFolder(path, () => clock.wallMs())
     this.#state = new StateFolder(path, () => clock.wallMs())
     this.#writer = new UserWriter(this.#user)
+    this.#visible = new VisibleObjects(this.#user, this.#state)
     this.#lock = new FolderLock(join(this.#state.path, '.lock'))
   }
 
@@ -250,7 +250,7 @@ export class DirectoryStore implements Store {
     const byId = new Map(touched.map((identity) => [formatIdentity(identity), identity]))
     const changes = [...byId].flatMap(([id, identity]): Change[] => {
       const before: Resource | null = this.#feed.get(identity.kind, toKey(identity))
-      const after = this.#visible(id, identity.kind)
+      const after = this.#visible.get(id, identity.kind)
       if (after !== null) return [{ type: 'put', object: after }]
       return before === null ? [] : [{ type: 'gone', object: before }]
     })
@@ -261,26 +261,6 @@ export class DirectoryStore implements Store {
   #publishProblems(): void {
     const source = this.#sourceProblem === null ? [] : [this.#sourceProblem]
     this.#feed.setProblems([...source, ...this.#user.problems, ...this.#state.problems])
-  }
-
-  #visible(id: string, kind: KindName): Resource | null {
-    if (isStateKind(kind)) return this.#state.objects.get(id) ?? null
-    const object = this.#user.objects.get(id)?.object
-    if (object === undefined) return null
-    const part = this.#state.parts.get(id)
-    const status = part?.status ?? (hasOwnStatus(kind) ? undefined : statusOf(object))
-    const resourceVersion = `${this.#contentVersion(object)}${part === undefined ? '' : `.${part.version}`}`
-    const metadata = { ...object.metadata, resourceVersion }
-    const whole = withStatus({ ...object, metadata } as Resource, withConditions(status, part?.applied ?? {})) // only metadata differs
-    if (part === undefined || Object.keys(part.applied).length === 0) return deepFreeze(whole)
-    const parsed = parseResource(whole) // conditions are pruned to what their kind reads of them
-    return deepFreeze(parsed.ok ? parsed.value : whole)
-  }
-
-  #contentVersion(object: Resource): string {
-    const known = this.#versions.get(object) ?? contentVersion(object)
-    this.#versions.set(object, known)
-    return known
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------------

@@ -44,6 +44,6 @@ export async function checkSpecs(report: Report, cluster: Cluster, name: string,
     return figures
   })
   for (const { name: spec, state, seconds, failure } of results)
-    if (state !== 'passed') report.add({ name: spec, status: 'failed', seconds, note: failure === '' ? state : failure })
+    if (state !== 'passed') report.add({ name: spec, status: 'failed', seconds, note: failure === '' ? state : failure.slice(0, 2_000) })
   return ok
 }

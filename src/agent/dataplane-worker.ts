@@ -180,5 +180,6 @@ function reportForEver(): void {
   systemClock.after(REPORT_EVERY_MS, reportForEver)
 }
 
+if (!servesPods) syncer.setPods([]) // what an agent that served some has left is swept with the rest
 startBeat((beat) => main.send(beat))
 reportForEver()

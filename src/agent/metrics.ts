@@ -92,6 +92,12 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
   ])
   const malformed = counter('fibula_bgp_malformed_updates_total', 'UPDATE messages in which RFC 7606 had something to mend.', ['peer'])
 
+  const ownAs = gauge(
+    'fibula_bgp_own_as_rejected',
+    'Routes of a peer dropped only for our own AS number, where nothing else carries the prefix plain.',
+    ['peer'],
+  )
+
   const processCpu = counter('process_cpu_seconds_total', 'CPU time of all threads, in seconds.')
   const processMemory = gauge('process_resident_memory_bytes', 'Resident memory.')
   gauge('process_start_time_seconds', 'When the process started, since the Unix epoch.').set(systemClock.wallMs() / 1000 - process.uptime())
@@ -116,7 +122,8 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
 
   const readPeers = async (): Promise<void> => {
     const peers = await source.peers()
-    for (const metric of [peerUp, peerState, peerUptime, established, flaps, lastError, messages, prefixes, malformed]) metric.reset()
+    for (const metric of [peerUp, peerState, peerUptime, established, flaps, lastError, messages, prefixes, malformed, ownAs])
+      metric.reset()
     for (const peer of peers) {
       const { name } = peer
       peerUp.set({ peer: name, type: peer.type, peer_asn: String(peer.asn) }, peer.state === 'Established' ? 1 : 0)
@@ -125,6 +132,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
       copyCounter(established, { peer: name }, peer.established)
       copyCounter(flaps, { peer: name }, peer.flaps)
       copyCounter(malformed, { peer: name }, peer.malformedUpdates)
+      ownAs.set({ peer: name }, peer.ownAsRejected?.count ?? 0)
       if (peer.lastErrorAt !== null) lastError.set({ peer: name }, Date.parse(peer.lastErrorAt) / 1000)
       for (const direction of ['sent', 'received'] as const) {
         for (const [kind, count] of Object.entries(peer.messages[direction])) copyCounter(messages, { peer: name, direction, kind }, count)

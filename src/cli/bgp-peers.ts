@@ -108,6 +108,13 @@ export function formatPeer(peer: Session, screen: Screen): string {
     ['End-of-RIB', `received ${listOf(peer.endOfRib.received)}; sent ${listOf(peer.endOfRib.sent)}`],
     ['Malformed', `${peer.malformedUpdates} UPDATE messages (RFC 7606)`],
   ]
+  if (peer.ownAsRejected !== null) {
+    const { count, example } = peer.ownAsRejected
+    fields.push([
+      'Own AS',
+      { text: `${count} ${count === 1 ? 'route' : 'routes'} dropped for our own AS number: ${example}`, tone: 'warning' },
+    ])
+  }
   for (const [family, counts] of families) {
     const stale = counts.stale > 0 ? `, ${counts.stale} stale` : ''
     fields.push([family, `${counts.received} received, ${counts.accepted} accepted, ${counts.advertised} advertised${stale}`])

@@ -51,7 +51,7 @@ type Row = { readonly node?: string; readonly prefix: string; readonly path: Pat
 const COLUMNS: readonly Column<Row>[] = [
   { title: '', cell: ({ path }) => markOf(path) },
   { title: 'prefix', cell: ({ prefix }) => prefix },
-  { title: 'next hop', cell: ({ path }) => path.nextHop ?? '-' },
+  { title: 'next hop', cell: ({ path }) => wayOf(path) ?? '-' },
   { title: 'from', cell: ({ path }) => fromOf(path) },
   { title: 'as path', cell: ({ path }) => (path.asPath === '' ? '-' : path.asPath) },
   { title: 'pref', cell: ({ path }) => numberOf(path.localPref), align: 'right' },
@@ -78,6 +78,11 @@ function fromOf({ peer, sources = [] }: PathStatus): string {
   const [first, ...more] = sources
   if (first === undefined) return peer
   return `${peer}: ${first}${more.length === 0 ? '' : ` and ${more.length} more`}`
+}
+
+/** The next hop, and that it is reached through a tunnel. */
+function wayOf({ nextHop, encapsulated }: PathStatus): string | null {
+  return nextHop !== null && encapsulated ? `${nextHop} (IP-in-IP)` : nextHop
 }
 
 function markOf({ best, multipath, usable, stale }: PathStatus): Cell {
@@ -107,7 +112,7 @@ function formatPath(path: PathStatus, screen: Screen): string {
   const fields: (readonly [string, Cell])[] = [
     ['From', path.pathId === null ? path.peer : `${path.peer}, path ID ${path.pathId}`],
     ['Verdict', verdict],
-    ['Next hop', path.nextHop ?? 'none'],
+    ['Next hop', wayOf(path) ?? 'none'],
     ...(path.sources === undefined || path.sources.length === 0 ? [] : [['For', path.sources.join(', ')] as const]),
     ['AS path', path.asPath === '' ? 'empty' : path.asPath],
     ['Origin', path.origin],

@@ -29,7 +29,7 @@ const PEER: PeerStatus = {
   prefixes: { IPv4Unicast: { received: 4, accepted: 3, advertised: 2, stale: 1 } },
   messages: { sent: COUNTS, received: { ...COUNTS, update: 9 } },
   malformedUpdates: 0,
-  ownAsRejected: null,
+  ownAsRejected: { count: 2, example: '10.244.1.0/26' },
   gracefulRestart: 'none',
   endOfRib: { received: [], sent: [] },
 }
@@ -72,6 +72,7 @@ test('what the speaker and the kernel say is what a scrape shows, and a second s
     'fibula_bgp_messages_total{peer="tor-a",direction="received",kind="update",node="n1"} 9',
     'fibula_bgp_prefixes{peer="tor-a",family="IPv4Unicast",kind="stale",node="n1"} 1',
     'fibula_bgp_peer_last_error_timestamp_seconds{peer="tor-a",node="n1"} 1767225610',
+    'fibula_bgp_own_as_rejected{peer="tor-a",node="n1"} 2',
     'fibula_routes{state="inKernel",node="n1"} 9',
     'fibula_loop_max_lag_seconds{loop="bgp",node="n1"} 0.012',
     'fibula_turns_total{outcome="failed",node="n1"} 1',

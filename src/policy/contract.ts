@@ -184,8 +184,9 @@ export interface PolicyService {
   /** Verdict on one flow as this engine's state stands: the reference evaluator, with addresses looked up by index. */
   explain(flow: Flow): Verdict
   /**
-   * `explain` as far as this node enforces it: stages of local endpoints only. An established connection for which this is false is to
-   * be cut; `flow.state` must be left out, or it is always allowed.
+   * `explain` as far as this node enforces it: stages of local endpoints only, of a flow that this node has seen (so what a pod sends to
+   * itself went through a service). An established connection for which this is false is to be cut; `flow.state` must be left out, or it
+   * is always allowed.
    */
   isAllowedHere(flow: Flow): boolean
   counters(): readonly DropCounter[]

@@ -121,7 +121,7 @@ export class PolicyEngine implements PolicyService {
 
   isAllowedHere(flow: Flow): boolean {
     const isLocal = { egress: this.#isLocal(flow.source), ingress: this.#isLocal(flow.destination) }
-    return this.explain(flow).stages.every(({ direction, allowed }) => allowed || !isLocal[direction])
+    return this.explain({ ...flow, isTranslated: true }).stages.every(({ direction, allowed }) => allowed || !isLocal[direction])
   }
 
   counters(): readonly DropCounter[] {

@@ -13,6 +13,8 @@ const ROOT = join(import.meta.dirname, '..')
 export const CHART = join(ROOT, 'charts', 'fibula')
 export const MANIFEST = join(ROOT, 'deploy', 'fibula.yaml')
 export const NAMESPACE = 'fibula-system'
+/** As Chart.yaml says. */
+export const OLDEST_KUBERNETES = '1.30.0'
 
 export type KubeObject = {
   readonly apiVersion: string
@@ -42,7 +44,10 @@ export function findHelm(): string | null {
 
 /** All objects of the chart but its CustomResourceDefinitions, as `helm template` makes them. Throws with what Helm says. */
 export function renderChart(helm: string, args: readonly string[] = []): readonly KubeObject[] {
-  const text = execFileSync(helm, ['template', 'fibula', CHART, '--namespace', NAMESPACE, ...args], { encoding: 'utf8', stdio: 'pipe' })
+  const text = execFileSync(helm, ['template', 'fibula', CHART, '--namespace', NAMESPACE, '--kube-version', OLDEST_KUBERNETES, ...args], {
+    encoding: 'utf8',
+    stdio: 'pipe',
+  })
   return objectsIn(text)
 }
 

@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { CHART, type KubeObject, MANIFEST, NAMESPACE, objectsIn, renderManifest } from '../../../scripts/manifests.ts'
+import { CHART, type KubeObject, MANIFEST, NAMESPACE, OLDEST_KUBERNETES, objectsIn, renderManifest } from '../../../scripts/manifests.ts'
 import { ApiError, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
 import { makeNamespace } from '../../support/kube/apply.ts'
 import { describeWith } from '../../support/tier.ts'
@@ -70,7 +70,7 @@ describeWith([HELM, KUBE_APISERVER, ETCD], 'the chart', () => {
     ['two agents on one node', { agent: { updateStrategy: { rollingUpdate: { maxSurge: 1 } } } }, /maxSurge/],
     ['a digest that is none', { image: { digest: 'latest' } }, /\/image\/digest.*sha256/],
   ])('%s is refused in words', (_what, values, message) => {
-    const { status, stderr } = cluster.try(['template', 'fibula', CHART], values)
+    const { status, stderr } = cluster.try(['template', 'fibula', CHART, '--kube-version', OLDEST_KUBERNETES], values)
     expect(status).not.toBe(0)
     expect(stderr).toMatch(message)
   })
@@ -239,7 +239,9 @@ describeWith([HELM, KUBE_APISERVER, ETCD], 'the chart', () => {
     ])(
       '%s: the API server takes every object, and no field that it does not know',
       async (_what, values) => {
-        const objects = objectsIn(cluster.helm(['template', 'fibula', CHART, '--namespace', NAMESPACE], values))
+        const objects = objectsIn(
+          cluster.helm(['template', 'fibula', CHART, '--namespace', NAMESPACE, '--kube-version', OLDEST_KUBERNETES], values),
+        )
         expect(objects.length).toBeGreaterThan(10)
         for (const object of objects) {
           await cluster.apply(object, { dryRun: true }).catch((cause: unknown) => {

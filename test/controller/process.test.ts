@@ -85,14 +85,22 @@ test.each([
   [['--leak-grace', 'soon'], '--leak-grace is a duration of at least 1s, like 90s or 5m, not "soon"'],
   [['--status-interval', '10ms'], '--status-interval is a duration of at least 1s'],
   [['--metrics-port', '99999'], '--metrics-port is 1 to 65535, or 0 for none'],
-])('wrong usage: %p', async (args, words) => {
-  const outcome = await program.run(['controller', '--store', 'dir:/nowhere', ...args])
-  expect(outcome).toMatchObject({ status: 2, stdout: '' })
-  expect(outcome.stderr).toContain(words)
-})
+])(
+  'wrong usage: %p',
+  async (args, words) => {
+    const outcome = await program.run(['controller', '--store', 'dir:/nowhere', ...args])
+    expect(outcome).toMatchObject({ status: 2, stdout: '' })
+    expect(outcome.stderr).toContain(words)
+  },
+  LONG_MS,
+)
 
-test('a store that is none is refused in one line', async () => {
-  const outcome = await program.run(['controller', '--store', 'nothing'])
-  expect(outcome.status).toBe(1)
-  expect(outcome.stderr).toContain('--store "nothing" is not a store')
-})
+test(
+  'a store that is none is refused in one line',
+  async () => {
+    const outcome = await program.run(['controller', '--store', 'nothing'])
+    expect(outcome.status).toBe(1)
+    expect(outcome.stderr).toContain('--store "nothing" is not a store')
+  },
+  LONG_MS,
+)

@@ -48,18 +48,24 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
   )
 
   describeWith([SHIM, 'ping'], 'pods', () => {
+    const reaches = (from: string, address: string) =>
+      until(`${from} reaches ${address}`, () => world.net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '1', address]), {
+        deadlineMs: 20_000,
+        explain: () => world.log().slice(-3_000),
+      })
+    const allocated = async (): Promise<readonly string[]> => {
+      const blocks = await world.admin.list({ kind: 'IPAMBlock' })
+      return blocks.flatMap(({ spec }) => spec.allocations.map(({ address, handle }) => `${address} ${handle}`)).sort()
+    }
+    const hasAlone = (wanted: string) =>
+      until(`the blocks have ${wanted === '' ? 'nobody' : wanted}`, async () => (await allocated()).join() === wanted, {
+        deadlineMs: 60_000,
+        explain: () => world.log().slice(-3_000),
+      })
+
     test(
-      'pods come from what was claimed ahead, and go; the API server hears of both when it is back',
+      'come from what was claimed ahead, and go; the API server hears of both when it is back',
       async () => {
-        const reaches = (from: string, address: string) =>
-          until(`${from} reaches ${address}`, () => world.net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '1', address]), {
-            deadlineMs: 20_000,
-            explain: () => world.log().slice(-3_000),
-          })
-        const allocated = async (): Promise<readonly string[]> => {
-          const blocks = await world.admin.list({ kind: 'IPAMBlock' })
-          return blocks.flatMap(({ spec }) => spec.allocations.map(({ address, handle }) => `${address} ${handle}`)).sort()
-        }
         const first = await world.add('p1')
         await until('the block has it', async () => (await allocated()).includes(`${first} fibula.p1.eth0`))
         await reaches('tor', first)
@@ -69,12 +75,27 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
         await world.cni('DEL', 'p1')
         expect(await world.net.ip('p1', '-br link show')).not.toContain('eth0')
         await world.kube.restart()
-        await until('the block has the other alone', async () => (await allocated()).join() === `${second} fibula.p2.eth0`, {
-          deadlineMs: 60_000,
-          explain: () => world.log().slice(-3_000),
-        })
+        await hasAlone(`${second} fibula.p2.eth0`)
         await world.cni('DEL', 'p2')
-        await until('and then none', async () => (await allocated()).length === 0, { deadlineMs: 30_000 })
+        await hasAlone('')
+      },
+      LONG_MS,
+    )
+
+    test(
+      'start on a node that boots meanwhile: addresses, routes and BGP come from what it remembers',
+      async () => {
+        await world.reboot()
+        world.kube.signal('SIGKILL')
+        await world.launch()
+        await world.established()
+        const address = await until('a pod is given an address', () => world.add('p3'), { deadlineMs: 30_000, everyMs: 1_000 })
+        await reaches('tor', address)
+        await world.kube.restart()
+        await hasAlone(`${address} fibula.p3.eth0`)
+        await world.cni('DEL', 'p3')
+        await hasAlone('')
+        await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 90_000 })
       },
       LONG_MS,
     )

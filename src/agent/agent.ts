@@ -21,7 +21,9 @@ import { OPEN_GATE } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
 import { type ExplainQuery, type Explanation, explainPolicy } from './policy/index.ts'
 import { PolicyMemory } from './policy/memory.ts'
+import type { PolicySample } from './policy/metrics.ts'
 import { PolicyRuntime } from './policy/runtime.ts'
+import { dropsOf, podPolicies } from './policy/status.ts'
 import { ProblemBoard } from './problem-board.ts'
 import type { Readiness } from './readiness.ts'
 import { type AgentFacts, ClusterReports } from './reporting/cluster-reports.ts'
@@ -58,6 +60,8 @@ export type AgentDeps = {
 const SETTLE_MS = 20
 /** BGP waits no longer than this for rules and routes: a kernel that refuses them must not silence the node. */
 const APPLY_WITHIN_MS = 5_000
+/** Between two reads of the counters of policy. */
+const DROPS_EVERY_MS = 30_000
 
 export class Agent {
   readonly #deps: AgentDeps
@@ -84,6 +88,7 @@ export class Agent {
   #isDataplaneSynced = false
   #isStopping = false
   #isDraining = false
+  #drops: { readonly atMs: number; readonly drops: PolicySample['drops'] } | null = null
   /** What the dataplane was told last. */
   #applied: LocalSettings | null = null
   #drained: (() => void) | null = null
@@ -185,6 +190,17 @@ export class Agent {
       draining: this.#isDraining,
       problems: this.problems(),
     }
+  }
+
+  /** For metrics; null: no policy is enforced here. To read what the rules counted costs as much as to write them, so it is kept a while. */
+  async policySample(): Promise<PolicySample | null> {
+    if (this.policy === null) return null
+    const nowMs = this.#clock.nowMs()
+    if (this.#drops === null || nowMs - this.#drops.atMs > DROPS_EVERY_MS) {
+      const seen = this.policy.counters().length === 0 ? [] : await this.dataplane.ask('policyCounters', null)
+      this.#drops = { atMs: nowMs, drops: dropsOf(podPolicies(this.policy.endpoints(), this.policy.counters(), seen)) }
+    }
+    return { ...this.policy.figures(), drops: this.#drops.drops }
   }
 
   /** Would a flow be allowed, and why: with the objects as the store has them, and our own pods' addresses. Throws ExplainError. */

@@ -17,6 +17,8 @@
 //
 // Errors are { "error": "what was wrong and what to do" } with status 400, 404 or 503.
 
+import type { OwnBlock } from '../ipam/index.ts'
+
 export const CONTROL_SOCKET = 'agent.sock'
 
 /** Something that is not as it should be, in words, with its remedy. */
@@ -98,6 +100,8 @@ export type PodStatus = {
   readonly addresses: readonly { readonly address: string; readonly pool: string; readonly block: string; readonly borrowed: boolean }[]
   /** assigned: an ADD is at work; attached; released: DEL has answered, the store does not know yet. */
   readonly state: 'assigned' | 'attached' | 'released'
+  /** When it got its addresses, ISO 8601; null: an older agent did not record it. */
+  readonly since: string | null
 }
 
 /** A pod's interface as policy sees it. */
@@ -144,22 +148,7 @@ export type IpamStatus = {
     readonly reserve: number
   }[]
   /** Of this node. */
-  readonly blocks: readonly {
-    readonly cidr: string
-    /** null: no pool has this range any more. */
-    readonly pool: string | null
-    readonly state: 'Pending' | 'Confirmed'
-    readonly size: number
-    /** In use, by this node and by borrowers. */
-    readonly allocated: number
-    /** Claimed ahead, by this node and by borrowers. */
-    readonly reserved: number
-    /** Of the two before, what other nodes have. */
-    readonly lent: number
-    /** Released and resting. */
-    readonly cooling: number
-    readonly free: number
-  }[]
+  readonly blocks: readonly (Omit<OwnBlock, 'block'> & { readonly cidr: string })[]
   /** Addresses of this node in blocks of others; `handle` null: claimed ahead. */
   readonly borrowed: readonly {
     readonly address: string

@@ -12,6 +12,7 @@ export {
   CONTROL_SOCKET,
   type IpamStatus,
   type KernelRouteStatus,
+  type PodPolicyStatus,
   type PodStatus,
   type Problem,
   type StopRequest,

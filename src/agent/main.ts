@@ -79,6 +79,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       pods: () => agent.podFigures(),
       writes: () => agent.writeFigures(),
       services: () => agent.services.figures,
+      policy: () => agent.policySample(),
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
       problems: () => agent.problems(),

@@ -8,6 +8,7 @@ import type { RouteCounts } from '../routes/index.ts'
 import type { Problem } from './control-api.ts'
 import { inputMetrics, type WriteFigures } from './input-metrics.ts'
 import { type PodFigures, podMetrics } from './pod-metrics.ts'
+import { type PolicySample, policyMetrics } from './policy/metrics.ts'
 import { Counter, Gauge, Registry } from './prometheus.ts'
 import { serviceMetrics } from './services/metrics.ts'
 import type { ServiceFigures } from './services/service-watch.ts'
@@ -29,6 +30,8 @@ export type MetricsSource = {
   /** null: no CNI is served, or its pods are not known yet. */
   readonly pods: () => PodFigures | null
   readonly writes: () => WriteFigures
+  /** null: this agent enforces no policy. */
+  readonly policy?: () => Promise<PolicySample | null>
   /** null: no range of services is set. */
   readonly services?: () => ServiceFigures | null
   readonly version: string
@@ -115,6 +118,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
   const pods = podMetrics(registry, source.node)
   const writes = inputMetrics(registry)
   const services = serviceMetrics(registry)
+  const policy = policyMetrics(registry)
 
   const lag = gauge('fibula_loop_max_lag_seconds', 'Longest delay of a thread’s event loop in its last second.', ['loop'])
   const age = gauge('fibula_loop_beat_age_seconds', 'Seconds since a thread last said that its loop turns.', ['loop'])
@@ -185,6 +189,7 @@ export function createMetrics(source: MetricsSource): AgentMetrics {
       pods.read(source.pods())
       writes.read(source.writes())
       services.read(source.services?.() ?? null)
+      policy.read((await source.policy?.()) ?? null)
       readProcess()
       return { contentType: registry.contentType, text: `${await registry.metrics()}${pods.histograms()}` }
     },

@@ -25,7 +25,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     add: async (...to) => (await import('./ipam.ts')).addIpam(...to),
   },
   policy: {
-    describe: 'Policy of pods: explain',
+    describe: 'Policy of pods: explain, show',
     add: async (...to) => (await import('./policy.ts')).addPolicy(...to),
   },
   agent: {

@@ -17,7 +17,7 @@ import {
 import { askAgent } from './agents.ts'
 import { type Addresses, readAddresses } from './ipam-census.ts'
 import type { Environment } from './options.ts'
-import { type Cell, CliError, type Column, formatFields, formatTable, type OutputFormat, print, type Screen } from './output.ts'
+import { type Cell, CliError, type Column, formatAge, formatFields, formatTable, type OutputFormat, print, type Screen } from './output.ts'
 import { withStore } from './store-option.ts'
 
 export type ShowArgs = {
@@ -270,6 +270,7 @@ const POD_COLUMNS: readonly Column<PodStatus>[] = [
     cell: ({ addresses }) => addresses.map(({ address, borrowed }) => `${address}${borrowed ? ' (borrowed)' : ''}`).join(', '),
   },
   { title: 'interface', cell: ({ hostInterface }) => hostInterface },
+  { title: 'age', cell: ({ since }) => (since === null ? '' : formatAge((Date.now() - Date.parse(since)) / 1000)), align: 'right' },
   { title: 'state', cell: ({ state }) => ({ text: state, tone: state === 'attached' ? 'good' : 'warning' }) },
 ]
 

@@ -1,9 +1,9 @@
 // `fibula policy explain|show`.
-import type { Explanation } from '../agent/index.ts'
+import type { Explanation, PodPolicyStatus } from '../agent/index.ts'
 import { ExplainError, explainPolicy } from '../agent/index.ts'
-import { askAgent } from './agents.ts'
+import { askAgent, askAgents, itemsOf } from './agents.ts'
 import { agentOptions, type Cli, type Environment } from './options.ts'
-import { type Cell, CliError, formatFields, paint, print, type Screen } from './output.ts'
+import { type Cell, CliError, type Column, formatFields, formatTable, paint, print, type Screen, withNodes } from './output.ts'
 import { withStore } from './store-option.ts'
 
 export function addPolicy(cli: Cli, describe: string, environment: Environment): void {
@@ -51,7 +51,29 @@ export function addPolicy(cli: Cli, describe: string, environment: Environment):
         await print(args.output, explanation, formatExplanation)
       },
     )
-    return policy.demandCommand(1, 'say what to do: explain')
+    policy.command(
+      'show [pod]',
+      'What has a say on the pods of a node, and what it dropped; exit status 1 while a pod waits for its rules',
+      (to) =>
+        to
+          .options(agentOptions(environment))
+          .positional('pod', { type: 'string', describe: 'Only this one: [NAMESPACE/]POD' })
+          .example('$0 policy show web/shop-1', 'its policies by tier and direction, and packets dropped'),
+      async (args) => {
+        const query = { pod: args.pod }
+        const pods = itemsOf(
+          await askAgents(args, environment, (client) => client.get<readonly PodPolicyStatus[]>('/v1/policy/pods', query)),
+        )
+        await print(args.output, pods, (all, screen) => {
+          if (all.length === 0) return 'no pods\n'
+          return args.pod === undefined
+            ? formatTable(withNodes(all, COLUMNS), all, screen)
+            : all.map((pod) => formatPod(pod, screen)).join('\n')
+        })
+        if (pods.some(({ state }) => state === 'denied')) process.exitCode = 1
+      },
+    )
+    return policy.demandCommand(1, 'say what to do: explain or show')
   })
 }
 
@@ -84,4 +106,46 @@ export function formatExplanation({ from, to, port, allowed, flows }: Explanatio
 
 function verdict(allowed: boolean): Exclude<Cell, string> {
   return allowed ? { text: 'allowed', tone: 'good' } : { text: 'denied', tone: 'bad' }
+}
+
+type NodePod = PodPolicyStatus & { readonly node?: string }
+
+const COLUMNS: readonly Column<NodePod>[] = [
+  { title: 'pod', cell: nameOf },
+  { title: 'interface', cell: ({ hostInterface }) => hostInterface },
+  { title: 'state', cell: ({ state }) => ({ text: state, tone: state === 'denied' ? 'bad' : 'good' }) },
+  { title: 'ingress', cell: ({ ingress }) => policiesOf(ingress).join(', ') || '-', shrinks: true },
+  { title: 'egress', cell: ({ egress }) => policiesOf(egress).join(', ') || '-', shrinks: true },
+  { title: 'dropped in/out', cell: ({ ingress, egress }) => `${ingress.droppedPackets}/${egress.droppedPackets}`, align: 'right' },
+]
+
+function formatPod(pod: NodePod, screen: Screen): string {
+  const { state, waitsFor, addresses, hostInterface, ingress, egress, node } = pod
+  const direction = (what: string, { admin, networkPolicies, baseline, droppedPackets }: PodPolicyStatus['ingress']) =>
+    [
+      [`${what}, Admin`, admin.join(', ') || '-'],
+      [`${what}, NetworkPolicies`, networkPolicies.join(', ') || '-'],
+      [`${what}, Baseline`, baseline.join(', ') || '-'],
+      [`${what}, dropped`, `${droppedPackets} packets`],
+    ] as const
+  return formatFields(
+    [
+      ...(node === undefined ? [] : [['Node', node] as const]),
+      ['Pod', nameOf(pod)],
+      ['Addresses', addresses.join(', ')],
+      ['Interface', hostInterface],
+      ['State', waitsFor === null ? { text: state, tone: 'good' } : { text: `${state}: ${waitsFor}`, tone: 'bad' }],
+      ...direction('Ingress', ingress),
+      ...direction('Egress', egress),
+    ],
+    screen,
+  )
+}
+
+function nameOf({ namespace, name, hostInterface }: PodPolicyStatus): string {
+  return name === null ? hostInterface : `${namespace}/${name}`
+}
+
+function policiesOf({ admin, networkPolicies, baseline }: PodPolicyStatus['ingress']): readonly string[] {
+  return [...admin, ...networkPolicies, ...baseline]
 }

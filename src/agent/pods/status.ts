@@ -10,7 +10,7 @@ export function podStatuses(attachments: readonly Attachment[]): readonly PodSta
   return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ status }) => status)
 }
 
-function podStatus({ network, link, pod, assignments, state }: Attachment): PodStatus {
+function podStatus({ network, link, pod, assignments, state, since }: Attachment): PodStatus {
   return {
     namespace: pod?.namespace ?? null,
     name: pod?.name ?? null,
@@ -27,6 +27,7 @@ function podStatus({ network, link, pod, assignments, state }: Attachment): PodS
       borrowed: isBorrowed,
     })),
     state,
+    since,
   }
 }
 
@@ -50,17 +51,7 @@ export function ipamStatus(config: IpamConfig | null, view: IpamView, notReadyBe
       forWorkloads,
       reserve: reserved.get(name) ?? 0,
     })),
-    blocks: view.blocks.map(({ block, pool, state, size, allocated, reserved: ahead, lent, cooling, free }) => ({
-      cidr: formatPrefix(block),
-      pool,
-      state,
-      size,
-      allocated,
-      reserved: ahead,
-      lent,
-      cooling,
-      free,
-    })),
+    blocks: view.blocks.map(({ block, ...counts }) => ({ cidr: formatPrefix(block), ...counts })),
     borrowed: view.borrowed.map(({ address, block, owner, handle }) => ({
       address: formatIp(address),
       block: formatPrefix(block),

@@ -202,7 +202,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
     this.#admitted.clear()
     this.#toReview.clear()
     this.#deps.memory.remember(false)
-    for (const name of [...this.#waiting.keys()]) this.#release(name)
+    for (const name of this.#waiting.keys()) this.#release(name)
   }
 
   async #enforce(): Promise<void> {

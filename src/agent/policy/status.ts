@@ -3,6 +3,7 @@ import { formatIp } from '../../net/index.ts'
 import type { ChainCounters } from '../../netfilter/index.ts'
 import type { Direction, DropCounter } from '../../policy/index.ts'
 import type { DirectionPolicyStatus, PodPolicyStatus } from '../control-api.ts'
+import type { PolicySample } from './metrics.ts'
 import type { PolicyRuntime } from './runtime.ts'
 
 const NO_POLICIES = { admin: [], networkPolicies: [], baseline: [] }
@@ -40,6 +41,16 @@ export function podPolicies(
       }
     })
     .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+}
+
+/** For metrics: what was dropped for pods, where anything was. */
+export function dropsOf(pods: readonly PodPolicyStatus[]): PolicySample['drops'] {
+  return pods.flatMap((pod) =>
+    (['ingress', 'egress'] as const).flatMap((direction) => {
+      const packets = pod[direction].droppedPackets
+      return packets === 0 ? [] : [{ namespace: pod.namespace ?? '', pod: pod.name ?? pod.hostInterface, direction, packets }]
+    }),
+  )
 }
 
 function nameOf({ namespace, name, hostInterface }: PodPolicyStatus): string {

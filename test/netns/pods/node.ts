@@ -15,7 +15,13 @@ const [FIBULA = ''] = fibula.programs
 const CNI_VERSION = '1.1.0' // Debian's chained plugins, and so the conflist, are behind
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'STATUS' | 'GC' | 'VERSION'
-export type PluginCall = { readonly containerId: string; readonly netns: string; readonly ifName?: string }
+export type PluginCall = {
+  readonly containerId: string
+  readonly netns: string
+  readonly ifName?: string
+  /** As a kubelet's runtime names it; default: no pod of Kubernetes. */
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string }
+}
 export type CniResult = {
   readonly interfaces: readonly { readonly name: string; readonly mac: string; readonly sandbox?: string }[]
   readonly ips: readonly { readonly address: string; readonly interface?: number; readonly gateway?: string }[]
@@ -131,7 +137,7 @@ export class ClusterNode {
       CNI_PATH: path.dirname(SHIM),
       ...(call === null
         ? {}
-        : { CNI_CONTAINERID: call.containerId, CNI_NETNS: call.netns, CNI_IFNAME: call.ifName ?? 'eth0', CNI_ARGS: 'IgnoreUnknown=1' }),
+        : { CNI_CONTAINERID: call.containerId, CNI_NETNS: call.netns, CNI_IFNAME: call.ifName ?? 'eth0', CNI_ARGS: argsOf(call) }),
     }
     try {
       const input = JSON.stringify({ ...plugins[0], cniVersion: CNI_VERSION, name })
@@ -180,4 +186,10 @@ export class ClusterNode {
     const isPodLink = /\bfib[0-9a-f]{11}\b/
     return [...links, ...routes4, ...routes6, ...proxies4, ...proxies6, ...neighbours].filter((line) => isPodLink.test(line))
   }
+}
+
+function argsOf({ pod }: PluginCall): string {
+  if (pod === undefined) return 'IgnoreUnknown=1'
+  const uid = pod.uid === undefined ? '' : `;K8S_POD_UID=${pod.uid}`
+  return `IgnoreUnknown=1;K8S_POD_NAMESPACE=${pod.namespace};K8S_POD_NAME=${pod.name}${uid}`
 }

@@ -37,7 +37,7 @@ export const KUBE_PROXY_FOCUS = `sig-network.*(${KUBE_PROXY.join('|')}) .*Confor
 export async function checkSpecs(report: Report, cluster: Cluster, name: string, count: number, selection: Selection): Promise<boolean> {
   let results: readonly SpecResult[] = []
   const ok = await report.check(name, async () => {
-    results = await runSpecs(cluster, name.replaceAll(/[^\w]+/g, '-'), selection)
+    results = await runSpecs(cluster, name.replaceAll(/[^\w]+/g, '-'), selection, report.progress)
     const passed = results.filter(({ state }) => state === 'passed').length
     const figures = `${passed} of ${results.length} passed, the longest took ${Math.max(...results.map(({ seconds }) => seconds))} s`
     if (passed < results.length || results.length !== count) throw new CheckFailed(`${figures}; ${count} were to pass`)

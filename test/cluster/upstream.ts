@@ -1,8 +1,7 @@
 // Upstream Kubernetes' own end-to-end suite, against our cluster: which specs, and what each of them said.
 import fs from 'node:fs'
 import path from 'node:path'
-import { ExecError, exec } from '../../src/lib/exec.ts'
-import type { Cluster } from '../support/cluster/index.ts'
+import { type Cluster, Program } from '../support/cluster/index.ts'
 import { toolPath } from '../support/tools/index.ts'
 
 export type SpecResult = { readonly name: string; readonly state: string; readonly seconds: number; readonly failure: string }
@@ -30,6 +29,7 @@ export async function runSpecs(
   cluster: Cluster,
   label: string,
   { focus, skip, procs, timeoutMs }: Selection,
+  progress: (what: string) => void,
 ): Promise<readonly SpecResult[]> {
   const folder = path.join(cluster.folder, 'e2e', label)
   fs.mkdirSync(folder, { recursive: true })
@@ -68,13 +68,11 @@ export async function runSpecs(
           ...suite,
         ]
   const report = path.join(folder, 'report.json')
-  const run = await cluster.run(command, { timeoutMs }).catch((cause: unknown) => {
-    if (cause instanceof ExecError) return { stdout: cause.stdout, stderr: `${cause.message}\n${cause.stderr}` }
-    throw cause
-  })
   const log = path.join(folder, 'output.log')
-  fs.writeFileSync(log, `${run.stdout}\n${run.stderr}`)
-  if (!fs.existsSync(report)) throw new Error(`the suite left no report:\n${run.stdout.slice(-3_000)}\n${run.stderr.slice(-3_000)}`)
+  const env = { ...process.env, KUBECONFIG: cluster.adminConfig, HOME: folder }
+  const suiteRun = Program.start(label, cluster.place, command, log, { env })
+  await watch(suiteRun, timeoutMs, progress)
+  if (!fs.existsSync(report)) throw new Error(`the suite left no report:\n${suiteRun.log(5_000)}`)
   const suites = JSON.parse(fs.readFileSync(report, 'utf8')) as readonly { readonly SpecReports: readonly SpecReport[] | null }[]
   const results = suites
     .flatMap(({ SpecReports }) => SpecReports ?? [])
@@ -85,29 +83,23 @@ export async function runSpecs(
       seconds: Math.round(spec.RunTime / 1e9),
       failure: spec.Failure?.Message ?? '',
     }))
-  if (results.length === 0) throw new Error(`no spec matches ${focus}:\n${run.stdout.slice(-1_000)}${run.stderr.slice(-1_000)}`)
+  if (results.length === 0) throw new Error(`no spec matches ${focus}:\n${suiteRun.log(1_000)}`)
   return results
 }
 
-/** Names of the specs a selection would run. */
-export async function listSpecs(focus: string, skip?: string): Promise<readonly string[]> {
-  const file = path.join(fs.mkdtempSync('/tmp/fibula-e2e-'), 'report.json')
+/** Waits for the end, saying now and then how many specs are done: the suite prints a dot for each. */
+async function watch(suite: Program, timeoutMs: number, progress: (what: string) => void): Promise<void> {
+  let told = 0
+  const timer = setInterval(() => {
+    const done = suite.log(Number.POSITIVE_INFINITY).split('•').length - 1
+    if (done >= told + 5) progress(`  ${done} specs are done`)
+    if (done >= told + 5) told = done
+  }, 5_000)
+  const late = setTimeout(() => void suite.kill(), timeoutMs)
   try {
-    const filters = [`--ginkgo.focus=${focus}`, ...(skip === undefined ? [] : [`--ginkgo.skip=${skip}`])]
-    await exec(toolPath('e2e.test'), [
-      '--ginkgo.dry-run',
-      '--ginkgo.silence-skips',
-      '--provider',
-      'skeleton',
-      ...filters,
-      `--ginkgo.json-report=${file}`,
-    ])
-    const suites = JSON.parse(fs.readFileSync(file, 'utf8')) as readonly { readonly SpecReports: readonly SpecReport[] | null }[]
-    return suites
-      .flatMap(({ SpecReports }) => SpecReports ?? [])
-      .filter(({ LeafNodeType, State }) => LeafNodeType === 'It' && State === 'passed')
-      .map((spec) => [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(' '))
+    await suite.ended()
   } finally {
-    fs.rmSync(path.dirname(file), { recursive: true, force: true })
+    clearInterval(timer)
+    clearTimeout(late)
   }
 }

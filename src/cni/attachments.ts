@@ -93,7 +93,7 @@ export class Attachments implements AsyncDisposable {
   /** What DEL removes when the journal knows nothing: whatever bears the names that ADD would have given. */
   unknown({ network, key, netns, pod }: Pick<DelRequest, 'network' | 'key' | 'netns' | 'pod'>): Attachment {
     const link: PodLink = { ...key, netns, hostInterface: hostInterfaceOf(key), addresses: [], mtu: 0, mac: null }
-    return { network, link, pod, assignments: [], state: 'assigned' }
+    return { network, link, pod, assignments: [], state: 'assigned', since: null }
   }
 
   /** What is not as ADD left it, in words; empty: all is well. Changes nothing. */
@@ -154,7 +154,8 @@ export class Attachments implements AsyncDisposable {
       mtu: config.mtu ?? wiring.mtu(),
       mac: config.mac,
     }
-    return { network, link, pod, assignments: assigned.value, state: 'assigned' }
+    const since = new Date(this.#deps.clock.wallMs()).toISOString()
+    return { network, link, pod, assignments: assigned.value, state: 'assigned', since }
   }
 
   async #put(attachment: Attachment): Promise<void> {

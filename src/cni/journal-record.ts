@@ -38,15 +38,17 @@ const schema = z.object({
     mtu: z.int(),
     mac: mac.nullable(),
   }),
+  since: z.string().nullable().default(null),
   assignments: z.array(z.object({ address, pool: z.string(), block, sequence: z.int(), isBorrowed: z.boolean() })),
 })
 
-export function formatAttachment({ network, state, pod, link, assignments }: Attachment): string {
+export function formatAttachment({ network, state, since, pod, link, assignments }: Attachment): string {
   const record: z.input<typeof schema> = {
     version: 1,
     network,
     state,
     pod,
+    since,
     link: { ...link, addresses: link.addresses.map(formatIp) },
     assignments: assignments.map(({ pool, sequence, isBorrowed, ...each }) => ({
       address: formatIp(each.address),
@@ -69,10 +71,11 @@ export function parseAttachment(text: string): Attachment | string {
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success) return z.prettifyError(parsed.error)
-  const { network, state, pod, link, assignments } = parsed.data
+  const { network, state, since, pod, link, assignments } = parsed.data
   return {
     network,
     state,
+    since,
     pod,
     link,
     assignments: assignments.map((each) => ({ ...each, family: familyOf(each.address) })),

@@ -78,4 +78,6 @@ export type Attachment = {
   readonly assignments: readonly Assignment[]
   /** `assigned`: addresses taken, link perhaps half made. `attached`: ADD has answered. `released`: DEL has answered, the store may not know yet. */
   readonly state: 'assigned' | 'attached' | 'released'
+  /** When ADD took its addresses, by this node's clock, ISO 8601: for people. null: not known. */
+  readonly since: string | null
 }

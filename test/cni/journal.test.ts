@@ -26,6 +26,7 @@ function attachment(containerId: string, state: Attachment['state'] = 'attached'
       mtu: 1480,
       mac: parseMac('0a:00:00:00:00:01'),
     },
+    since: '2030-01-01T00:00:00.000Z',
     assignments: [
       { address: ip('10.0.0.1'), family: 4, pool: 'pods', block: cidr('10.0.0.0/26'), sequence: 7, isBorrowed: true },
       { address: ip('fd00::1'), family: 6, pool: 'pods6', block: cidr('fd00::/122'), sequence: 9, isBorrowed: false },

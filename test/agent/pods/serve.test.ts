@@ -126,7 +126,13 @@ describe('pods of a node', () => {
     expect(JSON.parse(stdout)).toMatchObject({ ips: [{ address: `${address}/32` }] })
     expect([pods.attached(), links.size]).toEqual([1, 1])
     expect(pods.pods()).toMatchObject([
-      { containerId: 'c1', interface: 'eth0', state: 'attached', addresses: [{ address, pool: 'pods', borrowed: false }] },
+      {
+        containerId: 'c1',
+        interface: 'eth0',
+        state: 'attached',
+        since: expect.stringMatching(/^\d{4}-/),
+        addresses: [{ address, pool: 'pods', borrowed: false }],
+      },
     ])
     await until('the block knows of it', () => pods.ipam().blocks[0]?.allocated === 1)
     expect(pods.ipam()).toMatchObject({

@@ -1,26 +1,14 @@
 // What every adapter of the store promises; run against each of them.
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { type Condition, type Store, StoreError, type StoreErrorCode } from '../../src/store/index.ts'
+import type { Store } from '../../src/store/index.ts'
+import { conditionsContract } from './contract-conditions.ts'
+import { type Clients, codeOf, versionOf } from './contract-support.ts'
+import { watchContract } from './contract-watch.ts'
 import { block, node, peer, pool, secret } from './objects.ts'
-import { Recorder, watching } from './recorder.ts'
 
 export interface StoreHarness extends AsyncDisposable {
   /** Another client of the same objects. */
   open(): Store
-}
-
-async function codeOf(work: Promise<unknown>): Promise<StoreErrorCode | 'succeeded'> {
-  try {
-    await work
-    return 'succeeded'
-  } catch (cause) {
-    if (cause instanceof StoreError) return cause.code
-    throw cause
-  }
-}
-
-function versionOf(object: { readonly metadata: { readonly resourceVersion?: string } } | null): string {
-  return object?.metadata.resourceVersion ?? 'none'
 }
 
 export function storeContract(name: string, makeHarness: () => Promise<StoreHarness>): void {
@@ -28,6 +16,8 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
     let harness: StoreHarness
     let store: Store
     let other: Store
+
+    const clients = (): Clients => ({ store, other })
 
     beforeEach(async () => {
       harness = await makeHarness()
@@ -251,228 +241,7 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       })
     })
 
-    describe('conditions of several managers', () => {
-      const ready: Condition = { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'fine' }
-      const network: Condition = { type: 'NetworkUnavailable', status: 'False', reason: 'FibulaReady', message: 'routes are in' }
-      const typesOf = (
-        object: { readonly status?: { readonly conditions: readonly { readonly type: string }[] } | undefined } | null,
-      ): string =>
-        (object?.status?.conditions ?? [])
-          .map(({ type }) => type)
-          .sort()
-          .join()
-
-      test('each manager has its own, and the rest of the object stays', async () => {
-        await store.create(node('n1', ['10.0.0.11']))
-        await store.applyConditions('Node', { name: 'n1' }, [ready], 'kubelet')
-        const made = await other.applyConditions('Node', { name: 'n1' }, [network], 'fibula')
-        expect(typesOf(made)).toBe('NetworkUnavailable,Ready')
-        const seen = await store.get('Node', { name: 'n1' })
-        expect(seen).toEqual(made)
-        const bare = node('n1', ['10.0.0.11'])
-        if (seen?.status.addresses.length !== 0) expect(seen?.status.addresses).toEqual(bare.status?.addresses)
-      })
-
-      test('what a manager leaves out goes, what others have stays', async () => {
-        await store.create(peer('a'))
-        const findings = ['NoSecret', 'NoNode'].map((type): Condition => ({ ...network, type }))
-        await store.applyConditions('BGPPeer', { name: 'a' }, [ready], 'controller')
-        await store.applyConditions('BGPPeer', { name: 'a' }, findings, 'agent')
-        await store.applyConditions('BGPPeer', { name: 'a' }, findings.slice(1), 'agent')
-        expect(typesOf(await other.get('BGPPeer', { name: 'a' }))).toBe('NoNode,Ready')
-        await store.applyConditions('BGPPeer', { name: 'a' }, [], 'agent')
-        expect(typesOf(await other.get('BGPPeer', { name: 'a' }))).toBe('Ready')
-      })
-
-      test('applying the same again changes nothing; the time is that of the last change of status', async () => {
-        const [first, again] = [
-          await store.create(peer('a')).then(() => store.applyConditions('BGPPeer', { name: 'a' }, [network], 'fibula')),
-          await other.applyConditions('BGPPeer', { name: 'a' }, [network], 'fibula'),
-        ]
-        expect(versionOf(again)).toBe(versionOf(first))
-        const reworded = await store.applyConditions('BGPPeer', { name: 'a' }, [{ ...network, message: 'all well' }], 'fibula')
-        expect(reworded.status?.conditions[0]).toEqual({ ...first.status?.conditions[0], message: 'all well' })
-        expect(Number.isNaN(Date.parse(first.status?.conditions[0]?.lastTransitionTime ?? ''))).toBe(false)
-      })
-
-      test('many managers at once lose nothing', async () => {
-        await store.create(node('n1'))
-        const managers = Array.from({ length: 8 }, (_, at) => `m${at}`)
-        await Promise.all(
-          managers.map((manager, at) =>
-            (at % 2 === 0 ? store : other).applyConditions('Node', { name: 'n1' }, [{ ...network, type: manager }], manager),
-          ),
-        )
-        expect(typesOf(await store.get('Node', { name: 'n1' }))).toBe(managers.join())
-      })
-
-      test('a watcher hears of it; what is not there is NOT_FOUND', async () => {
-        await store.create(node('n1'))
-        using watch = await watching(other, [{ kind: 'Node' }])
-        await store.applyConditions('Node', { name: 'n1' }, [network], 'fibula')
-        await watch.recorder.until((seen) => seen.changes.some(({ object }) => object.kind === 'Node' && typesOf(object) !== ''))
-        expect(await codeOf(store.applyConditions('Node', { name: 'n2' }, [network], 'fibula'))).toBe('NOT_FOUND')
-      })
-
-      test('a whole status written by somebody else keeps what it says of ours', async () => {
-        await store.create(peer('a'))
-        const made = await store.applyConditions('BGPPeer', { name: 'a' }, [network], 'fibula')
-        await other.updateStatus({ ...made, status: { ...made.status, sessions: [] } })
-        expect(typesOf(await store.get('BGPPeer', { name: 'a' }))).toBe('NetworkUnavailable')
-        const bare = await store.get('BGPPeer', { name: 'a' })
-        if (bare === null) throw new Error('gone')
-        await other.updateStatus({ ...bare, status: { sessions: [], conditions: [] } })
-        expect(typesOf(await store.get('BGPPeer', { name: 'a' }))).toBe('')
-        await store.applyConditions('BGPPeer', { name: 'a' }, [network], 'fibula')
-        expect(typesOf(await store.get('BGPPeer', { name: 'a' }))).toBe('NetworkUnavailable')
-      })
-    })
-
-    describe('a watch whose selections change', () => {
-      const tor = { kind: 'Secret', namespace: 'fibula-system', name: 'tor' } as const
-      const spine = { ...tor, name: 'spine' }
-
-      test('what is new comes, what nobody selects any more goes, what stays is not told again', async () => {
-        for (const { name, namespace } of [tor, spine]) await store.create(secret(name, namespace, { password: 'x' }))
-        await store.create(peer('a'))
-        using watch = await watching(other, [{ kind: 'BGPPeer' }, tor])
-        const told = watch.recorder.changes.length
-        await watch.select([{ kind: 'BGPPeer' }, spine])
-        expect(watch.pending()).toEqual([])
-        expect(
-          watch.recorder.changes
-            .slice(told)
-            .map(({ type, object }) => `${type} ${object.kind}/${object.metadata.name}`)
-            .sort(),
-        ).toEqual(['gone Secret/tor', 'put Secret/spine'])
-        await watch.select([{ kind: 'BGPPeer' }, tor, spine])
-        expect(watch.recorder.names()).toEqual(['BGPPeer/a', 'Secret/fibula-system/spine', 'Secret/fibula-system/tor'])
-      })
-
-      test('an object that is not there yet comes when it is made; one no longer selected does not', async () => {
-        using watch = await watching(other, [])
-        await watch.select([tor])
-        await store.create(secret('tor', 'fibula-system', { password: 'x' }))
-        await watch.recorder.until((seen) => seen.names().length === 1)
-        await watch.select([])
-        await store.create(secret('spine', 'fibula-system', { password: 'x' }))
-        const now = await store.get('Secret', tor)
-        if (now === null) throw new Error('gone')
-        await store.update({ ...now, metadata: { ...now.metadata, labels: { a: 'b' } } })
-        await watch.select([spine])
-        await watch.recorder.until((seen) => seen.names().join() === 'Secret/fibula-system/spine')
-        expect(watch.recorder.changes.map(({ type, object }) => `${type} ${object.metadata.name}`)).toEqual([
-          'put tor',
-          'gone tor',
-          'put spine',
-        ])
-      })
-
-      test('a wider selection that has the object too keeps it', async () => {
-        await store.create(secret('tor', 'fibula-system', { password: 'x' }))
-        using watch = await watching(other, [tor])
-        await watch.select([{ kind: 'Secret', namespace: 'fibula-system' }])
-        expect(watch.recorder.changes.map(({ type }) => type)).toEqual(['put'])
-        await store.delete('Secret', tor)
-        await watch.recorder.until((seen) => seen.names().length === 0)
-      })
-
-      test('the set may change before the first listing, and a watch that has ended waits for nothing', async () => {
-        await store.create(peer('a'))
-        const recorder = new Recorder()
-        const watch = store.watch([tor], recorder)
-        await watch.select([{ kind: 'BGPPeer' }])
-        expect(recorder.changesBeforeSync).toBe(1)
-        expect(recorder.names()).toEqual(['BGPPeer/a'])
-        watch[Symbol.dispose]()
-        await watch.select([tor])
-      })
-    })
-
-    describe('watch', () => {
-      test('everything there is comes before synced, changes after it', async () => {
-        await store.create(peer('a'))
-        await store.create(block('10.0.0.0/26', 'n1'))
-        using watch = await watching(other, [{ kind: 'BGPPeer' }, { kind: 'IPAMBlock' }])
-        expect(watch.recorder.changesBeforeSync).toBe(2)
-        expect(watch.recorder.names()).toEqual(['BGPPeer/a', 'IPAMBlock/10-0-0-0-26'])
-        await store.create(peer('b'))
-        await store.delete('BGPPeer', { name: 'a' })
-        await watch.recorder.until((seen) => seen.names().join() === 'BGPPeer/b,IPAMBlock/10-0-0-0-26')
-      })
-
-      test('an empty store is synced too', async () => {
-        using watch = await watching(store, [{ kind: 'BGPPeer' }])
-        expect(watch.recorder.changes).toEqual([])
-      })
-
-      test('a writer sees its own write as soon as it is made', async () => {
-        using watch = await watching(store, [{ kind: 'IPAMBlock' }])
-        const made = await store.create(block('10.0.0.0/26', 'n1'))
-        expect(watch.recorder.state().get('IPAMBlock/10-0-0-0-26')).toEqual(made)
-      })
-
-      test('only what was asked for comes: kind, namespace, name', async () => {
-        await store.create(secret('tor', 'fibula-system', { password: 'x' }))
-        await store.create(secret('tor', 'default', { password: 'x' }))
-        await store.create(secret('else', 'fibula-system', { password: 'x' }))
-        await store.create(peer('tor'))
-        using watch = await watching(other, [{ kind: 'Secret', namespace: 'fibula-system', name: 'tor' }])
-        expect(watch.recorder.names()).toEqual(['Secret/fibula-system/tor'])
-      })
-
-      test('an object whose labels no longer fit goes, and comes back when they do', async () => {
-        const made = await store.create(block('10.0.0.0/26', 'n1'))
-        using watch = await watching(other, [{ kind: 'IPAMBlock', labels: { 'fibula.network/node': 'n1' } }])
-        const lent = await store.update({ ...made, metadata: { ...made.metadata, labels: { 'fibula.network/node': 'n2' } } })
-        await watch.recorder.until((seen) => seen.names().length === 0)
-        expect(watch.recorder.changes.at(-1)?.type).toBe('gone')
-        await store.update({ ...lent, metadata: { ...lent.metadata, labels: { 'fibula.network/node': 'n1' } } })
-        await watch.recorder.until((seen) => seen.names().length === 1)
-      })
-
-      test('nothing comes after the watch has ended', async () => {
-        const watch = await watching(store, [{ kind: 'IPAMBlock' }])
-        watch[Symbol.dispose]()
-        await store.create(block('10.0.0.0/26', 'n1'))
-        expect(watch.recorder.changes).toEqual([])
-      })
-
-      test('versions of one object never go back, and the last one comes', async () => {
-        using watch = await watching(other, [{ kind: 'IPAMBlock' }])
-        let now = await store.create(block('10.0.0.0/26', 'n1'))
-        for (let turn = 1; turn <= 60; turn++) now = await store.update({ ...now, spec: { ...now.spec, sequence: turn } })
-        await watch.recorder.until((seen) => seen.changes.at(-1)?.object.metadata.resourceVersion === versionOf(now))
-        const sequences = watch.recorder.changes.map(({ object }) => (object.kind === 'IPAMBlock' ? object.spec.sequence : -1))
-        expect(sequences).toEqual([...new Set(sequences)].sort((a, b) => a - b))
-        expect(sequences.at(-1)).toBe(60)
-      })
-
-      test('watches that begin in the middle of writes miss nothing', async () => {
-        const watches: Awaited<ReturnType<typeof watching>>[] = []
-        const begun: Promise<void>[] = []
-        for (let at = 0; at < 24; at++) {
-          if (at % 4 === 0)
-            begun.push(watching(at % 8 === 0 ? store : other, [{ kind: 'IPAMBlock' }]).then((watch) => void watches.push(watch)))
-          await store.create(block(`10.0.${at}.0/26`, 'n1'))
-          if (at % 3 === 0) await store.delete('IPAMBlock', { name: `10-0-${at}-0-26` })
-        }
-        await Promise.all(begun)
-        expect(watches).toHaveLength(6)
-        for (const watch of watches) {
-          await watch.recorder.until((seen) => seen.names().length === 16)
-          watch[Symbol.dispose]()
-        }
-      })
-
-      test('an object that is deleted and made again between two looks is seen as the new one', async () => {
-        using watch = await watching(other, [{ kind: 'IPAMBlock' }])
-        const first = await store.create(block('10.0.0.0/26', 'n1'))
-        await store.delete('IPAMBlock', first.metadata)
-        const second = await store.create(block('10.0.0.0/26', 'n2'))
-        await watch.recorder.until((seen) => seen.changes.at(-1)?.object.metadata.uid === second.metadata.uid)
-        expect([...watch.recorder.state().values()]).toEqual([second])
-      })
-    })
+    conditionsContract(clients)
+    watchContract(clients)
   })
 }

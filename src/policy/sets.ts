@@ -56,14 +56,13 @@ export class SetTable {
   readonly #nodes = new Map<string, NodeEntry>()
   readonly #nodeSets = new Set<string>()
   readonly #dirty = new Set<string>()
-  /** No longer used, until the flush says so. */
+  /** No longer used at some time since the last flush. */
   readonly #unused = new Set<string>()
 
   retain(set: AddressSet): void {
     const live = this.#sets.get(set.id)
     if (live !== undefined) {
       live.uses++
-      this.#unused.delete(set.id)
       return
     }
     const touched = { 4: new Map<string, boolean>(), 6: new Map<string, boolean>() }
@@ -129,7 +128,7 @@ export class SetTable {
     const removed: AddressSet[] = []
     for (const id of this.#unused) {
       const live = this.#sets.get(id)
-      if (live === undefined) continue
+      if (live === undefined || live.uses > 0) continue
       this.#forget(live)
       if (!live.isNew) removed.push(live.set)
     }

@@ -197,6 +197,16 @@ describe('life of a pod', () => {
     },
   )
 
+  test('[policy 80] of two of one age the one that does not terminate has the address', () => {
+    const cluster = world().policy('a/in', { podSelector: WEB, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'next' } } }] }] })
+    const shared = { node: 'n2', ips: ['10.0.0.66', 'fd00::66'], hasEndpoint: false } as const
+    const flow = { source: ip('10.0.0.66'), destination: ip('10.0.0.1'), protocol: 6, destinationPort: 80 }
+    cluster.pod('a/zzz', { ...shared, labels: { app: 'old' }, isTerminating: true }).pod('a/next', { ...shared, labels: { app: 'next' } })
+    expect(cluster.engine().isAllowedHere(flow)).toBe(true)
+    cluster.pod('a/next', { ...shared, labels: { app: 'next' }, isTerminating: true })
+    expect(cluster.engine().isAllowedHere(flow)).toBe(false)
+  })
+
   test('[policy 80] an endpoint goes before any pod of another node, and a namesake of another UID is not its pod', () => {
     const cluster = world().policy('a/in', { podSelector: WEB, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'old' } } }] }] })
     const ips = ['10.0.0.88', 'fd00::88']

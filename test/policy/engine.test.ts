@@ -139,6 +139,15 @@ describe('face', () => {
     expect(world.ruleset('n2').sets).toEqual([])
   })
 
+  test('named ports of what comes in are those of pods of this node only', () => {
+    const ports = [{ name: 'http', containerPort: 8080 }]
+    const world = new World().namespace('a').pod('a/one', { ports }).pod('a/two', { ports, node: 'n2' })
+    world.policy('a/in', { podSelector: {}, ingress: [{ ports: [{ port: 'http' }] }] })
+    expect(world.ruleset('n1').sets.map(({ members }) => [...members])).toEqual([['10.0.0.1,tcp:8080'], ['fd00::1,tcp:8080']])
+    world.policy('a/in', { podSelector: {}, egress: [{ ports: [{ port: 'http' }] }] })
+    expect(world.ruleset('n1').sets[0]?.members.size).toBe(2)
+  })
+
   test('policies with the same rules share one chain, endpoints with the same policies one program', () => {
     const world = new World().namespace('a')
     for (const name of ['one', 'two', 'three']) world.pod(`a/${name}`, { labels: { app: 'web' } })

@@ -23,7 +23,7 @@ const SETTINGS: readonly PolicySettings[] = [
 ]
 
 describe.each(SETTINGS)('own node: $ownNodeEgress, missing pods: $missingPods', (settings) => {
-  test.each(Array.from({ length: 60 }, (_, at) => at + 1))(
+  test.each(Array.from({ length: 30 }, (_, at) => at + 1))(
     'seed %i: every packet is treated as the evaluator says [policy 7, 9, 28]',
     (seed) => {
       const random = new Random(seed)

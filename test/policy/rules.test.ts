@@ -200,6 +200,14 @@ describe('ports', () => {
       ],
       ['TCP:79', 'TCP:81'],
     ],
+    [
+      '[policy 57] ranges inside one another',
+      [
+        { port: 79, endPort: 90 },
+        { port: 80, endPort: 80 },
+      ],
+      ['TCP:79', 'TCP:80', 'TCP:81'],
+    ],
     ['[policy 57] 1 to 65535 is one protocol', [{ protocol: 'UDP', port: 1, endPort: 65_535 }], ['UDP:80']],
     ['[policy 59] UDP opens no TCP', [{ protocol: 'UDP', port: 80 }], ['UDP:80']],
     ['[policy 59] SCTP opens no TCP', [{ protocol: 'SCTP', port: 80 }], ['SCTP:80']],

@@ -37,7 +37,7 @@ describeWith(PROGRAMS, 'an agent in a cluster', () => {
       expect(world.pid).toBe(pid)
       const report = await world.report(
         'a pod can have a network',
-        ({ status }) => status?.conditions.every((each) => each.status === 'True') ?? false,
+        ({ status }) => status?.blocks.length === 1 && status.conditions.every((each) => each.status === 'True'),
       )
       const node = (await world.admin.get('Node', { name: NODE })) as Node
       expect(report.metadata.ownerReferences).toEqual([{ apiVersion: 'v1', kind: 'Node', name: NODE, uid: node.metadata.uid }])

@@ -162,6 +162,10 @@ describe('life of a pod', () => {
       expect(cluster.allows('a/cli', 'a/web')).toBe(false)
       cluster.pod('a/next', { labels: { app: 'cli' }, node: 'n2', ips: ['10.0.0.2', 'fd00::2'] })
       expect(cluster.allows('a/next', 'a/web')).toBe(true)
+      cluster.pod('a/near', { labels: { app: 'cli' } }).policy('a/shut', { ...DENY_IN, podSelector: { matchLabels: { app: 'cli' } } })
+      expect([cluster.allows('a/near', 'a/web'), cluster.allows('a/web', 'a/near')]).toEqual([true, false])
+      cluster.pod('a/near', { labels: { app: 'cli' }, phase }) // its interface is still there
+      expect([cluster.allows('a/near', 'a/web'), cluster.allows('a/web', 'a/near')]).toEqual([false, true])
     },
   )
 

@@ -1,12 +1,12 @@
 // What a large cluster costs an agent, and what many agents cost an API server: a real one, with its objects, and the agent that ships, in
 // a network namespace of their own. One argument, ScaleSettings as JSON; the last line of its output is a ScaleReport.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { KubernetesStore } from '../../src/store/kubernetes/adapter.ts'
 import { ApiServer } from '../../src/store/kubernetes/api-server.ts'
 import { KubeApi } from '../../test/support/kube/api-server.ts'
 import { installCrds, makeNamespace } from '../../test/support/kube/apply.ts'
-import { MEMORY } from '../namespaces.ts'
+import { MEMORY, makeScratchDirectory } from '../namespaces.ts'
 import { figuresOfProcess } from '../process-figures.ts'
 import { Running } from './child.ts'
 import { Heartbeats, load } from './load.ts'
@@ -42,7 +42,7 @@ const PAGE = '500'
 const pause = (delayMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, delayMs))
 
 async function main(settings: ScaleSettings): Promise<ScaleReport> {
-  const folder = mkdtempSync(join(MEMORY, 'fib-scale-'))
+  const folder = makeScratchDirectory(MEMORY)
   await using kube = await KubeApi.start()
   try {
     using api = new ApiServer(kube.connection())

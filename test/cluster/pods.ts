@@ -140,7 +140,7 @@ export async function readyTimes(cluster: Cluster, nodeName: string, limit: numb
   return text
 }
 
-const ROUNDS = 5
+const ROUNDS = 8
 const PODS_A_ROUND = 4
 /** Nobody routes these: the pods of the bridge are only started. */
 const BESIDE = { ipv4: '10.245.0.0/24', ipv6: 'fd00:10:245::/64' } as const

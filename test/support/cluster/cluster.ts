@@ -87,7 +87,8 @@ export class Cluster implements AsyncDisposable {
 
   /** Waits until every node is Ready, and DNS if there is one. */
   async ready(): Promise<void> {
-    await this.kubectl(['wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=120s'], { timeoutMs: 130_000 })
+    // A kubelet that could not write its CSINode because the node was not registered yet tries again after two minutes.
+    await this.kubectl(['wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=240s'], { timeoutMs: 250_000 })
     const deployments = await this.kubectl(['get', 'deployments', '--namespace', 'kube-system', '-o', 'name'])
     if (deployments.stdout.includes('coredns'))
       await this.kubectl(['rollout', 'status', 'deployment/coredns', '--namespace', 'kube-system', '--timeout=120s'], {

@@ -124,6 +124,15 @@ describe('tiers and order', () => {
     expect(cluster.allows('b/cli', 'a/web')).toBe(true)
   })
 
+  test('[policy 102] what the Admin tier passed on, every policy of the Baseline tier is asked about', () => {
+    const cluster = world().clusterPolicy('pass', spec('Admin', 0, [from('Pass')]))
+    cluster
+      .clusterPolicy('base', spec('Baseline', 0, [from('Deny', { pods: { podSelector: WEB } })]))
+      .clusterPolicy('more', spec('Baseline', 1, [from('Deny')]))
+    expect([cluster.allows('b/cli', 'a/web'), cluster.allows('192.0.2.1', 'a/web')]).toEqual([false, true])
+    expect(cluster.why('b/cli', 'a/web').ingress).toMatchObject({ policy: 'more', tier: 'Baseline' })
+  })
+
   test('[policy 103] a policy that selects a pod changes nothing for what no rule matches', () => {
     const cluster = world().clusterPolicy('c', spec('Admin', 0, [from('Deny', { pods: { podSelector: WEB } })]))
     expect([cluster.allows('b/cli', 'a/web'), cluster.allows('192.0.2.1', 'a/web'), cluster.allows('b/web', 'a/web')]).toEqual([

@@ -53,6 +53,15 @@ describe('dispatch', () => {
   })
 })
 
+test('when the last of many endpoints is gone, so is every chain on the way to them', () => {
+  const engine = new PolicyEngine(OPTIONS)
+  const mirror = new RulesetMirror()
+  const before = mirror.apply(engine.update([]).ruleset)
+  const many = endpoints(100)
+  expect(mirror.apply(engine.update(many).ruleset).families[4].chains.length).toBeGreaterThan(before.families[4].chains.length)
+  expect(mirror.apply(engine.update(many.map(({ key }) => ({ kind: 'endpoint', key, value: null }))).ruleset)).toEqual(before)
+})
+
 describe('counters', () => {
   const RULE = {
     name: 'no-cli',
@@ -158,6 +167,28 @@ describe('face', () => {
       1, 1,
     ])
     expect(names.filter((name) => name.startsWith('fib-et-'))).toHaveLength(3)
+  })
+
+  test('nothing is left of a policy that is gone, however often its rules shared a chain', () => {
+    const world = new World().namespace('a').pod('a/web', { labels: { app: 'web' } })
+    const before = world.ruleset()
+    const from = ['x', 'y', 'z', 'w'].map((app) => ({ podSelector: { matchLabels: { app } } }))
+    const ports = [{ port: 80 }, { protocol: 'UDP', port: 53 }, { protocol: 'SCTP' }, { port: 'http' }]
+    const only4 = [...from, { ipBlock: { cidr: '192.0.2.0/24' } }]
+    world
+      .policy('a/p', {
+        podSelector: WEB,
+        ingress: [
+          { from, ports },
+          { from: only4, ports },
+        ],
+      })
+      .policy('a/q', { podSelector: WEB, ingress: [{ from: only4, ports }] })
+    expect(world.ruleset().families[6].chains.filter(({ name }) => name.startsWith('fib-q-'))).toHaveLength(1)
+    world.noPolicy('a/p')
+    expect(world.ruleset().families[6].chains.filter(({ name }) => name.startsWith('fib-q-'))).toHaveLength(1)
+    world.noPolicy('a/q')
+    expect(world.ruleset()).toEqual(before)
   })
 
   test('states of endpoints are told when they change', () => {

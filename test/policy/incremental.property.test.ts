@@ -53,7 +53,7 @@ function expectWhole(ruleset: Ruleset): void {
       }
     }
     const marks = chains.length === 0 ? [] : ['fib-policy-accept', 'fib-policy-deny', 'fib-policy-pass']
-    expect([...new Set([...jumps, ...marks])].sort()).toEqual([...chains.map(({ name }) => name)].sort())
+    expect([...new Set([...jumps, ...marks])].sort()).toEqual(chains.map(({ name }) => name).sort())
   }
   const names = new Set(ruleset.sets.map(({ name }) => name))
   // A named port may belong to a rule whose peers are all of the other family.

@@ -57,7 +57,14 @@ test('the seeds meet every kind of decision', () => {
   expect([...kinds].sort()).toEqual(
     [
       ...['Accept', 'Deny', 'Pass'].flatMap((action) => [`Admin ${action}`, `Baseline ${action}`]),
-      ...['default', 'established', 'fromOwnNode', 'isolated', 'neighbourDiscovery', 'networkPolicy', 'toOwnNode', 'waiting'],
+      'default',
+      'established',
+      'fromOwnNode',
+      'isolated',
+      'neighbourDiscovery',
+      'networkPolicy',
+      'toOwnNode',
+      'waiting',
     ].sort(),
   )
 })

@@ -90,7 +90,11 @@ function checksOf(cluster: Cluster): Readonly<Record<string, () => Promise<unkno
       MODES.map((mode) => {
         const name = `${mode.mode}-${mode.localBy.kind}`
         const run = async (): Promise<boolean> => {
-          for (const node of cluster.nodes) await node.startKubeProxy(mode)
+          const switched = await report.check(`kube-proxy starts: ${name}`, async () => {
+            await Promise.all(cluster.nodes.map((node) => node.startKubeProxy(mode)))
+            return ''
+          })
+          if (!switched) return false
           const selection = { focus: KUBE_PROXY_FOCUS, procs: 2, timeoutMs: 20 * MINUTE_MS }
           return checkSpecs(report, cluster, `kube-proxy ${name}`, KUBE_PROXY_SPECS, selection)
         }

@@ -70,10 +70,8 @@ export class Cluster implements AsyncDisposable {
     await Promise.all(nodes.map((node) => node.boot()))
     progress('images')
     await Promise.all(nodes.map((node) => cluster.#importImages(node)))
-    for (const node of nodes) {
-      node.startKubelet()
-      await node.startKubeProxy(kubeProxy)
-    }
+    for (const node of nodes) node.startKubelet()
+    await Promise.all(nodes.map((node) => node.startKubeProxy(kubeProxy)))
     progress('nodes register')
     await cluster.kubectlUntil(
       'every node is registered',

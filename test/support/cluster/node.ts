@@ -204,6 +204,14 @@ export class Node {
         ? ['--detect-local-mode=ClusterCIDR', `--cluster-cidr=${POD_RANGE.ipv4},${POD_RANGE.ipv6}`]
         : ['--detect-local-mode=InterfaceNamePrefix', `--pod-interface-name-prefix=${localBy.prefix}`]),
     ])
+    await until(
+      `${this.name}: kube-proxy serves`,
+      async () => {
+        this.#program('kube-proxy').assertRunning()
+        return (await this.exec(['ss', '-Hltn', 'sport = :10256'])).stdout !== ''
+      },
+      { deadlineMs: 60_000, everyMs: 250 },
+    )
   }
 
   /** Throws with the end of its log if one of the node's programs has ended. */

@@ -1,0 +1,166 @@
+# Many probes at once from and to many network namespaces, by one process: sockets stay in the namespace that they were opened in.
+# Lines of JSON in, one line out for each. TCP: a connection that is made. UDP, SCTP: a first packet that arrives (SCTP by raw sockets,
+# the kernel need not know it). Nobody answers a datagram, so each one is the first of its connection to conntrack, too.
+#   {"op":"open","ends":{NAME:PATH},"tcp":[PORT],"udp":[PORT]}
+#   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N} -> {"passed":[true|false]}
+import ctypes, json, os, resource, select, socket, struct, sys, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+SCTP = 132
+TABLE = []
+for number in range(256):
+    value = number
+    for _ in range(8):
+        value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    TABLE.append(value)
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = (crc >> 8) ^ TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+# RFC 4960 section 3.3.2: INIT with a tag that says which probe it is.
+def init(source, destination, tag):
+    chunk = struct.pack("!BBHIIHHI", 1, 0, 20, tag, 65536, 1, 1, tag)
+    head = struct.pack("!HHII", source, destination, 0, 0)
+    return head[:8] + struct.pack("<I", crc32c(head + chunk)) + chunk
+
+
+def enter(path):
+    fd = os.open(path, os.O_RDONLY)
+    if libc.setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), path)
+    os.close(fd)
+
+
+poll = select.epoll()
+readers = {}
+ends = {}
+senders = {}
+serial = int(time.time()) % 20000 * 50000
+
+
+def watch(sock, what):
+    sock.setblocking(False)
+    readers[sock.fileno()] = (sock, what)
+    poll.register(sock, select.EPOLLIN)
+
+
+def dual(kind, port):
+    sock = socket.socket(socket.AF_INET6, kind)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("::", port))
+    return sock
+
+
+def open_ends(request):
+    for name, path in request["ends"].items():
+        ends[name] = path
+        enter(path)
+        for port in request["tcp"]:
+            sock = dual(socket.SOCK_STREAM, port)
+            sock.listen(1024)
+            watch(sock, "accept")
+        for port in request["udp"]:
+            watch(dual(socket.SOCK_DGRAM, port), "datagram")
+        for family in (socket.AF_INET, socket.AF_INET6):
+            watch(socket.socket(family, socket.SOCK_RAW, SCTP), "sctp4" if family == socket.AF_INET else "sctp6")
+            for protocol, kind in ((17, socket.SOCK_DGRAM), (SCTP, socket.SOCK_RAW)):
+                sender = socket.socket(family, kind, protocol if kind == socket.SOCK_RAW else 0)
+                sender.setblocking(False)
+                senders[name, family, protocol] = sender
+    return {}
+
+
+def send(flow, tag, connecting):
+    source, address, _, protocol, port = flow
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    if protocol == "TCP":
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.connect_ex((address, port))
+        connecting[sock.fileno()] = (sock, tag)
+        poll.register(sock, select.EPOLLOUT)
+    elif protocol == "UDP":
+        senders[source, family, 17].sendto(struct.pack("!I", tag), (address, port))
+    else:
+        packet = init(20000 + tag % 40000, port, tag)
+        senders[source, family, SCTP].sendto(packet, (address, 0))
+
+
+def receive(sock, what, seen):
+    while True:
+        try:
+            if what == "accept":
+                sock.accept()[0].close()
+                continue
+            data = sock.recv(2048)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue
+        if what == "datagram" and len(data) == 4:
+            seen.add(struct.unpack("!I", data)[0])
+        elif what != "datagram":
+            body = data[(data[0] & 15) * 4 :] if what == "sctp4" else data
+            if len(body) >= 20:
+                seen.add(struct.unpack("!I", body[16:20])[0])
+
+
+def turn(seconds, connecting, seen):
+    events = poll.poll(seconds, 4096)
+    for fd, event in events:
+        if fd in connecting:
+            sock, tag = connecting.pop(fd)
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and not event & (select.EPOLLERR | select.EPOLLHUP):
+                seen.add(tag)
+            poll.unregister(fd)
+            sock.close()
+        elif fd in readers:
+            receive(*readers[fd], seen)
+    return len(events) > 0
+
+
+def probe(request):
+    global serial
+    flows = request["flows"]
+    seen, connecting = set(), {}
+    order = sorted(range(len(flows)), key=lambda at: flows[at][0])
+    first, serial = serial, serial + len(flows)
+    current = None
+    for count, at in enumerate(order):
+        if flows[at][0] != current:
+            current = flows[at][0]
+            enter(ends[current])
+        for _ in range(20):
+            try:
+                send(flows[at], first + at, connecting)
+                break
+            except BlockingIOError:
+                turn(0.01, connecting, seen)
+            except OSError:
+                break  # said no at once: it did not pass
+        if count % 64 == 63:
+            turn(0, connecting, seen)
+    quiet = request.get("quietMs", 150) / 1000
+    last = time.monotonic()
+    while time.monotonic() - last < quiet:
+        if turn(0.02, connecting, seen):
+            last = time.monotonic()
+    for sock, _ in connecting.values():
+        poll.unregister(sock)
+        sock.close()
+    return {"passed": [first + at in seen for at in range(len(flows))]}
+
+
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+for line in sys.stdin:
+    asked = json.loads(line)
+    print(json.dumps(open_ends(asked) if asked["op"] == "open" else probe(asked)), flush=True)

@@ -1,0 +1,67 @@
+// Thousands of real packets in a second or two: a process that has sockets in every namespace of a test (`prober.py`).
+import type { ChildProcess } from 'node:child_process'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Netns } from '../../support/netns.ts'
+
+export type ProbeProtocol = 'TCP' | 'UDP' | 'SCTP'
+/** From and to are names of ends; the address is one of the latter, or one that is translated to it. */
+export type Probe = {
+  readonly from: string
+  readonly to: string
+  readonly address: string
+  readonly protocol: ProbeProtocol
+  readonly port: number
+}
+
+/** Ports where every end listens. SCTP needs none. */
+export type ProbePorts = { readonly tcp: readonly number[]; readonly udp: readonly number[] }
+
+const PROGRAM = path.resolve(import.meta.dirname, 'prober.py')
+
+export class MassProber implements Disposable {
+  readonly #child: ChildProcess
+  readonly #answers: ((line: string) => void)[] = []
+  #isGone = false
+
+  constructor(net: Netns, node: string) {
+    this.#child = net.spawn(node, 'python3', [PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#child.once('exit', () => {
+      this.#isGone = true
+      for (const answer of this.#answers.splice(0)) answer('null')
+    })
+    if (this.#child.stdout === null) throw new Error('the prober has no output')
+    createInterface(this.#child.stdout).on('line', (line) => this.#answers.shift()?.(line))
+  }
+
+  /** Opens sockets in namespaces: names of ends to their paths. */
+  async open(ends: Readonly<Record<string, string>>, ports: ProbePorts): Promise<void> {
+    await this.#ask({ op: 'open', ends, ...ports })
+  }
+
+  /** Which of them arrive; what is quiet for so long has come to its end. */
+  async probe(probes: readonly Probe[], quietMs = 100): Promise<readonly boolean[]> {
+    const flows = probes.map(({ from, address, to, protocol, port }) => [from, address, to, protocol, port])
+    const { passed } = (await this.#ask({ op: 'probe', flows, quietMs })) as { readonly passed: readonly boolean[] }
+    return passed
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  #ask(request: object): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#isGone) {
+        reject(new Error('the prober is gone'))
+        return
+      }
+      this.#answers.push((line) => {
+        const answer: unknown = JSON.parse(line)
+        if (answer === null) reject(new Error('the prober ended'))
+        else resolve(answer)
+      })
+      this.#child.stdin?.write(`${JSON.stringify(request)}\n`)
+    })
+  }
+}

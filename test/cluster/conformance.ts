@@ -27,7 +27,7 @@ const MINUTE_MS = 60_000
 const BY_RANGE = { kind: 'clusterCidr' } as const
 const BY_NAME = { kind: 'interfacePrefix', prefix: 'fib' } as const
 const FIRST: KubeProxyMode = { mode: 'iptables', localBy: BY_RANGE }
-/** In turn, after everything else; the last is the first again. */
+/** In turn, after everything else. */
 const MODES: readonly KubeProxyMode[] = [
   { mode: 'iptables', localBy: BY_NAME },
   { mode: 'nftables', localBy: BY_NAME },

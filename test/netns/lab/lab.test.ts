@@ -78,7 +78,7 @@ describeWith(['ip', 'nsenter', 'unshare', 'ping'], 'fibula lab', () => {
       const supervisor = readProcesses(labPaths(lab.dir))?.supervisor
       process.kill(supervisor?.pid ?? 0, 'SIGKILL')
       expect((await lab.fibula(['lab', 'status'])).stdout).toContain('the supervisor has ended')
-      rmSync(lab.dir, { recursive: true })
+      rmSync(lab.dir, { recursive: true, maxRetries: 20, retryDelay: 100 }) // what the supervisor left running still writes there
 
       await lab.up()
       expect(before.filter((pid) => identityOf(pid) !== null)).toEqual([])

@@ -3,6 +3,7 @@
 import type { Family } from '../src/bgp/family.ts'
 import { bridge, type CniPlugin, type FibulaBuild, fibulaCni } from './cni-plugins.ts'
 import type { Dut } from './dut/dut.ts'
+import { policyCases } from './policy/cases.ts'
 import { SUBJECT, type Target } from './report.ts'
 import { measureCni } from './scenarios/cni.ts'
 import { measureChurn, measureForward } from './scenarios/forward.ts'
@@ -24,7 +25,7 @@ export type Case = {
   readonly targets: readonly Target[]
   readonly shownDetails: readonly string[]
 }
-export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni', 'ipam', 'scale'] as const
+export const SCENARIOS = ['idle', 'forward-ipv4', 'forward-ipv6', 'churn', 'reflect', 'kernel', 'cni', 'ipam', 'scale', 'policy'] as const
 export type Scenario = (typeof SCENARIOS)[number]
 
 export type CaseOptions = {
@@ -68,6 +69,8 @@ export function casesOf(scenario: Scenario, options: CaseOptions): readonly Case
       return [ipamCase(options)]
     case 'scale':
       return scaleCases(options)
+    case 'policy':
+      return policyCases(options.runs)
   }
 }
 

@@ -76,7 +76,7 @@ const main = new Channel<ToDataplane, FromDataplane, DataplaneRequests>(parentPo
     writePolicy: (wanted) => rules.writePolicy(wanted),
     policyCounters: () => rules.policyCounters(),
     listConnections: async ({ addresses }) => (await loadConnections()).list(addresses),
-    cutConnections: async ({ ids }) => (await loadConnections()).cut(ids),
+    cutConnections: async (wanted) => (await loadConnections()).cut(wanted),
     apply: (wanted) => settings.set(wanted).then(() => null),
     adoptPods: async (known) => (await servedPods()).adopt(known),
     attachPod: async (link) => (await servedPods()).attach(link),

@@ -100,7 +100,7 @@ export type AdoptedPods = {
 }
 
 /** A connection as conntrack has it, in the terms of policy. `id` names it until the next list. */
-export type Connection = { readonly id: number; readonly flow: Flow }
+export type Connection = { readonly id: number; readonly flow: Flow; readonly isCut: boolean }
 
 export type DataplaneRequests = {
   readonly routes: { readonly request: { readonly prefix: string | null }; readonly answer: readonly KernelRouteStatus[] }
@@ -125,8 +125,11 @@ export type DataplaneRequests = {
   }
   /** Connections from or to these addresses. */
   readonly listConnections: { readonly request: { readonly addresses: readonly IpAddress[] }; readonly answer: readonly Connection[] }
-  /** By the ids of the last list; how many there still were. */
-  readonly cutConnections: { readonly request: { readonly ids: readonly number[] }; readonly answer: number }
+  /** By the ids of the last list: those to cut, and those that may go on; how many of the former there still were. */
+  readonly cutConnections: {
+    readonly request: { readonly cut: readonly number[]; readonly restored: readonly number[] }
+    readonly answer: number
+  }
   /** Of chains of policy alone. */
   readonly policyCounters: { readonly request: null; readonly answer: readonly ChainCounters[] }
   /** null: no rules were ever needed. */

@@ -12,6 +12,12 @@ import { NEIGHBOUR_DISCOVERY_TYPES } from './verdict.ts'
 const PODS = 'fib+'
 const TUNNELS = 'fibi+'
 const PREFIX = 'fib'
+/**
+ * Bit of a connection's own mark: it was let through once, and policy forbids it now. Both its directions are dropped, before what is
+ * established is let through. To forget the connection instead would not end it: the end that may still speak makes it anew, in its
+ * own direction, and answers to that are let through.
+ */
+export const CUT_MARK = 0x4000000
 /** So many endpoints are listed one by one; more make a branch by their next digit. */
 const LEAF = 8
 
@@ -45,6 +51,7 @@ export function renderDispatch(direction: Direction, leaves: readonly Leaf[], bi
   const unknown: Rule = ['-j', 'DROP']
   const head: readonly Rule[] = [
     [option, TUNNELS, '-j', 'RETURN'],
+    ['-m', 'connmark', '--mark', `0x${CUT_MARK.toString(16)}/0x${CUT_MARK.toString(16)}`, '-j', 'DROP'],
     ['-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'RETURN'],
     clearMark(bits),
   ]

@@ -17,6 +17,7 @@ export type {
   StageVerdict,
   Verdict,
 } from './contract.ts'
+export { CUT_MARK } from './dispatch.ts'
 export { PolicyEngine } from './engine.ts'
 export {
   clusterPolicyFromKubernetes,

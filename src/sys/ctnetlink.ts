@@ -5,11 +5,12 @@ import { eachAttribute, NLM_F_DUMP, NLMSG_HEADER_LENGTH } from './netlink-messag
 import { AF_INET, AF_INET6, AF_UNSPEC, MessageWriter, type NetlinkRequest } from './rtnetlink/message.ts'
 
 const NFNL_SUBSYS_CTNETLINK = 1 << 8
+const IPCTNL_MSG_CT_NEW = NFNL_SUBSYS_CTNETLINK
 const IPCTNL_MSG_CT_GET = NFNL_SUBSYS_CTNETLINK | 1
 const IPCTNL_MSG_CT_DELETE = NFNL_SUBSYS_CTNETLINK | 2
 const IPCTNL_MSG_CT_GET_STATS = NFNL_SUBSYS_CTNETLINK | 5
 const NFGENMSG_LENGTH = 4
-const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const
+const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, MARK: 8, ID: 12, ZONE: 18, MARK_MASK: 21, FILTER: 25 } as const
 const CTA_TUPLE_IP = 1
 const CTA_TUPLE_PROTO = 2
 const CTA_PROTO = { NUM: 1, SRC_PORT: 2, DST_PORT: 3, ICMP_TYPE: 5, ICMPV6_TYPE: 8 } as const
@@ -146,9 +147,35 @@ export function deleteConnection(view: DataView, from: number, to: number): Netl
   return writer.finish()
 }
 
+/** The mark of a connection (an answer to one of the lists). */
+export function markOfConnection(view: DataView, from: number, to: number): number {
+  let mark = 0
+  eachAttribute(view, from + NFGENMSG_LENGTH, to, (type, start, end) => {
+    if (type === CTA.MARK && end - start >= 4) mark = view.getUint32(start)
+  })
+  return mark
+}
+
+/** The request that sets, or clears, bits of the mark of a connection that was listed; refused (ENOENT) if it is gone. */
+export function markConnection(view: DataView, from: number, to: number, bits: number, isSet: boolean): NetlinkRequest {
+  const writer = new MessageWriter('mark a connection', IPCTNL_MSG_CT_NEW, 0, octetsOf(view, from, from + NFGENMSG_LENGTH))
+  eachAttribute(view, from + NFGENMSG_LENGTH, to, (type, start, end) => {
+    if (type === CTA.TUPLE_ORIG) writer.nest(type, (inside) => inside.raw(octetsOf(view, start, end)))
+    else if (type === CTA.ZONE) writer.octets(type, octetsOf(view, start, end))
+  })
+  return writer
+    .octets(CTA.MARK, bigEndian(isSet ? bits : 0))
+    .octets(CTA.MARK_MASK, bigEndian(bits))
+    .finish()
+}
+
 /** A connection's key, to tell one that was listed twice. */
 export function connectionKey(request: NetlinkRequest): string {
   return Buffer.from(request.bytes.subarray(NLMSG_HEADER_LENGTH)).toString('latin1')
+}
+
+function bigEndian(value: number): Uint8Array {
+  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value)
 }
 
 function nfgenmsg(family: number): Uint8Array {

@@ -55,6 +55,7 @@ describe('rules of pods and tunnels', () => {
       '-A fib-accept-from -i fibi+ -j RETURN',
       '-A fib-accept-from -j ACCEPT',
       '-A fib-accept-to -o fibi+ -j RETURN',
+      '-A fib-accept-to -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
       '-A fib-accept-to -j ACCEPT',
       '-A fib-tunnel-in -i fib+ -j DROP',
       '-A fib-tunnel-in -m set --match-set fib4-tunnel-nodes src -j ACCEPT',

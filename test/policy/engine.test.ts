@@ -18,7 +18,7 @@ function endpoints(count: number): readonly PolicyChange[] {
 describe('dispatch', () => {
   test.each([
     [10, 14],
-    [100, 25],
+    [100, 26],
     [1000, 45],
   ])('with %i pods a packet looks at no more than %i rules before those of its endpoint', (count, atMost) => {
     const changes = endpoints(count)

@@ -156,6 +156,8 @@ class Run {
         const [wanted = 0, mask = 0] = value.split('/').map(Number)
         return (this.mark & mask) >>> 0 === wanted
       }
+      case 'connmark --mark':
+        return false // no connection has been cut
       case 'conntrack --ctstate':
         if (value !== 'RELATED,ESTABLISHED') throw new Error(value)
         return !isNew

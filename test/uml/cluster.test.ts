@@ -83,7 +83,7 @@ beforeAll(async () => {
   for (const { name } of NODES) {
     const agent = new ClusterNode(net, name, { folder, store, wrap: [] })
     agents.set(name, agent)
-    await agent.launch(patient(15_000).deadlineMs)
+    await agent.launch(patient(15_000))
   }
   for (const [at, { name }] of NODES.entries()) {
     const pod = `p${at + 1}`

@@ -1,5 +1,6 @@
 // Which established connections a change of policy forbids (decision 15): those of the pods concerned are listed, each is judged as if its
-// first packet came now, and only what is denied is cut. A connection that is permitted still goes on, translated as it was.
+// first packet came now, and only what is denied is cut. A connection that is permitted still goes on, translated as it was; one that was
+// cut goes on if it is permitted again.
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { IpAddress } from '../../net/index.ts'
@@ -10,10 +11,12 @@ export type ConnectionsDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly list: (addresses: readonly IpAddress[]) => Promise<readonly Connection[]>
-  /** By `Connection.id`; how many there still were. */
-  readonly cut: (ids: readonly number[]) => Promise<number>
+  /** By `Connection.id`; how many of those to cut there still were. */
+  readonly cut: (wanted: Wanted) => Promise<number>
   readonly isAllowed: (flow: Flow) => boolean
 }
+
+type Wanted = { readonly cut: readonly number[]; readonly restored: readonly number[] }
 
 /** Judging goes on for so long before others get their turn. */
 const SLICE_MS = 5
@@ -37,21 +40,22 @@ export class ConnectionCutter {
     if (addresses.length === 0) return
     try {
       const connections = await list(addresses)
-      const denied = await this.#denied(connections)
-      if (denied.length === 0) return
-      this.#cutSoFar += await cut(denied)
-      log.info('agent.policy.connectionsCut', { judged: connections.length, cut: denied.length })
+      const wanted = await this.#judge(connections)
+      if (wanted.cut.length + wanted.restored.length === 0) return
+      this.#cutSoFar += await cut(wanted)
+      const counts = { judged: connections.length, cut: wanted.cut.length, restored: wanted.restored.length }
+      log.info('agent.policy.connectionsCut', counts)
     } catch (error) {
       log.error('agent.policy.connectionsFailed', { err: error })
     }
   }
 
-  async #denied(connections: readonly Connection[]): Promise<readonly number[]> {
+  async #judge(connections: readonly Connection[]): Promise<Wanted> {
     const { clock, isAllowed } = this.#deps
-    const denied: number[] = []
+    const [cut, restored]: [number[], number[]] = [[], []]
     const verdicts = new Map<string, boolean>() // many connections differ in nothing but the source port
     let sliceMs = clock.nowMs()
-    for (const { id, flow } of connections) {
+    for (const { id, flow, isCut } of connections) {
       const key = `${flow.source} ${flow.destination} ${flow.protocol} ${flow.destinationPort} ${flow.icmpType} ${flow.isTranslated}`
       let allowed = verdicts.get(key)
       if (allowed === undefined) {
@@ -62,8 +66,8 @@ export class ConnectionCutter {
           sliceMs = clock.nowMs()
         }
       }
-      if (!allowed) denied.push(id)
+      if (allowed === isCut) (isCut ? restored : cut).push(id)
     }
-    return denied
+    return { cut, restored }
   }
 }

@@ -53,6 +53,8 @@ export class PolicyRuntime implements EndpointGate, Disposable {
   readonly #inputs: PolicyInputs
   readonly #cutter: ConnectionCutter
   readonly #turns = new Coalescer(() => this.#turn())
+  /** Beside the turns: the rules of the next pod do not wait until a long list of connections is judged. */
+  readonly #reviews = new Coalescer(() => this.#review())
   /** By interface: every pod there is here. */
   readonly #endpoints = new Map<string, Endpoint>()
   /** Of pods whose records were lost: their Pod is found by its address. */
@@ -62,6 +64,8 @@ export class PolicyRuntime implements EndpointGate, Disposable {
   readonly #waiting = new Map<string, Set<() => void>>()
   /** Interfaces of endpoints whose rules are in the kernel. */
   readonly #admitted = new Set<string>()
+  /** Endpoints whose rules are to be others, until those are written; then their connections are judged. */
+  readonly #touched = new Set<string>()
   readonly #toReview = new Set<string>()
   #engine: PolicyEngine | null = null
   #isAdopted = false
@@ -81,7 +85,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
       clock,
       log,
       list: (addresses) => dataplane.ask('listConnections', { addresses }),
-      cut: (ids) => dataplane.ask('cutConnections', { ids }),
+      cut: (wanted) => dataplane.ask('cutConnections', wanted),
       isAllowed: (flow) => this.#engine?.isAllowedHere(flow) ?? true,
     })
     this.#inputs = new PolicyInputs({ store, clock, changed: () => this.#turnSoon(), problems: deps.onProblems })
@@ -98,6 +102,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
   /** Resolves when the pod's rules are in the kernel; at once while there is no policy. Rejects with the reason of `signal`. */
   async admit(link: PodLink, pod: Endpoint['pod'], signal?: AbortSignal): Promise<void> {
     this.#put({ interface: link.hostInterface, pod, addresses: link.addresses })
+    this.#admitted.delete(link.hostInterface) // an ADD that is repeated waits for its own rules
     if (this.#isOpen()) return
     this.#turnSoon()
     await this.#untilAdmitted(link.hostInterface, signal)
@@ -108,7 +113,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
     this.#lost.delete(hostInterface)
     if (!this.#endpoints.delete(hostInterface)) return
     this.#admitted.delete(hostInterface)
-    this.#changes.push({ kind: 'endpoint', key: hostInterface, value: null })
+    this.#tell({ kind: 'endpoint', key: hostInterface, value: null })
     if (!this.#isOpen()) this.#turnSoon()
   }
 
@@ -161,7 +166,12 @@ export class PolicyRuntime implements EndpointGate, Disposable {
 
   #put(endpoint: Endpoint): void {
     this.#endpoints.set(endpoint.interface, endpoint)
-    this.#changes.push({ kind: 'endpoint', key: endpoint.interface, value: endpoint })
+    this.#tell({ kind: 'endpoint', key: endpoint.interface, value: endpoint })
+  }
+
+  /** An engine is told of all endpoints when it is made. */
+  #tell(change: PolicyChange): void {
+    if (this.#engine !== null) this.#changes.push(change)
   }
 
   #turnSoon(): void {
@@ -200,6 +210,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
     this.#engine = null
     this.#changes = []
     this.#admitted.clear()
+    this.#touched.clear()
     this.#toReview.clear()
     this.#deps.memory.remember(false)
     for (const name of this.#waiting.keys()) this.#release(name)
@@ -220,7 +231,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
     const changes = [...inputs, ...this.#changes]
     this.#changes = []
     const delta = engine.update(changes)
-    for (const name of delta.affected) this.#toReview.add(name)
+    for (const name of delta.affected) this.#touched.add(name)
     if (!this.#isWritten || delta.changesRules) {
       const request: WritePolicy = this.#isWritten ? { whole: null, delta: delta.ruleset } : { whole: engine.ruleset(), delta: null }
       this.#isClear = false
@@ -235,9 +246,16 @@ export class PolicyRuntime implements EndpointGate, Disposable {
       if (engine.endpointState(name)?.kind !== 'ready') this.#admitted.delete(name)
       else if (!this.#admitted.has(name)) this.#release(name)
     }
+    if (cutsConnections) for (const name of this.#touched) this.#toReview.add(name)
+    this.#touched.clear()
+    if (this.#toReview.size > 0) void this.#reviews.request()
+  }
+
+  /** Connections of those whose rules are others now, judged by what is known at that time. */
+  async #review(): Promise<void> {
     const addresses = [...this.#toReview].flatMap((name) => this.#endpoints.get(name)?.addresses ?? [])
     this.#toReview.clear()
-    if (cutsConnections) await this.#cutter.review(addresses)
+    if (!this.#hasEnded && this.#engine !== null) await this.#cutter.review(addresses)
   }
 
   #release(name: string): void {

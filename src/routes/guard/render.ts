@@ -109,7 +109,10 @@ function guardServices(family: IpFamily, ranges: readonly Prefix[]): FamilyRules
   }
 }
 
-/** Last, so that everybody's drops come first and only the chain's policy (DROP where Docker runs) is overruled. */
+/**
+ * Last, so that everybody's drops come first and only the chain's policy (DROP where Docker runs) is overruled. A namespace tracks connections
+ * only while a rule asks for it: one does, so that the first policy finds those that there are, and does not take them for new.
+ */
 function acceptForwarding(): FamilyRules {
   return {
     chains: [
@@ -126,6 +129,7 @@ function acceptForwarding(): FamilyRules {
         name: 'fib-accept-to',
         rules: [
           ['-o', TUNNEL_DEVICES, '-j', 'RETURN'],
+          ['-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
           ['-j', 'ACCEPT'],
         ],
       },

@@ -75,8 +75,14 @@ export class ClusterNode {
     return this.#process.pid
   }
 
-  /** Starts the agent and waits until STATUS says that pods can have a network. */
-  async launch(deadlineMs = 30_000): Promise<void> {
+  /** Starts the agent, with more arguments if there are, and waits until STATUS says that pods can have a network. */
+  async launch({
+    deadlineMs = 30_000,
+    args: more = [],
+  }: {
+    readonly deadlineMs?: number
+    readonly args?: readonly string[]
+  } = {}): Promise<void> {
     const options = {
       '--node': this.name,
       '--store': `dir:${this.#store}`,
@@ -86,7 +92,7 @@ export class ClusterNode {
       '--cni-conf-dir': this.confFolder,
       '--metrics-port': '0',
     }
-    const [command = FIBULA, ...args] = [...this.#wrap, FIBULA, 'agent', ...Object.entries(options).flat()]
+    const [command = FIBULA, ...args] = [...this.#wrap, FIBULA, 'agent', ...Object.entries(options).flat(), ...more]
     const started = new NetnsProcess(this.#net, this.name, command, args, path.join(this.#folder, 'log'))
     this.#process = started
     await until(

@@ -22,6 +22,8 @@ export type PolicyClusterOptions = {
   readonly pods: Placement
   readonly ports: ProbePorts
   readonly variant?: Variant
+  /** More arguments of every agent. */
+  readonly agentArgs?: readonly string[]
 }
 
 export class PolicyCluster implements AsyncDisposable {
@@ -50,13 +52,13 @@ export class PolicyCluster implements AsyncDisposable {
 
   /** Pods have their networks; the cluster has no policy yet. */
   static async start(topic: string, options: PolicyClusterOptions): Promise<PolicyCluster> {
-    const { nodes, pods, ports, variant = 'nft' } = options
+    const { nodes, pods, ports, variant = 'nft', agentArgs = [] } = options
     const names = Object.keys(pods)
     const world = await World.make(topic, { nodes, pods: names.map(namespaceOf), others: [HOST] })
     const prober = new MassProber(world.net, HOST)
     try {
       if (variant === 'legacy') await Promise.all(nodes.map((node) => hintLegacy(world, node)))
-      await Promise.all(nodes.map((name) => world.node(name).launch()))
+      await Promise.all(nodes.map((name) => world.node(name).launch({ args: agentArgs })))
       const addresses = new Map<string, Addresses>(nodes.map((name, at) => [name, { ipv4: `10.0.0.${at + 11}`, ipv6: `fd00::${at + 11}` }]))
       addresses.set(HOST, { ipv4: '10.0.0.101', ipv6: 'fd00::101' })
       const cluster = new PolicyCluster(world, prober, options, addresses)
@@ -152,6 +154,11 @@ export class PolicyCluster implements AsyncDisposable {
     return left.map(({ probe: { from, to, address, protocol, port }, expected: should }) => {
       return `${from} -> ${to} (${address}) ${protocol}:${port} should ${should === true ? 'pass' : 'not pass'}`
     })
+  }
+
+  /** Time enough for what follows a change of rules: connections are judged within it. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, 1_000))
   }
 
   /** Before there is a policy: everything passes, and the first packets find their neighbours. Rejects if one does not. */

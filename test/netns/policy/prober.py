@@ -3,6 +3,8 @@
 # the kernel need not know it). Nobody answers a datagram, so each one is the first of its connection to conntrack, too.
 #   {"op":"open","ends":{NAME:PATH},"tcp":[PORT],"udp":[PORT]}
 #   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N} -> {"passed":[true|false]}
+#   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT]} -> {"made":true|false}: a connection that stays, TCP or UDP
+#   {"op":"exchange","ids":[ID],"first":"client"|"server","waitMs":N} -> {"alive":[true|false]}: a word and its answer on each
 import ctypes, json, os, resource, select, socket, struct, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -41,6 +43,9 @@ poll = select.epoll()
 readers = {}
 ends = {}
 senders = {}
+listeners = {}
+awaited = {}
+kept = {}
 serial = int(time.time()) % 20000 * 50000
 
 
@@ -67,7 +72,8 @@ def open_ends(request):
             sock.listen(1024)
             watch(sock, "accept")
         for port in request["udp"]:
-            watch(dual(socket.SOCK_DGRAM, port), "datagram")
+            listeners[name, port] = dual(socket.SOCK_DGRAM, port)
+            watch(listeners[name, port], "datagram")
         for family in (socket.AF_INET, socket.AF_INET6):
             watch(socket.socket(family, socket.SOCK_RAW, SCTP), "sctp4" if family == socket.AF_INET else "sctp6")
             for protocol, kind in ((17, socket.SOCK_DGRAM), (SCTP, socket.SOCK_RAW)):
@@ -98,7 +104,13 @@ def receive(sock, what, seen):
     while True:
         try:
             if what == "accept":
-                sock.accept()[0].close()
+                accepted, peer = sock.accept()
+                connection = awaited.pop(peer[1], None)
+                if connection is None:
+                    accepted.close()
+                else:
+                    accepted.setblocking(False)
+                    connection["server"] = accepted
                 continue
             data = sock.recv(2048)
         except BlockingIOError:
@@ -160,7 +172,87 @@ def probe(request):
 
 
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+def connect(request):
+    source, address, target, protocol, port = request["flow"]
+    enter(ends[source])
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    client = socket.socket(family, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
+    client.setblocking(False)
+    client.connect_ex((address, port))
+    connection = {"client": client, "server": None, "udp": protocol == "UDP"}
+    kept[request["id"]] = connection
+    if protocol == "UDP":
+        connection["server"] = listeners[target, port]
+        # The first word tells the server where its client is.
+        client.send(b"hello")
+        until = time.monotonic() + 2
+        while time.monotonic() < until and "peer" not in connection:
+            try:
+                data, peer = listeners[target, port].recvfrom(64)
+                if data == b"hello":
+                    connection["peer"] = peer
+            except BlockingIOError:
+                time.sleep(0.005)
+        return {"made": "peer" in connection and exchange({"ids": [request["id"]], "first": "server"})["alive"][0]}
+    awaited[client.getsockname()[1]] = connection
+    until = time.monotonic() + 2
+    while time.monotonic() < until and connection["server"] is None:
+        turn(0.01, {}, set())
+    return {"made": connection["server"] is not None}
+
+
+def say(connection, who, word):
+    try:
+        if who == "server" and connection["udp"]:
+            connection["server"].sendto(word, connection["peer"])
+        else:
+            connection[who].send(word)
+    except OSError:
+        pass
+
+
+# Whether the word came; what came before it is of no interest.
+def hears(connection, who, word):
+    try:
+        while True:
+            data = connection[who].recv(65536)
+            if word in data:
+                return True
+            if not data:
+                return False
+    except OSError:
+        return False
+
+
+def exchange(request):
+    global serial
+    first = request.get("first", "client")
+    second = "server" if first == "client" else "client"
+    serial += 1
+    stage = {}
+    for number, name in enumerate(request["ids"]):
+        connection = kept[name]
+        word = b"<%d-%d>" % (serial, number)
+        say(connection, first, word)
+        stage[name] = [word, False]
+    done = set()
+    until = time.monotonic() + request.get("waitMs", 1000) / 1000
+    while time.monotonic() < until and len(done) < len(stage):
+        for name, state in stage.items():
+            word, answered = state
+            if name in done:
+                continue
+            if not answered and hears(kept[name], second, word):
+                state[1] = True
+                say(kept[name], second, word)
+            elif answered and hears(kept[name], first, word):
+                done.add(name)
+        time.sleep(0.003)
+    return {"alive": [name in done for name in request["ids"]]}
+
+
+OPERATIONS = {"open": open_ends, "probe": probe, "connect": connect, "exchange": exchange}
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 for line in sys.stdin:
     asked = json.loads(line)
-    print(json.dumps(open_ends(asked) if asked["op"] == "open" else probe(asked)), flush=True)
+    print(json.dumps(OPERATIONS[asked["op"]](asked)), flush=True)

@@ -46,6 +46,18 @@ export class MassProber implements Disposable {
     return passed
   }
 
+  /** Makes a connection that stays; whether it could be made. */
+  async connect(id: string, { from, address, to, protocol, port }: Probe): Promise<boolean> {
+    const { made } = (await this.#ask({ op: 'connect', id, flow: [from, address, to, protocol, port] })) as { readonly made: boolean }
+    return made
+  }
+
+  /** A word on each connection, and its answer: which are alive. */
+  async exchange(ids: readonly string[], first: 'client' | 'server' = 'client', waitMs = 1_000): Promise<readonly boolean[]> {
+    const { alive } = (await this.#ask({ op: 'exchange', ids, first, waitMs })) as { readonly alive: readonly boolean[] }
+    return alive
+  }
+
   [Symbol.dispose](): void {
     this.#child.kill('SIGKILL')
   }

@@ -1,0 +1,94 @@
+// Established connections when policy changes (decision 15): those that are still permitted go on, translated ones too; those that are not
+// are cut within seconds, whoever speaks first; nothing else is.
+import { expect, test } from '@jest/globals'
+import type { ClusterState } from '../../policy/state.ts'
+import { until } from '../../support/poll.ts'
+import { describeWith } from '../../support/tier.ts'
+import { PolicyCluster, PROGRAMS } from './cluster.ts'
+import type { Probe } from './prober.ts'
+
+const PODS = { 'x/server': 'n1', 'x/near': 'n1', 'x/far': 'n2' }
+const [VIP4, VIP6] = ['10.96.0.10', 'fd00:96::10']
+const namespaces = { x: {} }
+const pods: ClusterState['pods'] = Object.fromEntries(Object.keys(PODS).map((key) => [key, { labels: { app: key.split('/')[1] ?? '' } }]))
+
+/** The server admits these only. */
+function admitting(...apps: readonly string[]): ClusterState {
+  const ingress = [{ from: [{ podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: apps }] } }] }]
+  const policy = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'server', namespace: 'x' },
+    spec: { podSelector: { matchLabels: { app: 'server' } }, policyTypes: ['Ingress'], ingress },
+  }
+  return { namespaces, pods, policies: [policy] }
+}
+
+/** Stands for kube-proxy: one service, whose only endpoint is the server. */
+async function translate(cluster: PolicyCluster): Promise<void> {
+  const { ipv4, ipv6 } = cluster.addressesOf('x/server')
+  for (const node of cluster.nodes) {
+    for (const [tool, vip, to] of [
+      ['iptables', VIP4, ipv4],
+      ['ip6tables', VIP6, ipv6],
+    ] as const)
+      await cluster.world.net.exec(node, tool, ['-w', '-t', 'nat', '-A', 'PREROUTING', '-d', vip, '-j', 'DNAT', '--to-destination', to])
+  }
+}
+
+async function connectAll(cluster: PolicyCluster): Promise<readonly string[]> {
+  const { ipv4, ipv6 } = cluster.addressesOf('x/server')
+  const ids: string[] = []
+  for (const from of ['x/near', 'x/far']) {
+    for (const address of [ipv4, ipv6, VIP4, VIP6]) {
+      for (const protocol of ['TCP', 'UDP'] as const) {
+        const id = `${from} ${address} ${protocol}`
+        const probe: Probe = { from, to: 'x/server', address, protocol, port: 80 }
+        expect([id, await cluster.prober.connect(id, probe)]).toEqual([id, true])
+        ids.push(id)
+      }
+    }
+  }
+  return ids
+}
+
+const start = (topic: string, agentArgs: readonly string[] = []): Promise<PolicyCluster> =>
+  PolicyCluster.start(topic, { nodes: ['n1', 'n2'], pods: PODS, ports: { tcp: [80], udp: [80] }, agentArgs })
+
+describeWith(PROGRAMS, 'connections', () => {
+  test.each(['server', 'client'] as const)(
+    'what a change forbids is cut, and only that; the %s speaks first',
+    async (first) => {
+      await using cluster = await start('con')
+      await translate(cluster)
+      const ids = await connectAll(cluster)
+      const alive = async (wanted: readonly string[]): Promise<readonly string[]> => {
+        const answers = await cluster.prober.exchange(wanted, first)
+        return wanted.filter((_, at) => answers[at])
+      }
+      expect(await alive(ids)).toEqual(ids)
+      await cluster.apply(admitting('near', 'far'))
+      await cluster.settled()
+      expect(await alive(ids)).toEqual(ids)
+      await cluster.apply(admitting('near'))
+      const stay = ids.filter((id) => id.startsWith('x/near'))
+      await until('forbidden ones are cut', async () => (await alive(ids)).join() === stay.join(), { explain: () => cluster.explain() })
+      // They stay cut, and the others go on.
+      for (let round = 0; round < 3; round++) expect(await alive(ids)).toEqual(stay)
+      await cluster.apply({ ...admitting('near'), pods: { ...pods, 'x/near': { labels: { app: 'other' } } } })
+      await until('all are cut', async () => (await alive(ids)).length === 0, { explain: () => cluster.explain() })
+    },
+    90_000,
+  )
+
+  test('with --policy-connections keep they go on, and new ones do not', async () => {
+    await using cluster = await start('kep', ['--policy-connections', 'keep'])
+    const { ipv4 } = cluster.addressesOf('x/server')
+    const probe: Probe = { from: 'x/far', to: 'x/server', address: ipv4, protocol: 'TCP', port: 80 }
+    expect(await cluster.prober.connect('kept', probe)).toBe(true)
+    await cluster.apply(admitting('near'))
+    await cluster.settled()
+    expect(await cluster.prober.exchange(['kept'])).toEqual([true])
+    expect(await cluster.prober.probe([probe])).toEqual([false])
+  }, 60_000)
+})

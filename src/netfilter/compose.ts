@@ -1,6 +1,6 @@
 // Rulesets of all clients as one. A ruleset that breaks a rule of this module is left out as a whole and named; the others stand.
 import type { IpFamily } from '../net/index.ts'
-import type { Hook, IpSet, NetfilterProblem, Rule, Ruleset, Table } from './contract.ts'
+import type { Chain, Hook, IpSet, NetfilterProblem, Ruleset, Table } from './contract.ts'
 import { formatRule, isSafe, linesOf, MARK, PREFIX } from './rule-text.ts'
 
 export type WantedChain = { readonly table: Table; readonly name: string; readonly lines: readonly string[]; readonly owner: string }
@@ -39,25 +39,45 @@ export function compose(requests: readonly Request[]): Composition {
   }
   const refused = new Map<string, readonly NetfilterProblem[]>()
   for (const request of requests) {
-    const faults = faultsOf(request, wanted)
+    const prepared = FAMILIES.map((family) => request.ruleset.families[family].chains.map((chain) => prepare(chain, request.client)))
+    const faults = faultsOf(request, prepared, wanted)
     if (faults.length > 0)
       refused.set(
         request.client,
         faults.map((message) => ({ severity: 'error', subject: `netfilter/${request.client}`, message })),
       )
-    else add(wanted, request)
+    else add(wanted, request, prepared)
   }
   return { wanted, refused }
 }
 
-function add({ sets, families }: Wanted, { client, ruleset }: Request): void {
+function add({ sets, families }: Wanted, { client, ruleset }: Request, prepared: readonly (readonly PreparedChain[])[]): void {
   for (const set of ruleset.sets) sets.set(set.name, { set, owner: client })
-  for (const family of FAMILIES) {
-    for (const { table, name, rules } of ruleset.families[family].chains) {
-      families[family].chains.set(chainKey(table, name), { table, name, lines: linesOf(rules), owner: client })
-    }
+  for (const [at, family] of FAMILIES.entries()) {
+    for (const { key, wanted } of prepared[at] ?? []) families[family].chains.set(key, wanted)
     for (const hook of ruleset.families[family].hooks) addHook(families[family].hooks, hook, client)
   }
+}
+
+/** What there is to know of a chain by itself. */
+type PreparedChain = { readonly key: string; readonly wanted: WantedChain; readonly faults: readonly string[] }
+const preparedChains = new WeakMap<Chain, PreparedChain>()
+const NO_FAULTS: readonly string[] = []
+
+/** Remembers what it has looked at: unchanged chains cost next to nothing. */
+function prepare(chain: Chain, owner: string): PreparedChain {
+  const known = preparedChains.get(chain)
+  if (known !== undefined && known.wanted.owner === owner) return known
+  const { table, name, rules } = chain
+  const faults: string[] = []
+  if (!NAME.test(name) || name.length > MAX_CHAIN_NAME)
+    faults.push(`chain ${JSON.stringify(name)}: a name begins with ${PREFIX} and has at most ${MAX_CHAIN_NAME} characters`)
+  const lines = linesOf(rules)
+  if (!lines.every(isSafe)) faults.push(`chain ${name} of table ${table}: a rule has a control character in it`)
+  const wanted = { table, name, lines, owner }
+  const prepared = { key: chainKey(table, name), wanted, faults: faults.length === 0 ? NO_FAULTS : faults }
+  preparedChains.set(chain, prepared)
+  return prepared
 }
 
 function addHook(hooks: Map<string, WantedHooks>, hook: Hook, owner: string): void {
@@ -68,7 +88,7 @@ function addHook(hooks: Map<string, WantedHooks>, hook: Hook, owner: string): vo
   if (![...known.first, ...known.last].some((other) => other.line === line)) known[hook.position].push({ line, owner })
 }
 
-function faultsOf({ ruleset }: Request, taken: Wanted): readonly string[] {
+function faultsOf({ ruleset }: Request, prepared: readonly (readonly PreparedChain[])[], taken: Wanted): readonly string[] {
   const faults: string[] = []
   const setNames = new Set<string>()
   for (const { name } of ruleset.sets) {
@@ -77,32 +97,19 @@ function faultsOf({ ruleset }: Request, taken: Wanted): readonly string[] {
     if (setNames.has(name) || taken.sets.has(name)) faults.push(`set ${name}: the name is taken; each set has one owner`)
     setNames.add(name)
   }
-  for (const family of FAMILIES) {
-    const { chains, hooks } = ruleset.families[family]
+  for (const [at, family] of FAMILIES.entries()) {
+    const { chains } = taken.families[family]
     const keys = new Set<string>()
-    for (const { table, name, rules } of chains) {
-      const key = chainKey(table, name)
-      if (!NAME.test(name) || name.length > MAX_CHAIN_NAME)
-        faults.push(`chain ${JSON.stringify(name)}: a name begins with ${PREFIX} and has at most ${MAX_CHAIN_NAME} characters`)
-      if (keys.has(key) || taken.families[family].chains.has(key))
-        faults.push(`chain ${name} of table ${table}: the name is taken; each chain has one owner`)
-      if (!areSafe(rules)) faults.push(`chain ${name} of table ${table}: a rule has a control character in it`)
+    for (const { key, wanted, faults: own } of prepared[at] ?? []) {
+      if (keys.has(key) || chains.has(key))
+        faults.push(`chain ${wanted.name} of table ${wanted.table}: the name is taken; each chain has one owner`)
+      faults.push(...own)
       keys.add(key)
     }
-    for (const { table, jumpTo, match } of hooks) {
+    for (const { table, jumpTo, match } of ruleset.families[family].hooks) {
       if (!keys.has(chainKey(table, jumpTo))) faults.push(`jump to ${jumpTo}: table ${table} has no such chain for IPv${family}`)
       if (!isSafe(formatRule(match))) faults.push(`jump to ${jumpTo}: a match has a control character in it`)
     }
   }
   return faults
-}
-
-const safe = new WeakSet<readonly Rule[]>()
-
-/** Remembers what it has looked at: unchanged chains cost nothing. */
-function areSafe(rules: readonly Rule[]): boolean {
-  if (safe.has(rules)) return true
-  if (!linesOf(rules).every(isSafe)) return false
-  safe.add(rules)
-  return true
 }

@@ -107,18 +107,25 @@ class Planner {
 
   /** Adds a table's lines; what it holds afterwards, or null if nothing changes. */
   table(table: string, chains: readonly WantedChain[], hooks: readonly WantedHooks[], state: TableState): TableState | null {
-    const changed = chains.filter((chain) => {
-      const isThere = isChainAsWanted(chainKey(table, chain.name), chain.lines, state.chains.get(chain.name), this.#printed)
-      return this.#options.rewrite || !isThere
-    })
-    const names = new Set(chains.map((chain) => chain.name))
-    const unwanted = this.#options.maySweep ? [...state.chains.keys()].filter((name) => !names.has(name)) : []
+    const { rewrite, maySweep } = this.#options
+    const changed: WantedChain[] = []
+    const other: WantedChain[] = []
+    let present = 0
+    for (const chain of chains) {
+      const have = state.chains.get(chain.name)
+      if (have !== undefined) present++
+      if (have !== chain.lines) other.push(chain)
+      else if (!rewrite) continue
+      if (rewrite || !isChainAsWanted(chainKey(table, chain.name), chain.lines, have, this.#printed)) changed.push(chain)
+    }
+    const unwanted = maySweep && present < state.chains.size ? keysWithout(state.chains, chains) : []
     const stale = unwanted.filter((name) => !state.pinned.has(name) || (state.chains.get(name)?.length ?? 0) > 0)
     const moves = this.#planHooks(table, hooks, state)
+    if (other.length + changed.length + stale.length + moves.length === 0) return null
     const next: TableState = { chains: new Map(state.chains), builtins: new Map(state.builtins), pinned: state.pinned }
     // Even where nothing is written, the wanted array itself is kept: comparing it again costs nothing, and one copy is freed.
-    for (const { name, lines } of chains) next.chains.set(name, lines)
-    if (changed.length + stale.length + moves.length === 0) return chains.length === 0 ? null : next
+    for (const { name, lines } of other) next.chains.set(name, lines)
+    if (changed.length + stale.length + moves.length === 0) return next
     this.#push(null, `*${table}`)
     for (const { name, owner } of changed) this.#push({ chain: name, owner }, `:${name} - [0:0]`)
     for (const { name, lines, owner } of changed) {
@@ -219,6 +226,11 @@ function oursIn(entries: readonly BuiltinEntry[]): readonly string[] {
 
 function hookKey(builtin: string, line: string): string {
   return `${builtin} ${line}`
+}
+
+function keysWithout(have: ReadonlyMap<string, unknown>, chains: readonly WantedChain[]): readonly string[] {
+  const names = new Set(chains.map(({ name }) => name))
+  return [...have.keys()].filter((name) => !names.has(name))
 }
 
 function groupByTable<T extends { readonly table: string }>(items: Iterable<T>): ReadonlyMap<string, readonly T[]> {

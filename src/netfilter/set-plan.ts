@@ -3,6 +3,7 @@
 
 import { SCRATCH_PREFIX, type Wanted, type WantedSet } from './compose.ts'
 import type { NetfilterProblem } from './contract.ts'
+import { changeBetween } from './members.ts'
 import { canonicalMembers, type SetState } from './set-text.ts'
 
 export type SetPlan = {
@@ -122,14 +123,15 @@ class Planner {
     have: ReadonlySet<string>,
     { set, owner }: WantedSet,
   ): { readonly adds: readonly string[]; readonly dels: readonly string[] } {
+    const change = changeBetween(have, set.members)
     const surplus = new Map<string, string>()
-    for (const member of have) {
-      if (!set.members.has(member)) surplus.set(canonicalMembers(set, member)?.[0] ?? member, member)
+    for (const member of change?.remove ?? have) {
+      if (have.has(member) && !set.members.has(member)) surplus.set(canonicalMembers(set, member)?.[0] ?? member, member)
     }
     const adds = new Set<string>()
     const invalid: string[] = []
-    for (const member of set.members) {
-      if (have.has(member)) continue
+    for (const member of change?.add ?? set.members) {
+      if (have.has(member) || !set.members.has(member)) continue
       const canonical = canonicalMembers(set, member)
       if (canonical === null) invalid.push(member)
       else for (const each of canonical) if (!surplus.delete(each) && !have.has(each)) adds.add(each)

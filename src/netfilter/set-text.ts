@@ -48,12 +48,27 @@ export function parseSets(text: string): Map<string, SetState> {
 /** A whole IPv4 address as everybody spells it: most members of most sets. */
 const PLAIN_IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/
 
+/** Groups in their shortest spelling, with `::` not at the head and at most once. */
+const SHORT_GROUPS =
+  /^(?:0|[1-9a-f][\da-f]{0,3})(?::(?:0|[1-9a-f][\da-f]{0,3}))*(?:::(?:(?:0|[1-9a-f][\da-f]{0,3})(?::(?:0|[1-9a-f][\da-f]{0,3}))*)?)?$/
+/** Zeros that belong to a `::`. */
+const LOOSE_ZEROS = /(?:^|:)0::|(?:^|:)0:0(?::|$)|::0(?::|$)/
+
+/** A whole IPv6 address as everybody spells it (RFC 5952), for sure; others may be too. */
+function isPlainIpv6(text: string): boolean {
+  if (!SHORT_GROUPS.test(text) || LOOSE_ZEROS.test(text)) return false
+  let colons = 0
+  for (let at = text.indexOf(':'); at !== -1; at = text.indexOf(':', at + 1)) colons++
+  if (!text.includes('::')) return colons === 7
+  return colons <= (text.endsWith('::') ? 7 : 6) // it stands for two groups at least
+}
+
 /**
  * A member in one spelling, whoever wrote it; null if it is none of this type and family. Two members for a range of length 0,
  * which a hash set cannot hold.
  */
 export function canonicalMembers(set: Pick<IpSet, 'type' | 'family'>, member: string): readonly string[] | null {
-  if (set.family === 4 && !set.type.endsWith(',port') && PLAIN_IPV4.test(member)) return [member]
+  if (!set.type.endsWith(',port') && isPlain(set.family, member)) return [member]
   const [text = '', flag, ...rest] = member.split(' ')
   if (rest.length > 0 || (flag !== undefined && !(flag === 'nomatch' && set.type.startsWith('hash:net')))) return null
   const [addressText = '', port, ...more] = text.split(',')
@@ -65,7 +80,12 @@ export function canonicalMembers(set: Pick<IpSet, 'type' | 'family'>, member: st
   return ranges === null ? null : ranges.map((range) => `${range}${suffix}`)
 }
 
+function isPlain(family: IpFamily, text: string): boolean {
+  return family === 4 ? PLAIN_IPV4.test(text) : isPlainIpv6(text)
+}
+
 function canonicalRanges({ type, family }: Pick<IpSet, 'type' | 'family'>, text: string): readonly string[] | null {
+  if (isPlain(family, text)) return [text]
   const [addressText = '', lengthText, ...rest] = text.split('/')
   const address = parseIp(addressText)
   if (rest.length > 0 || address === null || familyOf(address) !== family) return null

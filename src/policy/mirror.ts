@@ -2,7 +2,7 @@
 // changed, which is how netfilter knows.
 
 import type { IpFamily } from '../net/index.ts'
-import type { Chain, Hook, IpSet, Ruleset } from '../netfilter/index.ts'
+import { type Chain, changeMembers, type Hook, type IpSet, type Ruleset } from '../netfilter/index.ts'
 import type { RulesetDelta } from './contract.ts'
 
 export class RulesetMirror {
@@ -26,10 +26,7 @@ export class RulesetMirror {
     for (const { name, add, remove } of sets.changed) {
       const known = this.#sets.get(name)
       if (known === undefined) throw new RangeError(`a change of set ${name}, which is not there`)
-      const members = new Set(known.members)
-      for (const member of remove) members.delete(member)
-      for (const member of add) members.add(member)
-      this.#sets.set(name, { ...known, members })
+      this.#sets.set(name, { ...known, members: changeMembers(known.members, { add, remove }) })
     }
     for (const name of sets.removed) this.#sets.delete(name)
     for (const family of [4, 6] as const) {

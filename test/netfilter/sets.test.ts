@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
+import { changeMembers } from '../../src/netfilter/index.ts'
 import { NOTHING, type Part, rulesetOf, set, settle, setUp } from './set-up.ts'
 
 describe('sets', () => {
@@ -51,6 +52,24 @@ describe('sets', () => {
     clock.advance(1_000)
     await settle()
     expect([...model.sets.keys()]).toEqual([])
+  })
+
+  test('a change that says what it is costs what it changes, and one that was skipped is compared as a whole', async () => {
+    const { model, netfilter } = setUp()
+    const client = netfilter.client('guards')
+    const members = (): readonly string[] => [...(model.sets.get('fib4-s')?.members ?? [])].sort()
+    const ask = (wanted: ReadonlySet<string>) => client.apply({ ...NOTHING, sets: [{ ...set('fib4-s', []), members: wanted }] })
+    const one = new Set(['10.0.0.1', '10.0.0.2', '10.0.0.3'])
+    await ask(one)
+    const two = changeMembers(one, { add: ['10.0.0.4', '10.0.0.2'], remove: ['10.0.0.1', '10.0.0.2', '10.0.0.9'] })
+    expect(two).toEqual(new Set(['10.0.0.2', '10.0.0.3', '10.0.0.4']))
+    await ask(two)
+    expect(members()).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4'])
+    const three = changeMembers(two, { add: ['10.0.0.5'], remove: [] })
+    await ask(changeMembers(three, { add: ['10.0.0.6'], remove: ['10.0.0.3'] }))
+    expect(members()).toEqual(['10.0.0.2', '10.0.0.4', '10.0.0.5', '10.0.0.6'])
+    await ask(two)
+    expect(members()).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4'])
   })
 
   test('members that are none are left out and named, for as long as they are asked for', async () => {

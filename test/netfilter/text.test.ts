@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { formatIp, parseIp } from '../../src/net/index.ts'
 import { explainFailure, failedLine } from '../../src/netfilter/failure.ts'
 import { canonicalLine, formatRule, isSafe, linesOf, splitWords, targetOf } from '../../src/netfilter/rule-text.ts'
 import { parseSave } from '../../src/netfilter/save.ts'
@@ -178,6 +180,24 @@ create fib-ports bitmap:port range 0-10
     ['hash:net,port', 4, '0.0.0.0/0,sctp:80', ['0.0.0.0/1,sctp:80', '128.0.0.0/1,sctp:80']],
   ])('%s IPv%d: %j is %j', (type, family, member, canonical) => {
     expect(canonicalMembers({ type, family }, member)).toEqual(canonical)
+  })
+
+  test('addresses of IPv6 however they are spelled', () => {
+    const group = fc.oneof({ weight: 2, arbitrary: fc.constant('0') }, fc.stringMatching(/^[0-9a-f]{1,4}$/))
+    const groups = fc.oneof(fc.array(group, { maxLength: 9 }), fc.array(group, { minLength: 8, maxLength: 8 })).map((all) => all.join(':'))
+    const text = fc.oneof(
+      groups,
+      fc.tuple(groups, groups).map(([head, tail]) => `${head}::${tail}`),
+    )
+    fc.assert(
+      fc.property(text, (member) => {
+        const address = parseIp(member)
+        const canonical = address === null || !member.includes(':') ? null : [formatIp(address)]
+        expect(canonicalMembers({ type: 'hash:ip', family: 6 }, member)).toEqual(canonical)
+        if (canonical !== null) expect(canonicalMembers({ type: 'hash:ip', family: 6 }, canonical[0] ?? '')).toEqual(canonical)
+      }),
+      { numRuns: 2_000 },
+    )
   })
 })
 

@@ -57,12 +57,18 @@ function prefixesOf(family: IpFamily, { first, last }: Range): readonly Prefix[]
   const bits = bitsOf(family)
   const prefixes: Prefix[] = []
   for (let at = first; at <= last; ) {
-    let hostBits = 0
-    while (hostBits < bits && (at >> BigInt(hostBits)) % 2n === 0n && at + (1n << BigInt(hostBits + 1)) - 1n <= last) hostBits++
+    const aligned = at === 0n ? bits : bitLength(at & -at) - 1
+    const hostBits = Math.min(aligned, bitLength(last - at + 1n) - 1)
     prefixes.push(prefix(toAddress(family, at), bits - hostBits))
     at += 1n << BigInt(hostBits)
   }
   return prefixes
+}
+
+/** Of a positive number. */
+function bitLength(value: bigint): number {
+  const digits = value.toString(16)
+  return digits.length * 4 - Math.clz32(Number.parseInt(digits.charAt(0), 16)) + 28
 }
 
 function toAddress(family: IpFamily, value: bigint): IpAddress {

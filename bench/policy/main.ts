@@ -37,7 +37,7 @@ const NAIVE = 'naive rewrite'
 const NAIVE_REWRITES = 3
 /** As src/netfilter/netfilter.ts has them: read-backs are so far apart, and so many times as long as one takes. */
 const READ_BACK_SECONDS = 60
-const READ_BACK_SHARE = 20
+const READ_BACK_SHARE = 100
 const CLOCK_TICKS_PER_SECOND = 100
 
 /** The agent's part: engine, mirror and writer. */

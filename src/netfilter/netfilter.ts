@@ -38,7 +38,7 @@ type ClientState = {
 const RETRY: BackoffLimits = { baseMs: 250, capMs: 60_000 }
 const BUSY_SETS_MS = 1_000
 /** A read-back may take at most this part of the time. */
-const READ_BACK_SHARE = 20
+const READ_BACK_SHARE = 100
 
 export class Netfilter implements NetfilterService {
   readonly #kernel: KernelRules

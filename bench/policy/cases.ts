@@ -17,10 +17,8 @@ const OBSERVED_MS = 5_000
 const IDLE_CPU_SECONDS = 0.6
 
 const FIRST: readonly Target[] = [{ metric: 'seconds', against: BARE, atMost: 5 }]
-const POD_CHANGE: readonly Target[] = [
-  { metric: 'seconds', against: NAIVE, atMost: 0.1 },
-  { metric: 'seconds', against: null, atMost: 0.05 },
-]
+const POD_CHANGE: readonly Target[] = [{ metric: 'seconds', against: NAIVE, atMost: 0.1 }]
+const SLOWEST_POD_CHANGE: readonly Target[] = [{ metric: 'seconds', against: null, atMost: 0.05 }]
 const POLICY_CHANGE: readonly Target[] = [{ metric: 'seconds', against: BARE, atMost: 1.5 }]
 const IDLE: readonly Target[] = [{ metric: 'cpuSeconds', against: null, atMost: IDLE_CPU_SECONDS }]
 const CHANGE_DETAILS = ['medianMs', 'p99Ms', 'engineMs']
@@ -47,18 +45,21 @@ export function policyCases(runs: number): readonly Case[] {
   })
   const first = 'all objects known to first program in the kernel'
   const idle = 'a minute without changes, its part of the read-backs included'
+  const onePod = "one pod's label changes, seconds are the median"
+  const onePodMore = 'one pod arrives, seconds are the median'
   const onePolicy = 'one policy changes, seconds are the median'
   const firstDetails = ['engineSeconds', 'rules', 'members', 'heapMiB']
   const idleDetails = ['cpuPercent', 'readBackSeconds']
   return [
     make(few, 'first', first, [BARE], FIRST, firstDetails),
-    make(few, 'label', "one pod's label changes, seconds are the 99th percentile", [NAIVE], POD_CHANGE, CHANGE_DETAILS),
-    make(few, 'arrival', 'one pod arrives, seconds are the 99th percentile', [NAIVE], POD_CHANGE, CHANGE_DETAILS),
+    make(few, 'label', onePod, [NAIVE], POD_CHANGE, CHANGE_DETAILS),
+    make(few, 'arrival', onePodMore, [NAIVE], POD_CHANGE, CHANGE_DETAILS),
+    make(few, 'pods', 'either of the two, seconds are the 99th percentile', [], SLOWEST_POD_CHANGE, CHANGE_DETAILS),
     make(few, 'policy', onePolicy, [BARE, NAIVE], POLICY_CHANGE, [...CHANGE_DETAILS, 'lines']),
     make(few, 'idle', idle, [], IDLE, idleDetails),
     make(many, 'first', first, [BARE], FIRST, firstDetails),
-    make(many, 'label', "one pod's label changes, seconds are the 99th percentile", [NAIVE], POD_CHANGE.slice(0, 1), CHANGE_DETAILS),
-    make(many, 'arrival', 'one pod arrives, seconds are the 99th percentile', [NAIVE], POD_CHANGE.slice(0, 1), CHANGE_DETAILS),
+    make(many, 'label', onePod, [NAIVE], POD_CHANGE, CHANGE_DETAILS),
+    make(many, 'arrival', onePodMore, [NAIVE], POD_CHANGE, CHANGE_DETAILS),
     make(many, 'policy', onePolicy, [BARE, NAIVE], POLICY_CHANGE, [...CHANGE_DETAILS, 'lines']),
     make(many, 'idle', idle, [], IDLE, idleDetails),
   ]

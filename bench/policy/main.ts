@@ -27,7 +27,8 @@ export type PolicySample = {
   readonly peakRssMiB: number | null
   readonly details: Readonly<Record<string, number>>
 }
-export type PolicyPart = 'first' | 'label' | 'arrival' | 'policy' | 'idle'
+/** `pods`: label changes and arrivals together. */
+export type PolicyPart = 'first' | 'label' | 'arrival' | 'pods' | 'policy' | 'idle'
 /** Samples by part and participant. */
 export type PolicyReport = { readonly [P in PolicyPart]: Readonly<Record<string, readonly PolicySample[]>> }
 
@@ -85,7 +86,14 @@ class Node implements AsyncDisposable {
 
 class Bench {
   readonly #settings: PolicyBenchSettings
-  readonly #report: { [P in PolicyPart]: Record<string, PolicySample[]> } = { first: {}, label: {}, arrival: {}, policy: {}, idle: {} }
+  readonly #report: { [P in PolicyPart]: Record<string, PolicySample[]> } = {
+    first: {},
+    label: {},
+    arrival: {},
+    pods: {},
+    policy: {},
+    idle: {},
+  }
 
   constructor(settings: PolicyBenchSettings) {
     this.#settings = settings
@@ -165,7 +173,7 @@ class Bench {
       const index = of[(at * 37) % of.length] ?? 0
       for (const app of [anotherApp(podAt(shape, index)), undefined]) await labels.add(node, [podChange(podAt(shape, index, app))])
     }
-    this.#add('label', SUBJECT, labels.sample(0.99))
+    this.#add('label', SUBJECT, labels.sample(0.5))
     const [arrivals, departures] = [new Tally(), new Tally()]
     for (let at = 0; at < changes; at++) {
       const index = shape.pods + at
@@ -174,7 +182,8 @@ class Bench {
       await arrivals.add(node, [podArrives, endpointArrives])
       if (at % 2 === 0) await departures.add(node, [gone(endpointArrives), gone(podArrives)])
     }
-    this.#add('arrival', SUBJECT, arrivals.sample(0.99, { departureMs: quantile(departures.seconds, 0.5) * 1000 }))
+    this.#add('arrival', SUBJECT, arrivals.sample(0.5, { departureMs: quantile(departures.seconds, 0.5) * 1000 }))
+    this.#add('pods', SUBJECT, labels.with(arrivals).sample(0.99))
   }
 
   /** CPU of a minute without changes: of a time in which nothing happens, and of the read-backs that a minute has. */
@@ -231,6 +240,14 @@ class Tally {
   note(seconds: number, cpu: number): void {
     this.seconds.push(seconds)
     this.#cpuSeconds += cpu
+  }
+
+  with(other: Tally): Tally {
+    const both = new Tally()
+    both.seconds.push(...this.seconds, ...other.seconds)
+    both.#engine.push(...this.#engine, ...other.#engine)
+    both.#cpuSeconds = this.#cpuSeconds + other.#cpuSeconds
+    return both
   }
 
   /** `share`: which quantile its seconds are. */

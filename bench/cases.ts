@@ -201,8 +201,18 @@ const MEMORY_LIMIT_MIB = 250
 function scaleCases({ runs, fibula }: CaseOptions): readonly Case[] {
   const common = { observeMs: SCALE_OBSERVED_MS, command: fibula.command }
   const idle = `CPU is that of ${SCALE_OBSERVED_MS / 1000} s in which only kubelets report`
-  const cluster = scaleOf({ ...common, pods: 10_000, services: 1_000, nodes: 500, namespaces: 40, runs, rawWatchers: 0 })
-  const large = scaleOf({ ...common, pods: 0, services: 0, nodes: 5_000, namespaces: 1, runs: 1, rawWatchers: 200 })
+  const cluster = scaleOf({ ...common, pods: 10_000, services: 1_000, nodes: 500, namespaces: 40, policies: 0, runs, rawWatchers: 0 })
+  const policed = scaleOf({
+    ...common,
+    pods: 10_000,
+    services: 1_000,
+    nodes: 500,
+    namespaces: 40,
+    policies: 1_000,
+    runs: 1,
+    rawWatchers: 0,
+  })
+  const large = scaleOf({ ...common, pods: 0, services: 0, nodes: 5_000, namespaces: 1, policies: 0, runs: 1, rawWatchers: 200 })
   const participants = (of: typeof cluster, names: readonly string[]) => names.map((name) => ({ name, measure: of(name) }))
   return [
     {
@@ -216,6 +226,15 @@ function scaleCases({ runs, fibula }: CaseOptions): readonly Case[] {
         { metric: 'peakRssMiB', against: null, atMost: MEMORY_LIMIT_MIB },
         { metric: 'cpuSeconds', against: null, atMost: (SCALE_OBSERVED_MS / 1000) * 0.01 },
       ],
+      shownDetails: ['rssMiB', 'startCpuSeconds', 'idleCpuPercent', 'watches'],
+    },
+    {
+      scenario: 'scale',
+      title: `scale: the same with 1000 NetworkPolicies, so that the pods of all nodes are followed; ${idle}`,
+      size: 10_000,
+      runs: 1,
+      participants: participants(policed, ['paged list', SUBJECT]),
+      targets: [{ metric: 'peakRssMiB', against: null, atMost: MEMORY_LIMIT_MIB }],
       shownDetails: ['rssMiB', 'startCpuSeconds', 'idleCpuPercent', 'watches'],
     },
     {

@@ -10,7 +10,7 @@ import { MEMORY, makeScratchDirectory } from '../namespaces.ts'
 import { figuresOfProcess } from '../process-figures.ts'
 import { Running } from './child.ts'
 import { Heartbeats, load } from './load.ts'
-import { addressOfNode, type ClusterSize, namespacesOf, nodeName, nodes, pods, serviceAccountsOf, services } from './objects.ts'
+import { addressOfNode, type ClusterSize, namespacesOf, nodeName, nodes, pods, policies, serviceAccountsOf, services } from './objects.ts'
 import { RawWatchers, watchesOf } from './server-side.ts'
 
 export type ScaleSettings = ClusterSize & {
@@ -89,6 +89,7 @@ async function makeCluster(kube: KubeApi, api: ApiServer, settings: ScaleSetting
   await load(api, nodes(settings.nodes, 2))
   await load(api, pods(settings))
   await load(api, services(settings))
+  await load(api, policies(settings))
 }
 
 /** The least that anybody needs who wants to know all of it: pages, one after another, made into values, and thrown away. */

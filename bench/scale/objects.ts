@@ -7,7 +7,14 @@ export type Made = {
   readonly status?: object
 }
 
-export type ClusterSize = { readonly pods: number; readonly services: number; readonly nodes: number; readonly namespaces: number }
+export type ClusterSize = {
+  readonly pods: number
+  readonly services: number
+  readonly nodes: number
+  readonly namespaces: number
+  /** NetworkPolicies: while there are any, an agent follows the pods of all nodes. */
+  readonly policies: number
+}
 
 export function nodeName(at: number): string {
   return `node-${at}`
@@ -191,4 +198,31 @@ export function services({ services: count, pods: podCount, nodes: nodeCount, na
       },
     ]
   }).flat()
+}
+
+/** Each admits two applications of its own namespace, and one of another, to one port of a third. */
+export function policies({ policies: count, namespaces }: ClusterSize): readonly Made[] {
+  return Array.from({ length: count }, (_, at) => {
+    const app = (offset: number): string => `app-${(at + offset) % 300}`
+    const namespace = `team-${at % namespaces}`
+    const other = { matchLabels: { 'kubernetes.io/metadata.name': `team-${(at + 1) % namespaces}` } }
+    return {
+      collection: `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`,
+      body: {
+        metadata: { name: `policy-${at}` },
+        spec: {
+          podSelector: { matchLabels: { app: app(0) } },
+          ingress: [
+            {
+              from: [
+                { podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: [app(1), app(2)] }] } },
+                { namespaceSelector: other, podSelector: { matchLabels: { app: app(3) } } },
+              ],
+              ports: [{ port: 'http' }],
+            },
+          ],
+        },
+      },
+    }
+  })
 }

@@ -1,7 +1,6 @@
 // The whole proof on a real cluster, for a person: `make conformance`. Half an hour or more.
-// Usage: test/cluster/run.sh test/cluster/conformance.ts [--network bridge] [--policy] [--only NAME,…] [--outputFile=FILE]
+// Usage: test/cluster/run.sh test/cluster/conformance.ts [--network bridge] [--only NAME,…] [--outputFile=FILE]
 //   --network bridge   only upstream's specs, with Debian's bridge plugin: what fails there is not ours
-//   --policy           upstream's NetworkPolicy specs too
 //   --only             some of the checks by the names below
 import { parseArgs } from 'node:util'
 import type { Cluster, KubeProxyMode } from '../support/cluster/index.ts'
@@ -37,12 +36,11 @@ const MODES: readonly KubeProxyMode[] = [
 const { values } = parseArgs({
   options: {
     network: { type: 'string', default: 'fibula' },
-    policy: { type: 'boolean', default: false },
     only: { type: 'string' },
     outputFile: { type: 'string' },
   },
 })
-const { network, policy, only, outputFile } = values
+const { network, only, outputFile } = values
 if (network !== 'fibula' && network !== 'bridge') throw new Error('conformance: --network is fibula or bridge')
 
 const report = new Report()
@@ -74,9 +72,9 @@ function checksOf(cluster: Cluster): Readonly<Record<string, () => Promise<unkno
         timeoutMs: 60 * MINUTE_MS,
       }),
     policy: async () => {
-      if (!policy) return report.notRun('NetworkPolicy specs', 'NOT RUN: only with --policy, for an agent that enforces policy')
       const selection = { focus: NETWORK_POLICY, skip: NETWORK_POLICY_SKIP, procs: 2, timeoutMs: 90 * MINUTE_MS }
-      return checkSpecs(report, cluster, 'NetworkPolicy specs', NETWORK_POLICY_SPECS, selection)
+      await checkSpecs(report, cluster, 'NetworkPolicy specs', NETWORK_POLICY_SPECS, selection)
+      return checkSpecs(report, cluster, 'NetworkPolicy specs, again', NETWORK_POLICY_SPECS, selection)
     },
     kill: withProbes('kill -9 of an agent under traffic', () => killAgent(cluster, 'node-3')),
     rollout: withProbes('roll-out of all agents under traffic', () => rollOutUnharmed(cluster)),

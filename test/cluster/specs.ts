@@ -8,8 +8,8 @@ export const CONFORMANCE = 'sig-network.*Conformance'
 export const CONFORMANCE_SPECS = 47
 export const NETWORK_POLICY = 'Netpol'
 export const NETWORK_POLICY_SPECS = 47
-/** Its pods cannot start on a kernel without SCTP, and each spec waits ten minutes. */
-export const NETWORK_POLICY_SKIP = 'SCTP'
+/** Three specs whose pods cannot start on a kernel without SCTP; each waits ten minutes. */
+export const NETWORK_POLICY_SKIP = 'SCTPConnectivity'
 
 /** Pod to pod, name to service, several ports, a port of the node, DNS: one spec for each thing that a network does. */
 const SMOKE = [

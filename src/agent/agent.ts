@@ -17,13 +17,8 @@ import type { CniOptions, PolicyOptions } from './options.ts'
 import { stepsTo } from './order.ts'
 import type { PodFigures } from './pod-metrics.ts'
 import type { Pods } from './pods/index.ts'
-import { OPEN_GATE } from './pods/index.ts'
 import { PodsOwner } from './pods/owner.ts'
-import { type ExplainQuery, type Explanation, explainPolicy } from './policy/index.ts'
-import { PolicyMemory } from './policy/memory.ts'
-import type { PolicySample } from './policy/metrics.ts'
-import { PolicyRuntime } from './policy/runtime.ts'
-import { dropsOf, podPolicies } from './policy/status.ts'
+import { NodePolicy } from './policy/node-policy.ts'
 import { ProblemBoard } from './problem-board.ts'
 import type { Readiness } from './readiness.ts'
 import { type AgentFacts, ClusterReports } from './reporting/cluster-reports.ts'
@@ -60,8 +55,6 @@ export type AgentDeps = {
 const SETTLE_MS = 20
 /** BGP waits no longer than this for rules and routes: a kernel that refuses them must not silence the node. */
 const APPLY_WITHIN_MS = 5_000
-/** Between two reads of the counters of policy. */
-const DROPS_EVERY_MS = 30_000
 
 export class Agent {
   readonly #deps: AgentDeps
@@ -78,8 +71,7 @@ export class Agent {
   /** null: no CNI is served here. */
   readonly #owner: PodsOwner | null
   readonly services: ServiceWatch
-  /** null: no pods, or policy is somebody else's. */
-  readonly policy: PolicyRuntime | null
+  readonly policy: NodePolicy
   #network: HostNetwork | null = null
   #derived: Derived | null = null
   #logLevel: LogLevel
@@ -88,7 +80,6 @@ export class Agent {
   #isDataplaneSynced = false
   #isStopping = false
   #isDraining = false
-  #drops: { readonly atMs: number; readonly drops: PolicySample['drops'] } | null = null
   /** What the dataplane was told last. */
   #applied: LocalSettings | null = null
   #drained: (() => void) | null = null
@@ -133,7 +124,13 @@ export class Agent {
       podNetwork: () => this.#owner?.counts() ?? null,
       derived: () => this.#derived,
     })
-    this.policy = cni === null || deps.policy === null ? null : this.#enforce(deps.policy, store)
+    this.policy = new NodePolicy({
+      ...deps,
+      clock: this.#clock,
+      dataplane: this.dataplane,
+      options: servesPods ? deps.policy : null,
+      onProblems: (problems) => this.#problems.set('policy', problems),
+    })
     this.#owner = cni === null ? null : this.#ownPods(cni, store)
   }
 
@@ -192,25 +189,6 @@ export class Agent {
     }
   }
 
-  /** For metrics; null: no policy is enforced here. To read what the rules counted costs as much as to write them, so it is kept a while. */
-  async policySample(): Promise<PolicySample | null> {
-    if (this.policy === null) return null
-    const nowMs = this.#clock.nowMs()
-    if (this.#drops === null || nowMs - this.#drops.atMs > DROPS_EVERY_MS) {
-      const seen = this.policy.counters().length === 0 ? [] : await this.dataplane.ask('policyCounters', null)
-      this.#drops = { atMs: nowMs, drops: dropsOf(podPolicies(this.policy.endpoints(), this.policy.counters(), seen)) }
-    }
-    return { ...this.policy.figures(), drops: this.#drops.drops }
-  }
-
-  /** Would a flow be allowed, and why: with the objects as the store has them, and our own pods' addresses. Throws ExplainError. */
-  explain(query: ExplainQuery): Promise<Explanation> {
-    const { store, node, policy } = this.#deps
-    const { ownNodeEgress = 'allow', missingPods = 'unlabelled' } = policy ?? {}
-    const endpoints = this.policy?.endpoints().map(({ endpoint }) => endpoint) ?? []
-    return explainPolicy(store, query, { node, ownNodeEgress, missingPods, endpoints })
-  }
-
   /** Asks all peers to find other ways, or takes that back (RFC 8326; decision 11). Sessions and forwarding stay as they are. */
   async drain(isDraining: boolean): Promise<void> {
     this.#isDraining = isDraining
@@ -230,7 +208,7 @@ export class Agent {
     this.#settle?.[Symbol.dispose]()
     this.#beat[Symbol.dispose]()
     await this.#owner?.end()
-    this.policy?.[Symbol.dispose]()
+    this.policy[Symbol.dispose]()
     if (how === 'cease') writeRestartState(this.#deps.runDir, [])
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve
@@ -240,21 +218,6 @@ export class Agent {
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
     await this.#deps.cache[Symbol.asyncDispose]()
     await this.#deps.store[Symbol.asyncDispose]()
-  }
-
-  #enforce({ cutsConnections, ownNodeEgress, missingPods }: PolicyOptions, store: Store): PolicyRuntime {
-    const { node, log, stateDir } = this.#deps
-    return new PolicyRuntime({
-      node,
-      log,
-      clock: this.#clock,
-      store,
-      dataplane: this.dataplane,
-      memory: new PolicyMemory(stateDir, log),
-      settings: { ownNodeEgress, missingPods },
-      cutsConnections,
-      onProblems: (problems) => this.#problems.set('policy', problems),
-    })
   }
 
   #ownPods(cni: CniOptions, store: Store): PodsOwner {
@@ -267,7 +230,7 @@ export class Agent {
       store,
       snapshot: this.#inputs.told,
       dataplane: this.dataplane,
-      gate: this.policy ?? OPEN_GATE,
+      gate: this.policy.gate,
       ownBlocks: () => this.#derived?.local.routes.blackholes ?? [],
       unreadiness: () => this.#unreadiness(),
       onRoutes: () => this.#turnSoon(),

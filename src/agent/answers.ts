@@ -6,7 +6,6 @@ import { type Handler, RequestError, type Routes } from './control.ts'
 import type { PodPolicyStatus, StopRequest } from './control-api.ts'
 import type { Pods } from './pods/index.ts'
 import { ExplainError, type Explanation } from './policy/index.ts'
-import { podPolicies } from './policy/status.ts'
 
 /** Prefixes a thread looks up in one go, so that it is never away for long. */
 const PAGE = 2_000
@@ -41,16 +40,15 @@ export function controlRoutes(agent: Agent, onStop: (request: StopRequest) => vo
 async function explain(agent: Agent, query: URLSearchParams): Promise<Explanation> {
   const [from, to, port] = [query.get('from'), query.get('to'), query.get('port')]
   if (from === null || to === null || port === null) throw new RequestError(400, 'an explanation needs from, to and port')
-  return agent.explain({ from, to, port }).catch((error: unknown) => {
+  return agent.policy.explain({ from, to, port }).catch((error: unknown) => {
     if (error instanceof ExplainError) throw new RequestError(error.code === 'USAGE' ? 400 : 404, error.message)
     throw error
   })
 }
 
 async function policyPods(agent: Agent, pod: string | null): Promise<readonly PodPolicyStatus[]> {
-  const { policy } = agent
-  if (policy === null) throw new RequestError(404, 'this agent enforces no policy: it serves no pods, or was started with --policy off')
-  const all = podPolicies(policy.endpoints(), policy.counters(), await agent.dataplane.ask('policyCounters', null))
+  const all = await agent.policy.pods()
+  if (all === null) throw new RequestError(404, 'this agent enforces no policy: it serves no pods, or was started with --policy off')
   const shown = pod === null ? all : all.filter(({ namespace, name }) => name === pod || `${namespace}/${name}` === pod)
   if (pod !== null && shown.length === 0) throw new RequestError(404, `this node has no pod ${pod}`)
   return shown

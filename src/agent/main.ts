@@ -79,7 +79,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       pods: () => agent.podFigures(),
       writes: () => agent.writeFigures(),
       services: () => agent.services.figures,
-      policy: () => agent.policySample(),
+      policy: () => agent.policy.sample(),
       loops: () => beats.entries(),
       ready: () => readiness.reasons().length === 0,
       problems: () => agent.problems(),

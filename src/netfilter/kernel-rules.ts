@@ -10,7 +10,7 @@ import { emptyPrinted, type FamilyPlan, learnPrinted, type Printed, planFamily }
 import type { ChainCounters, Variant } from './port.ts'
 import { KernelReader, type Reading } from './reader.ts'
 import { emptyFamily, type FamilyState } from './save.ts'
-import { planSets, type SetPlan } from './set-plan.ts'
+import { planSets, type SetPlan, setsOfChanges } from './set-plan.ts'
 import { withStandIns } from './stand-ins.ts'
 import type { NetfilterTools } from './tools.ts'
 import { chooseVariant, otherVariant } from './variant.ts'
@@ -141,15 +141,28 @@ export class KernelRules {
     const before = this.transactions
     let hasBusySets = false
     for (let step = 0; step < STEPS; step++) {
-      const sets = await this.#raiseSets(wanted, maySweep)
+      const sets = await this.#raiseSets(wanted, maySweep, this.#laterThanChains(wanted))
       const effective = sets.standIns.size === 0 ? wanted : withStandIns(wanted, sets.standIns)
       await this.#writeFamilies(effective, maySweep)
       if (maySweep) await this.#sweepOther()
+      if (sets.hasLater) await this.#raiseSets(effective, maySweep, () => false)
       hasBusySets = await this.#dropSets(sets.down)
       if (sets.standIns.size === 0 || hasBusySets) break
     }
     this.#held = wanted
     return { changed: this.transactions > before, hasBusySets }
+  }
+
+  /**
+   * Sets that keep what they are to lose until chains have changed: an address that is in another set from now on might be let through by
+   * a chain that is still to be written. Not so where a chain that is to be written looks into the set: it must not find what is to go.
+   */
+  #laterThanChains(wanted: Wanted): (set: string) => boolean {
+    let lookedInto: ReadonlySet<string> | null | undefined
+    return (set) => {
+      if (lookedInto === undefined) lookedInto = this.#held === null ? null : setsOfChanges(this.#held, wanted)
+      return lookedInto !== null && !lookedInto.has(set)
+    }
   }
 
   #choose(): Variant {
@@ -185,12 +198,12 @@ export class KernelRules {
 
   // Sets
 
-  async #raiseSets(wanted: Wanted, maySweep: boolean): Promise<SetPlan> {
+  async #raiseSets(wanted: Wanted, maySweep: boolean, isLater: (set: string) => boolean): Promise<SetPlan> {
     const { setsFault } = this.#reading
     if (setsFault !== null && wanted.sets.size > 0) {
       throw this.#failed(setsFault, [...new Set([...wanted.sets.values()].map(({ owner }) => owner))])
     }
-    const plan = planSets(wanted.sets, this.#reading.sets, maySweep)
+    const plan = planSets(wanted.sets, this.#reading.sets, maySweep, isLater)
     try {
       await this.#restoreSets(plan)
       return plan

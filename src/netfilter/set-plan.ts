@@ -15,6 +15,8 @@ export type SetPlan = {
   readonly down: readonly string[]
   /** Chains must refer to the second instead of the first; then plan again. */
   readonly standIns: ReadonlyMap<string, string>
+  /** Members were left in some set for now: plan again when chains have changed. */
+  readonly hasLater: boolean
   /** What the kernel holds after `up`. */
   readonly after: Map<string, SetState>
   /** Members left out because they are none. */
@@ -31,8 +33,17 @@ const INVALID_SHOWN = 3
 /** What was left out of a set, for as long as it is asked for unchanged. */
 const leftOut = new WeakMap<ReadonlySet<string>, NetfilterProblem>()
 
-export function planSets(wanted: Wanted['sets'], actual: ReadonlyMap<string, SetState>, maySweep: boolean): SetPlan {
-  const plan = new Planner(actual)
+/**
+ * What is added goes before what is deleted, so that an address that moves from one set to another is never in neither. `isLater` names sets
+ * whose surplus members have to stay until chains have changed: then plan again.
+ */
+export function planSets(
+  wanted: Wanted['sets'],
+  actual: ReadonlyMap<string, SetState>,
+  maySweep: boolean,
+  isLater: (set: string) => boolean = () => false,
+): SetPlan {
+  const plan = new Planner(actual, isLater)
   for (const { set, owner } of wanted.values()) plan.set({ set, owner })
   const standIns = new Set(plan.standIns.values())
   const down = maySweep || plan.standIns.size > 0 ? [...plan.after.keys()].filter((name) => mustGo(name)) : []
@@ -43,6 +54,22 @@ export function planSets(wanted: Wanted['sets'], actual: ReadonlyMap<string, Set
   return { ...plan.result(), down }
 }
 
+/** Sets that chains which are to be written look into; null: no chain changes, so none has to wait for one. */
+export function setsOfChanges(before: Wanted, wanted: Wanted): ReadonlySet<string> | null {
+  const found = new Set<string>()
+  let isChange = false
+  for (const family of [4, 6] as const) {
+    const [had, has] = [before.families[family].chains, wanted.families[family].chains]
+    for (const [key, { lines }] of has) {
+      if (had.get(key)?.lines === lines) continue
+      isChange = true
+      for (const line of lines) for (const [, name = ''] of line.matchAll(/--match-set (\S+)/g)) found.add(name)
+    }
+    isChange ||= [...had.keys()].some((key) => !has.has(key))
+  }
+  return isChange ? found : null
+}
+
 class Planner {
   readonly after: Map<string, SetState>
   readonly standIns = new Map<string, string>()
@@ -50,14 +77,21 @@ class Planner {
   readonly #subjects: string[] = []
   readonly #problems: NetfilterProblem[] = []
   readonly #changed: string[] = []
+  /** Behind everything else. */
+  readonly #deletions: { readonly line: string; readonly subject: string }[] = []
+  readonly #isLater: (set: string) => boolean
+  #hasLater = false
 
-  constructor(actual: ReadonlyMap<string, SetState>) {
+  constructor(actual: ReadonlyMap<string, SetState>, isLater: (set: string) => boolean) {
     this.after = new Map(actual)
+    this.#isLater = isLater
   }
 
   result(): Omit<SetPlan, 'down'> {
     const { after, standIns } = this
-    return { up: this.#up, subjects: this.#subjects, standIns, after, problems: this.#problems, changed: this.#changed }
+    const up = [...this.#up, ...this.#deletions.map(({ line }) => line)]
+    const subjects = [...this.#subjects, ...this.#deletions.map(({ subject }) => subject)]
+    return { up, subjects, standIns, hasLater: this.#hasLater, after, problems: this.#problems, changed: this.#changed }
   }
 
   set(wanted: WantedSet): void {
@@ -84,9 +118,14 @@ class Planner {
       return
     }
     const { adds, dels } = this.#difference(have.members, wanted)
-    for (const member of dels) this.#push(set.name, `del ${set.name} ${withoutFlag(member)}`)
     for (const member of adds) this.#push(set.name, `add ${set.name} ${member}`)
     if (adds.length + dels.length > 0) this.#changed.push(set.name)
+    if (dels.length > 0 && this.#isLater(set.name)) {
+      this.#hasLater = true
+      this.after.set(set.name, { ...have, members: new Set([...have.members, ...adds]) })
+      return
+    }
+    for (const member of dels) this.#deletions.push({ line: `del ${set.name} ${withoutFlag(member)}`, subject: set.name })
     this.after.set(set.name, { ...have, members: set.members })
   }
 

@@ -62,8 +62,26 @@ COMMIT
     await ask([ACCEPT], ['10.0.0.1', '10.0.0.2'])
     await ask([DROP, ACCEPT], ['10.0.0.2', '10.0.0.3'])
     expect(model.inputs.slice(2)).toEqual([
-      'del fib4-s 10.0.0.1\nadd fib4-s 10.0.0.3\n',
+      'add fib4-s 10.0.0.3\n',
       '*filter\n:fib-b - [0:0]\n-A fib-b -j DROP\n-A fib-b -j ACCEPT\nCOMMIT\n',
+      'del fib4-s 10.0.0.1\n',
+    ])
+  })
+
+  test('deletes members before chains where a chain that is written looks into the set, and at once where no chain is', async () => {
+    const { model, netfilter } = setUp()
+    const look: Rule = ['-m', 'set', '--match-set', 'fib4-s', 'src', '-j', 'ACCEPT']
+    const ask = (rules: readonly Rule[], members: readonly string[]) =>
+      netfilter.client('guards').apply(rulesetOf([{ chain: 'fib-a', rules, hook: 'first' }], [set('fib4-s', members)]))
+    await ask([DROP], ['10.0.0.1', '10.0.0.2'])
+    const looking = [look]
+    await ask(looking, ['10.0.0.2', '10.0.0.3'])
+    await ask(looking, ['10.0.0.4'])
+    const chain = `*filter\n:fib-a - [0:0]\n-A fib-a ${look.join(' ')}\nCOMMIT\n`
+    expect(model.inputs.slice(2)).toEqual([
+      'add fib4-s 10.0.0.3\ndel fib4-s 10.0.0.1\n',
+      chain,
+      'add fib4-s 10.0.0.4\ndel fib4-s 10.0.0.2\ndel fib4-s 10.0.0.3\n',
     ])
   })
 

@@ -22,6 +22,8 @@ export type PolicyClusterOptions = {
   readonly pods: Placement
   readonly ports: ProbePorts
   readonly variant?: Variant
+  /** Those that have a network from the beginning; default: all. */
+  readonly added?: readonly string[]
   /** More arguments of every agent. */
   readonly agentArgs?: readonly string[]
 }
@@ -53,7 +55,7 @@ export class PolicyCluster implements AsyncDisposable {
   /** Pods have their networks; the cluster has no policy yet. */
   static async start(topic: string, options: PolicyClusterOptions): Promise<PolicyCluster> {
     const { nodes, pods, ports, variant = 'nft', agentArgs = [] } = options
-    const names = Object.keys(pods)
+    const [names, added] = [Object.keys(pods), options.added ?? Object.keys(pods)]
     const world = await World.make(topic, { nodes, pods: names.map(namespaceOf), others: [HOST] })
     const prober = new MassProber(world.net, HOST)
     try {
@@ -62,8 +64,8 @@ export class PolicyCluster implements AsyncDisposable {
       const addresses = new Map<string, Addresses>(nodes.map((name, at) => [name, { ipv4: `10.0.0.${at + 11}`, ipv6: `fd00::${at + 11}` }]))
       addresses.set(HOST, { ipv4: '10.0.0.101', ipv6: 'fd00::101' })
       const cluster = new PolicyCluster(world, prober, options, addresses)
-      for (const name of names) await cluster.add(name)
-      await Promise.all(names.map((name) => cluster.#routeFromHost(name)))
+      for (const name of added) await cluster.add(name)
+      await Promise.all(added.map((name) => cluster.#routeFromHost(name)))
       const ends = [
         ...names.map((name) => [name, world.net.pathOf(namespaceOf(name))]),
         ...[...nodes, HOST].map((name) => [name, world.net.pathOf(name)]),
@@ -143,13 +145,15 @@ export class PolicyCluster implements AsyncDisposable {
     })
   }
 
-  /** Probes whose packets the kernel treats otherwise than expected, in words. What should pass gets another chance or two. */
+  /**
+   * Probes whose packets the kernel treats otherwise than expected, in words. Members that leave sets go a little after
+   * the chains have changed, and a packet may be lost: there are three attempts. */
   async differences(probes: readonly Probe[], expected: readonly boolean[]): Promise<readonly string[]> {
     let left = probes.map((probe, at) => ({ probe, expected: expected[at] }))
     for (let attempt = 0; ; attempt++) {
       const passed = await this.prober.probe(left.map(({ probe }) => probe))
       left = left.filter((each, at) => each.expected !== passed[at])
-      if (left.length === 0 || attempt === 2 || left.some((each) => each.expected === false)) break
+      if (left.length === 0 || attempt === 2) break
     }
     return left.map(({ probe: { from, to, address, protocol, port }, expected: should }) => {
       return `${from} -> ${to} (${address}) ${protocol}:${port} should ${should === true ? 'pass' : 'not pass'}`
@@ -231,17 +235,19 @@ export function manifestsOf(
   placement: Placement,
   addresses: ReadonlyMap<string, Addresses>,
 ): readonly object[] {
-  const podObjects = Object.entries(pods).map(([key, { labels = {}, ports = [] }]) => {
-    const [namespace = '', name = ''] = key.split('/')
-    const { ipv4 = '', ipv6 = '' } = addresses.get(key) ?? {}
-    return {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { namespace, name, labels },
-      spec: { nodeName: placement[key], containers: [{ name: 'main', ports }] },
-      status: { phase: 'Running', podIP: ipv4, podIPs: [{ ip: formatIp(ip(ipv4)) }, { ip: formatIp(ip(ipv6)) }] },
-    }
-  })
+  const podObjects = Object.entries(pods)
+    .filter(([key]) => addresses.has(key))
+    .map(([key, { labels = {}, ports = [] }]) => {
+      const [namespace = '', name = ''] = key.split('/')
+      const { ipv4 = '', ipv6 = '' } = addresses.get(key) ?? {}
+      return {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { namespace, name, labels },
+        spec: { nodeName: placement[key], containers: [{ name: 'main', ports }] },
+        status: { phase: 'Running', podIP: ipv4, podIPs: [{ ip: formatIp(ip(ipv4)) }, { ip: formatIp(ip(ipv6)) }] },
+      }
+    })
   const namespaceObjects = Object.entries(namespaces).map(([name, labels]) => ({
     apiVersion: 'v1',
     kind: 'Namespace',

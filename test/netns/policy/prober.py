@@ -76,11 +76,19 @@ def open_ends(request):
             watch(listeners[name, port], "datagram")
         for family in (socket.AF_INET, socket.AF_INET6):
             watch(socket.socket(family, socket.SOCK_RAW, SCTP), "sctp4" if family == socket.AF_INET else "sctp6")
-            for protocol, kind in ((17, socket.SOCK_DGRAM), (SCTP, socket.SOCK_RAW)):
-                sender = socket.socket(family, kind, protocol if kind == socket.SOCK_RAW else 0)
-                sender.setblocking(False)
-                senders[name, family, protocol] = sender
     return {}
+
+
+# New ones for each round: a connection that policy cut stays cut until it has been judged again.
+def open_senders(name):
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for protocol, kind in ((17, socket.SOCK_DGRAM), (SCTP, socket.SOCK_RAW)):
+            sender = socket.socket(family, kind, protocol if kind == socket.SOCK_RAW else 0)
+            sender.setblocking(False)
+            former = senders.get((name, family, protocol))
+            if former is not None:
+                former.close()
+            senders[name, family, protocol] = sender
 
 
 def send(flow, tag, connecting):
@@ -150,6 +158,7 @@ def probe(request):
         if flows[at][0] != current:
             current = flows[at][0]
             enter(ends[current])
+            open_senders(current)
         for _ in range(20):
             try:
                 send(flows[at], first + at, connecting)

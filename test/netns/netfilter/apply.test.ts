@@ -61,8 +61,8 @@ describe.each(['nft', 'legacy'] as const)('iptables-%s', (variant) => {
     using host = new Host(net, 'a')
     const netfilter = host.netfilter({ variant })
     expect(await netfilter.client('guards').apply(GUARDS)).toEqual({ ok: true, changed: true })
-    expect((await host.rules(variant, 4)).length).toBe(25)
-    expect((await host.rules(variant, 6)).length).toBe(27)
+    expect((await host.rules(variant, 4)).length).toBe(26)
+    expect((await host.rules(variant, 6)).length).toBe(28)
     expect(await host.members('fib6-pools')).toEqual(['fd00:244::/48'])
     const { transactions } = netfilter.status()
     expect(await netfilter.client('guards').apply({ ...GUARDS })).toEqual({ ok: true, changed: false })
@@ -171,7 +171,7 @@ describe.each(['nft', 'legacy'] as const)('iptables-%s', (variant) => {
       ok: false,
       problems: [{ severity: 'error', subject: 'netfilter/policy', message: expect.stringMatching(words) }],
     })
-    expect((await host.rules(variant, 4, 'ours')).length).toBe(25)
+    expect((await host.rules(variant, 4, 'ours')).length).toBe(26)
     expect(await policy.apply(oneChain('fib-bad', [DROP]))).toEqual({ ok: true, changed: true })
     expect((await policy.apply(oneChain('fib-bad', [bad, DROP]))).ok).toBe(false)
     expect((await host.rules(variant, 4)).filter((line) => line.startsWith('filter -A fib-bad'))).toEqual(['filter -A fib-bad -j DROP'])

@@ -14,7 +14,7 @@ const PORTS: readonly (readonly [ProbeProtocol, number])[] = [
   ...SCTP_PORTS.map((port) => ['SCTP', port] as const),
 ]
 /** Clusters of each kind; more by hand: FIB_POLICY_SEEDS=200. */
-const COUNT = Number(process.env['FIB_POLICY_SEEDS'] ?? 12)
+const COUNT = Number(process.env['FIB_POLICY_SEEDS'] ?? 10)
 const FIRST = Number(process.env['FIB_POLICY_FIRST'] ?? 1)
 
 const CASES: readonly { readonly variant: Variant; readonly nodes: readonly string[]; readonly seed: number }[] = [

@@ -191,7 +191,7 @@ describeWith(PROGRAMS, 'no open window', () => {
         return turn()
       }
       const flipper = new Flipper(node, new Random(7))
-      for (let count = 0; count < 10; count++) {
+      for (let count = 0; count < 5; count++) {
         await flipper.flip()
         await node.quiet()
       }

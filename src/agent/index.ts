@@ -37,6 +37,6 @@ export async function cleanUp(options: CleanupOptions, log: Log): Promise<Cleanu
 
 /** The blocks of IPAM in a store. */
 export async function blockStoreOf(store: Store): Promise<BlockStore> {
-  const { createBlockStore } = await import('./ipam/block-store.ts')
+  const { createBlockStore } = await import('../store/index.ts')
   return createBlockStore(store)
 }

@@ -1,6 +1,7 @@
 // Metrics of what the agent goes by and what it tells the store.
+
+import { Counter, Gauge, type Registry } from '../lib/prometheus.ts'
 import type { CacheFigures } from './inputs/cache.ts'
-import { Counter, Gauge, type Registry } from './prometheus.ts'
 import type { ReportFigures } from './reporting/reporter.ts'
 
 export type WriteFigures = {

@@ -1,8 +1,9 @@
 // Metrics of pods: IPAM, and what the container runtime asked.
+
+import { Counter, Gauge, type Registry } from '../lib/prometheus.ts'
 import type { IpamStatus, PodStatus } from './control-api.ts'
 import { DURATION_BUCKETS } from './pods/figures.ts'
 import type { CniFigures } from './pods/index.ts'
-import { Counter, Gauge, type Registry } from './prometheus.ts'
 
 export type PodFigures = {
   readonly pods: readonly Pick<PodStatus, 'state'>[]

@@ -43,9 +43,6 @@ export const CAPABILITY = {
 /** BGP roles (RFC 9234 §4.1). */
 export const ROLE = { Provider: 0, RouteServer: 1, RouteServerClient: 2, Customer: 3, Peer: 4 } as const
 
-/** ROUTE-REFRESH message subtypes (RFC 7313 §3.2). */
-export const REFRESH_SUBTYPE = { REQUEST: 0, BEGIN: 1, END: 2 } as const
-
 /** Path attribute type codes. */
 export const ATTRIBUTE = {
   ORIGIN: 1, // RFC 4271 §5.1.1

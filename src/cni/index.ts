@@ -26,7 +26,7 @@ export type {
   WiringFault,
 } from './ports.ts'
 export { openReserveFile } from './reserve-file.ts'
-export { type CniHandler, type CniServerOptions, DEFAULT_CNI_SOCKET, serveCni } from './server.ts'
+export { type CniHandler, type CniServerOptions, serveCni } from './server.ts'
 export { type CniLimits, type CniObserver, CniService, type CniServiceDeps, type CniUnreadiness } from './service.ts'
 export {
   type DetachedLink,

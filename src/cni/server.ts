@@ -8,9 +8,6 @@ import type { Log } from '../lib/log.ts'
 import { CNI_CODE, type CniReply, faultReply } from './error.ts'
 import { type CniInvocation, decodeRequest, encodeResponse, requestLength } from './frame.ts'
 
-/** Where plugins look for the agent unless their configuration has `socket`. */
-export const DEFAULT_CNI_SOCKET = '/run/fibula/cni.sock'
-
 /** Who answers invocations; never rejects. `signal` aborts when the plugin's process has gone. */
 export interface CniHandler {
   handle(invocation: CniInvocation, signal: AbortSignal): Promise<CniReply>

@@ -21,8 +21,3 @@ export function parseAsn(text: string): Asn | null {
   const value = dotted !== null ? high * 65536 + low : /^\d{1,10}$/.test(text) ? Number(text) : 0
   return value >= 1 && value <= 0xffff_ffff ? asn(value) : null
 }
-
-/** Private-use ranges of RFC 6996 §5. */
-export function isPrivateAsn(value: Asn): boolean {
-  return (value >= 64_512 && value <= 65_534) || (value >= 4_200_000_000 && value <= 4_294_967_294)
-}

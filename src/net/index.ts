@@ -1,4 +1,4 @@
-export { AS_TRANS, type Asn, asn, isPrivateAsn, parseAsn } from './asn.ts'
+export { AS_TRANS, type Asn, asn, parseAsn } from './asn.ts'
 export type { FibBatch, FibNextHop } from './fib-batch.ts'
 export { type HostNetwork, type ResolvingRoute, type StaticRoute, withStaticRoutes } from './host-network.ts'
 export {

@@ -27,7 +27,6 @@ const calls = {
   bind: libc.func('int bind(int fd, const void *addr, uint32 length)'),
   listen: libc.func('int listen(int fd, int backlog)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32 length)'),
-  getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32 *length)'),
   getsockname: libc.func('int getsockname(int fd, _Out_ void *addr, _Inout_ uint32 *length)'),
   setns: libc.func('int setns(int fd, int nstype)'),
   flock: libc.func('int flock(int fd, int operation)'),
@@ -59,14 +58,6 @@ export function listen(fd: number, backlog: number): void {
 export function setSocketOption(fd: number, level: number, name: number, value: Uint8Array | number): void {
   const bytes = typeof value === 'number' ? new Uint8Array(Int32Array.of(value).buffer) : value
   check('setsockopt', calls.setsockopt(fd, level, name, bytes, bytes.length))
-}
-
-/** getsockopt(2) into a buffer of `length` octets; returns the part that was filled. */
-export function getSocketOption(fd: number, level: number, name: number, length: number): Uint8Array {
-  const value = new Uint8Array(length)
-  const size = [length]
-  check('getsockopt', calls.getsockopt(fd, level, name, value, size))
-  return value.subarray(0, size[0])
 }
 
 /** getsockname(2): the packed sockaddr. */

@@ -116,7 +116,7 @@ export class PodsOwner {
       import('./serve.ts'),
       import('./remote-wiring.ts'),
       import('./pod-source.ts'),
-      import('../ipam/block-store.ts'),
+      import('../../store/index.ts'),
     ])
     this.#wiring = new wiring.RemoteWiring(dataplane)
     if (this.#mtu !== null) this.#wiring.setMtu(this.#mtu)

@@ -102,6 +102,8 @@ class ServedPods implements Pods {
   #conflist: 'unwritten' | 'underWay' | 'written'
   #conflistFault: string | null = null
   #retry: Disposable | null = null
+  /** Of the conflist; an end waits for it. */
+  #writing: Promise<void> = Promise.resolve()
   #isDisposed = false
 
   constructor(host: PodHost, journal: Journal, ipam: NodeIpam, found: Found) {
@@ -150,7 +152,7 @@ class ServedPods implements Pods {
   }
 
   lookAgain(): void {
-    if (this.#conflist === 'unwritten' && this.#retry === null && this.notReadyBecause() === null) void this.#writeConflist()
+    if (this.#conflist === 'unwritten' && this.#retry === null && this.notReadyBecause() === null) this.#writing = this.#writeConflist()
   }
 
   addresses(): readonly IpAddress[] {
@@ -194,6 +196,7 @@ class ServedPods implements Pods {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true
     this.#retry?.[Symbol.dispose]()
+    await this.#writing
     await this.#resources?.[Symbol.asyncDispose]()
   }
 

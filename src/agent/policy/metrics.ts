@@ -1,6 +1,7 @@
 // Metrics of policy: its state, and packets dropped by pod and direction.
+
+import { Counter, Gauge, type Registry } from '../../lib/prometheus.ts'
 import { unreachable } from '../../lib/result.ts'
-import { Counter, Gauge, type Registry } from '../prometheus.ts'
 import type { PolicyStage } from './inputs.ts'
 import type { PolicyFigures } from './runtime.ts'
 

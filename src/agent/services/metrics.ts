@@ -1,5 +1,5 @@
 // Metrics of the routes of services.
-import { Gauge, type Registry } from '../prometheus.ts'
+import { Gauge, type Registry } from '../../lib/prometheus.ts'
 import type { ServiceFigures } from './service-watch.ts'
 
 /** `read` takes over the figures of this moment; null: no range of services is set, so there are no samples. */

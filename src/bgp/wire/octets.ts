@@ -18,9 +18,3 @@ export function view(bytes: Uint8Array, start: number, end: number): Uint8Array 
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return Uint8Array.from(bytes.subarray(start, end))
 }
-
-export function sameOctets(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false
-  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false
-  return true
-}

@@ -2,12 +2,11 @@
 // what it holds in the journal as an agent does, and prints a line after each; with PODS `settle` it starts nothing new and ends once
 // the blocks show what the journal has, and nothing more.
 import { existsSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs'
-import { createBlockStore } from '../../../src/agent/ipam/block-store.ts'
 import { type Assignment, createNodeIpam, type HeldAllocation, nodeOfAllocation } from '../../../src/ipam/index.ts'
 import { sleep, systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { cidr, formatIp, formatPrefix, ip } from '../../../src/net/index.ts'
-import { DirectoryStore } from '../../../src/store/index.ts'
+import { createBlockStore, DirectoryStore } from '../../../src/store/index.ts'
 
 type Kept = {
   readonly handle: string

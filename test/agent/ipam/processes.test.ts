@@ -8,9 +8,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { build } from 'esbuild'
-import { createBlockStore } from '../../../src/agent/ipam/block-store.ts'
 import { cidr, formatIp } from '../../../src/net/index.ts'
-import { DirectoryStore } from '../../../src/store/index.ts'
+import { createBlockStore, DirectoryStore } from '../../../src/store/index.ts'
 
 const CACHE = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache') // inside the tree, where packages are found
 const LONG_MS = 180_000

@@ -1,2 +1,0 @@
-// The blocks of IPAM as the agent keeps them: in the store, whichever that is.
-export { blockOfObject, createBlockStore } from '../../store/index.ts'

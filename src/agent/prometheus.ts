@@ -1,2 +1,0 @@
-// The parts of the metrics library that the agent uses.
-export { Counter, Gauge, Registry } from '../lib/prometheus.ts'

@@ -115,11 +115,11 @@ export class Supply {
       let failures = 0
       let left = 2 + Math.ceil(this.#missing(pool, wanted) / blockSizeOf({ ...pool.range, length: pool.blockSize })) // no more, whatever goes wrong
       for (const candidate of claimCandidates(pool, this.#blocks.node, blocks, this.#blocks.config.reservations)) {
-        if (this.#missing(pool, wanted) <= 0) return { blocks, isCapped: false }
+        if (this.#isEnough(pool, wanted)) return { blocks, isCapped: false }
         if (this.#isCapped(pool)) return { blocks, isCapped: true }
         const tracked = await this.#claim(candidate)
         if (tracked === null) failures++
-        else await this.#claimIn(tracked, this.#missing(pool, wanted), wanted)
+        else await this.#fillFromOwn(pool, wanted) // what is taken while the block is claimed, the block has too
         if (failures >= FAILURES_A_LISTING || --left === 0) break
       }
       if (failures === 0) break
@@ -157,9 +157,9 @@ export class Supply {
     const blocks = await this.#writer.listIn(pool.range)
     for (const stored of blocks) {
       this.#blocks.coolDown.see(stored.block, this.#nowMs())
-      const isUnknown = !this.#blocks.tracked.has(blockKey(stored.block.range))
-      if (stored.block.node === this.#blocks.node && isUnknown)
-        this.#blocks.observe(this.#blocks.track(stored.block.range), stored, this.#nowMs())
+      if (stored.block.node !== this.#blocks.node) continue
+      const tracked = this.#blocks.track(stored.block.range)
+      if (tracked.stored === null) this.#blocks.observe(tracked, stored, this.#nowMs()) // new to us, or made by a write that seemed to fail
     }
     return blocks
   }

@@ -1,8 +1,10 @@
 // IPAM of one node, from outside: what an ADD and a DEL see, and what the blocks show afterwards.
 import { describe, expect, jest, test } from '@jest/globals'
-import { BlockStoreError } from '../../src/ipam/index.ts'
+import { BlockStoreError, createNodeIpam } from '../../src/ipam/index.ts'
+import { silentLog } from '../../src/lib/log.ts'
 import { cidr, formatIp, formatPrefix } from '../../src/net/index.ts'
-import { addressesOf, assignRequest, faultOf, heldOf, ipamConfig, poolConfig, World } from './world.ts'
+import type { FakeOperation } from '../support/fake-block-store.ts'
+import { addressesOf, assignRequest, faultOf, heldOf, ipamConfig, poolConfig, seeded, World } from './world.ts'
 
 jest.setTimeout(60_000) // a fake clock makes hours of turns: slow on a machine that is busy
 
@@ -44,6 +46,34 @@ describe('the first address', () => {
         allocations.map(({ address, handle, pod, node }) => ({ address: formatIp(address), handle, pod, node })),
       )
     expect(shown).toEqual(addresses.map((address) => ({ address, handle: 'h1', pod: { namespace: 'default', name: 'h1' }, node: 'n1' })))
+  })
+
+  test('pods that come while the first block is being claimed cost no second one', async () => {
+    const world = new World()
+    const asked: Promise<unknown>[] = []
+    // Each operation of the store takes so long that another pod arrives meanwhile.
+    const before = (): void => void asked.push(ipam.assign(assignRequest(`h${asked.length}`)))
+    const ipam = createNodeIpam({
+      ...{ node: 'n1', store: world.store.port({ before }), clock: world.clock, random: seeded(1), log: silentLog },
+    })
+    ipam.configure(DUAL)
+    ipam.adopt([])
+    await world.pass(0)
+    expect(asked.length).toBeGreaterThan(8)
+    expect(world.store.all().map(({ range }) => range.length)).toEqual([26, 122])
+  })
+
+  test('a block whose making seemed to fail is found, and no second one is made', async () => {
+    const world = new World()
+    let failures = 0
+    const after = (operation: FakeOperation): void => {
+      if (operation === 'create' && failures++ === 0) throw new BlockStoreError('UNAVAILABLE', 'cut off')
+    }
+    const ipam = await world.start('n1', ipamConfig([POOL]), { hooks: { after } })
+    await world.pass(5_000)
+    expect(ipam.notReadyBecause()).toBeNull()
+    expect(world.store.all()).toHaveLength(1)
+    expect(failures).toBe(1)
   })
 
   test('one write carries many allocations', async () => {

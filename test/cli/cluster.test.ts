@@ -1,10 +1,8 @@
 // `kubectl fibula`: the commands against the agents of a cluster, which are asked by executing `fibula ask` in their pods.
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { CliProgram, type Outcome } from '../support/cli-program.ts'
 import { type FakePod, fakeCluster } from '../support/kube/fake-exec.ts'
 import { agentStatus, fakeAgent, kernelRoute, pathStatus, peerStatus } from './fixtures.ts'
-
-jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
 
 let program: CliProgram
 beforeAll(async () => {

@@ -2,12 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { DirectoryStore } from '../../src/store/index.ts'
 import { block, node, pool } from '../store/objects.ts'
 import { CliProgram, type Outcome } from '../support/cli-program.ts'
-
-jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
 
 let program: CliProgram
 beforeAll(async () => {

@@ -1,9 +1,7 @@
 // The program as a person runs it, against a control server that answers what the contract promises.
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { CliProgram, type Outcome } from '../support/cli-program.ts'
 import { type Answer, agentStatus, fakeAgent, kernelRoute, pathStatus, peerStatus } from './fixtures.ts'
-
-jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
 
 let program: CliProgram
 beforeAll(async () => {

@@ -2,14 +2,12 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { parse } from 'yaml'
 import { formatObjects } from '../../src/cli/get.ts'
 import { namesOf } from '../../src/cli/store-option.ts'
 import { parseResource, type Resource } from '../../src/store/index.ts'
 import { CliProgram, type Outcome } from '../support/cli-program.ts'
-
-jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
 
 let program: CliProgram
 beforeAll(async () => {

@@ -274,6 +274,5 @@ describe('replicas', () => {
       expect([...replicas].filter(({ acts }) => acts)).toHaveLength(1)
       expect(terms + [...replicas].reduce((sum, replica) => sum + replica.terms, 0)).toBeGreaterThan(3)
     },
-    60_000,
   )
 })

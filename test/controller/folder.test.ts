@@ -11,7 +11,6 @@ import { until } from '../support/poll.ts'
 import { fill, ipamBlock, kubeNode, network, session, silentLog } from './world.ts'
 
 const TIMES: ElectionTimes = { leaseDurationMs: 3_000, renewDeadlineMs: 2_000, retryPeriodMs: 200 }
-const PATIENT = { deadlineMs: 40_000 }
 const LONG_MS = 90_000
 
 let folder: string
@@ -57,10 +56,10 @@ test(
     const lease = async () => (await store.get('Lease', { namespace: 'fibula-system', name: 'fibula-controller' }))?.spec
     {
       await using first = new Replica('first')
-      await until('the first leads', () => first.controller.view().election.isLeading, PATIENT)
+      await until('the first leads', () => first.controller.view().election.isLeading)
       await using second = new Replica('second')
-      await until('the second waits', () => second.controller.view().election.leader === 'first', PATIENT)
-      const status = await until('a status', async () => (await store.get('BGPPeer', { name: 'tor' }))?.status, PATIENT)
+      await until('the second waits', () => second.controller.view().election.leader === 'first')
+      const status = await until('a status', async () => (await store.get('BGPPeer', { name: 'tor' }))?.status)
       expect(status).toMatchObject({
         established: 1,
         conditions: [
@@ -68,15 +67,11 @@ test(
           { type: 'Established', status: 'True' },
         ],
       })
-      await until(
-        'the block of the gone node is gone',
-        async () => (await store.get('IPAMBlock', { name: '10-244-0-64-26' })) === null,
-        PATIENT,
-      )
-      await until('and its report', async () => (await store.get('NodeNetwork', { name: 'gone' })) === null, PATIENT)
+      await until('the block of the gone node is gone', async () => (await store.get('IPAMBlock', { name: '10-244-0-64-26' })) === null)
+      await until('and its report', async () => (await store.get('NodeNetwork', { name: 'gone' })) === null)
       expect(second.controller.view().leader).toBeNull()
       await first.controller[Symbol.asyncDispose]()
-      await until('the second leads', () => second.controller.view().election.isLeading, PATIENT)
+      await until('the second leads', () => second.controller.view().election.isLeading)
     }
     expect(await lease()).toMatchObject({ holderIdentity: '', leaseTransitions: 1 })
     expect((await store.get('IPAMBlock', { name: '10-244-0-0-26' }))?.spec.allocations).toHaveLength(1) // no manifests of pods: unknown

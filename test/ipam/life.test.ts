@@ -1,10 +1,8 @@
 // IPAM of one node over time: restarts, leaks, blocks that come and go, pools that change, addresses asked for by name.
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { type AssignFault, type Assignment, BlockStoreError, emptyBlock, type IpamConfig, type NodeIpam } from '../../src/ipam/index.ts'
 import { cidr, covers, formatIp, formatPrefix, hostPrefix, ip } from '../../src/net/index.ts'
 import { addressesOf, assignRequest, faultOf, heldOf, ipamConfig, poolConfig, World } from './world.ts'
-
-jest.setTimeout(60_000) // a fake clock makes hours of turns: slow on a machine that is busy
 
 const POOL = poolConfig('pods', '10.244.0.0/24')
 const CONFIG = ipamConfig([POOL])

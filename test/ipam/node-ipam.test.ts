@@ -1,12 +1,10 @@
 // IPAM of one node, from outside: what an ADD and a DEL see, and what the blocks show afterwards.
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { BlockStoreError, createNodeIpam } from '../../src/ipam/index.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { cidr, formatIp, formatPrefix } from '../../src/net/index.ts'
 import type { FakeOperation } from '../support/fake-block-store.ts'
 import { addressesOf, assignRequest, faultOf, heldOf, ipamConfig, poolConfig, seeded, World } from './world.ts'
-
-jest.setTimeout(60_000) // a fake clock makes hours of turns: slow on a machine that is busy
 
 const POOL = poolConfig('pods', '10.244.0.0/16')
 const DUAL = ipamConfig([POOL, poolConfig('pods6', 'fd00:10::/64')])

@@ -1,12 +1,11 @@
 // The contract of the store, against a real API server.
-import { afterAll, beforeAll, jest } from '@jest/globals'
+import { afterAll, beforeAll } from '@jest/globals'
 import { KubernetesStore } from '../../src/store/kubernetes/adapter.ts'
 import { storeContract } from '../store/contract.ts'
 import { KubeApi } from '../support/kube/api-server.ts'
 import { clean, installCrds, makeNamespace } from '../support/kube/apply.ts'
 
 const START_MS = 180_000
-jest.setTimeout(60_000) // forty writers of one object, each over the network
 const NAMESPACES = ['default', 'fibula-system']
 
 let api: KubeApi

@@ -307,7 +307,7 @@ describe('saving takes effect', () => {
       clock.advance(31_000)
       return seen.names().includes('IPAMBlock/10-0-0-0-26')
     })
-  }, 20_000)
+  })
 
   test('a store gives back its timers', async () => {
     const clock = new FakeClock()

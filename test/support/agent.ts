@@ -75,7 +75,7 @@ export class Agent implements Daemon {
         started.assertRunning()
         return (await this.status()).pid === started.pid
       },
-      { deadlineMs: 20_000, explain: () => started.log() },
+      { explain: () => started.log() },
     )
   }
 
@@ -180,7 +180,7 @@ export class Agent implements Daemon {
 
   #get<T>(resource: string): Promise<T> {
     return new Promise((resolve, reject) => {
-      const options = { socketPath: path.join(this.runFolder, CONTROL_SOCKET), path: resource, timeout: 5_000 }
+      const options = { socketPath: path.join(this.runFolder, CONTROL_SOCKET), path: resource, timeout: 30_000 }
       const request = http.get(options, (response) => {
         let text = ''
         response.setEncoding('utf8').on('data', (part: string) => (text += part))
@@ -190,7 +190,7 @@ export class Agent implements Daemon {
         })
         response.on('error', reject)
       })
-      request.on('timeout', () => request.destroy(new Error(`${resource}: no answer in 5 s`)))
+      request.on('timeout', () => request.destroy(new Error(`${resource}: no answer in 30 s`)))
       request.on('error', reject)
     })
   }

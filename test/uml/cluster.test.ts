@@ -98,7 +98,7 @@ afterAll(async () => {
   await Promise.all([...agents.values()].map((agent) => agent.kill()))
   await net[Symbol.asyncDispose]()
   fs.rmSync(folder, { recursive: true, force: true })
-}, 60_000)
+})
 
 function write(name: string, manifests: readonly Manifest[]): void {
   const file = path.join(folder, 'store', `${name}.yaml`)

@@ -22,32 +22,28 @@ test.each<[string, readonly string[], string]>([
     ],
     'zebra.100',
   ],
-])(
-  '%s with the node address counts, and its changes too; the tunnels follow',
-  async (_, commands, name) => {
-    await using net = await buildNetns('mtu', { nodes: ['host'], stubs: [{ node: 'host', name: 'eth0' }] })
-    await net.ipBatch('host', ['link set eth0 mtu 9000', ...commands, `link set ${name} up`, `link set ${name} mtu 8000`])
-    await net.ipBatch('host', [`address add 10.5.0.1/24 dev ${name}`])
-    const mtus: number[] = []
-    await using routes = net.run(
-      'host',
-      () =>
-        new KernelRoutes({
-          log: silentLog,
-          clock: systemClock,
-          onHostNetwork: () => {},
-          onPodMtu: (mtu) => mtus.push(mtu),
-        }),
-    )
-    routes.syncer.setLocal({ ...NO_LOCAL_ROUTES, preferredSource: { ipv4: ip('10.5.0.1'), ipv6: null } })
-    expect(routes.podMtu()).toBe(8000)
-    routes.setTunnels({ ipv4: { local: ip('10.5.0.1') }, ipv6: null })
-    expect(routes.podMtu()).toBe(7980)
-    expect(await net.ip('host', 'link show fibipip')).toContain('mtu 7980')
-    await net.ip('host', `link set ${name} mtu 4000`)
-    await until('pods and tunnel are told', async () => (await net.ip('host', 'link show fibipip')).includes('mtu 3980'), patient(1_000))
-    expect(routes.podMtu()).toBe(3980)
-    expect(mtus).toEqual([8000, 7980, 3980])
-  },
-  60_000,
-)
+])('%s with the node address counts, and its changes too; the tunnels follow', async (_, commands, name) => {
+  await using net = await buildNetns('mtu', { nodes: ['host'], stubs: [{ node: 'host', name: 'eth0' }] })
+  await net.ipBatch('host', ['link set eth0 mtu 9000', ...commands, `link set ${name} up`, `link set ${name} mtu 8000`])
+  await net.ipBatch('host', [`address add 10.5.0.1/24 dev ${name}`])
+  const mtus: number[] = []
+  await using routes = net.run(
+    'host',
+    () =>
+      new KernelRoutes({
+        log: silentLog,
+        clock: systemClock,
+        onHostNetwork: () => {},
+        onPodMtu: (mtu) => mtus.push(mtu),
+      }),
+  )
+  routes.syncer.setLocal({ ...NO_LOCAL_ROUTES, preferredSource: { ipv4: ip('10.5.0.1'), ipv6: null } })
+  expect(routes.podMtu()).toBe(8000)
+  routes.setTunnels({ ipv4: { local: ip('10.5.0.1') }, ipv6: null })
+  expect(routes.podMtu()).toBe(7980)
+  expect(await net.ip('host', 'link show fibipip')).toContain('mtu 7980')
+  await net.ip('host', `link set ${name} mtu 4000`)
+  await until('pods and tunnel are told', async () => (await net.ip('host', 'link show fibipip')).includes('mtu 3980'), patient(1_000))
+  expect(routes.podMtu()).toBe(3980)
+  expect(mtus).toEqual([8000, 7980, 3980])
+})

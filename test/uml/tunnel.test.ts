@@ -23,7 +23,7 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
-}, 60_000)
+})
 
 async function ping(from: NodeName, address: string, ...options: readonly string[]): Promise<string> {
   return (await world.net.exec(`pod-${from}`, 'ping', ['-c', '2', '-W', '5', ...options, address])).stdout
@@ -60,7 +60,7 @@ describe.each(FAMILIES)('IPv$family', ({ family, pod, node, overhead, headers })
     await world.route(CROSS_SUBNET)
     const { stdout } = await world.net.exec('a', 'ping', ['-c', '1', '-W', '5', NODES.c[pod]])
     expect(stdout).toContain('1 received')
-  }, 60_000)
+  })
 
   test('a packet that is too long for the tunnel is refused with the length that fits', async () => {
     await world.route(CROSS_SUBNET)
@@ -163,7 +163,7 @@ describe('a tunnel device', () => {
       '/proc/sys/net/ipv4/conf/fibipip/forwarding',
     ])
     expect(stdout).toBe('0\n1\n')
-  }, 60_000)
+  })
 
   test('that somebody removes is back with its routes', async () => {
     await world.route(CROSS_SUBNET)

@@ -100,5 +100,5 @@ test('an end while it cannot be served comes at once', async () => {
   void owner.end().then(() => {
     hasEnded = true
   })
-  await until('it has ended', () => hasEnded, { deadlineMs: 2_000 })
+  await until('it has ended', () => hasEnded)
 })

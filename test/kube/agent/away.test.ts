@@ -29,9 +29,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       const { since } = await world.established()
       await using prober = await Prober.start(world.net, { node: NODE, address: BEHIND.node }, { node: 'tor', address: BEHIND.tor })
       world.kube.signal('SIGKILL')
-      await until('the agent says so', async () => (await world.status()).problems.some(({ subject }) => subject === 'API server'), {
-        deadlineMs: 30_000,
-      })
+      await until('the agent says so', async () => (await world.status()).problems.some(({ subject }) => subject === 'API server'))
       expect([await world.probe('healthz'), await world.probe('readyz')]).toEqual([200, 200])
       await world.kube.restart()
       world.kube.signal('SIGSTOP')
@@ -50,7 +48,6 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
   describeWith([SHIM, 'ping'], 'pods', () => {
     const reaches = (from: string, address: string) =>
       until(`${from} reaches ${address}`, () => world.net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '1', address]), {
-        deadlineMs: 20_000,
         explain: () => world.log().slice(-3_000),
       })
     const allocated = async (): Promise<readonly string[]> => {
@@ -89,7 +86,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
         world.kube.signal('SIGKILL')
         await world.launch()
         await world.established()
-        const address = await until('a pod is given an address', () => world.add('p3'), { deadlineMs: 30_000, everyMs: 1_000 })
+        const address = await until('a pod is given an address', () => world.add('p3'), { everyMs: 1_000 })
         await reaches('tor', address)
         await world.kube.restart()
         await hasAlone(`${address} fibula.p3.eth0`)
@@ -104,7 +101,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
   test(
     'an agent that is killed, and started again with the API server there and without it, costs no packet either time',
     async () => {
-      await until('what is known is on the disk', () => fs.existsSync(`${world.folder('state')}/inputs.json`), { deadlineMs: 30_000 })
+      await until('what is known is on the disk', () => fs.existsSync(`${world.folder('state')}/inputs.json`))
       await using prober = await Prober.start(world.net, { node: NODE, address: BEHIND.node }, { node: 'tor', address: BEHIND.tor })
       await world.kill()
       await world.launch()
@@ -130,9 +127,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
     'a node that boots meanwhile peers by what it knew last, password included; then it goes over to the store, without a flap',
     async () => {
       const cache = `${world.folder('state')}/inputs.json`
-      await until('what is known is on the disk', () => fs.readFileSync(cache, 'utf8').includes('written after it came back'), {
-        deadlineMs: 30_000,
-      })
+      await until('what is known is on the disk', () => fs.readFileSync(cache, 'utf8').includes('written after it came back'))
       expect(fs.statSync(cache).mode & 0o777).toBe(0o600)
       await world.reboot()
       world.kube.signal('SIGKILL')
@@ -161,7 +156,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       fs.writeFileSync(cache, fs.readFileSync(cache, 'utf8').replace(`"node":"${NODE}"`, '"node":"n2"'))
       world.kube.signal('SIGKILL')
       await world.launch()
-      await until('it has looked', () => world.log().includes('agent.cache.ignored'), { deadlineMs: 30_000 })
+      await until('it has looked', () => world.log().includes('agent.cache.ignored'))
       expect(await world.peers()).toEqual([])
       await world.kube.restart()
       await world.established()

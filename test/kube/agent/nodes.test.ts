@@ -10,7 +10,6 @@ import { NAMESPACE, NODE, PROGRAMS, USER, World } from './world.ts'
 const START_MS = 240_000
 const LONG_MS = 120_000
 const FLAP_MS = 21_000
-const SLOWLY = { deadlineMs: 30_000 }
 
 describeWith(PROGRAMS, 'what an agent follows', () => {
   let world: World
@@ -26,13 +25,8 @@ describeWith(PROGRAMS, 'what an agent follows', () => {
   }, START_MS)
 
   const sessions = (wanted: readonly string[]) =>
-    untilEqual(
-      'the sessions',
-      wanted,
-      async () => (await world.peers()).map(({ name, address, asn }) => `${name} ${address} AS${asn}`).sort(),
-      {
-        deadlineMs: 30_000,
-      },
+    untilEqual('the sessions', wanted, async () =>
+      (await world.peers()).map(({ name, address, asn }) => `${name} ${address} AS${asn}`).sort(),
     )
 
   test(
@@ -119,7 +113,7 @@ describeWith(PROGRAMS, 'what an agent follows', () => {
       await world.launch({ args: ['--ipv4-detection', 'interface=^lan'] })
       const annotation = async () =>
         (await world.admin.get('Node', { name: NODE }))?.metadata.annotations['fibula.network/detected-ipv4-address']
-      await until('the Node says so', async () => (await annotation()) === '10.9.0.11/24', SLOWLY)
+      await until('the Node says so', async () => (await annotation()) === '10.9.0.11/24')
       await world.report(
         'so does the report',
         ({ status }) => status?.addresses[0]?.address === '10.9.0.11/24' && status.addresses[0].interface === 'lan1',
@@ -127,10 +121,10 @@ describeWith(PROGRAMS, 'what an agent follows', () => {
       await world.net.ip(NODE, 'address add 10.9.0.12/24 dev lan1')
       await world.net.ip(NODE, 'address del 10.9.0.11/24 dev lan1')
       await world.net.ip(NODE, 'address replace 10.9.0.12/24 dev lan1')
-      await until('it is followed', async () => (await annotation()) === '10.9.0.12/24', SLOWLY)
+      await until('it is followed', async () => (await annotation()) === '10.9.0.12/24')
       await world.stop()
       await world.launch()
-      await until('what nobody looks for any more is taken back', async () => (await annotation()) === undefined, SLOWLY)
+      await until('what nobody looks for any more is taken back', async () => (await annotation()) === undefined)
       await world.established()
     },
     LONG_MS,

@@ -210,7 +210,7 @@ export class World implements AsyncDisposable {
         started.assertRunning()
         return (await this.status()).node === NODE
       },
-      { deadlineMs: 30_000, explain: () => started.log() },
+      { explain: () => started.log() },
     )
   }
 
@@ -305,7 +305,7 @@ export class World implements AsyncDisposable {
 
   async #ask<T>(resource: string): Promise<T> {
     const socketPath = path.join(this.folder('run'), CONTROL_SOCKET)
-    const answer = await requestJson({ socketPath, method: 'GET', path: resource, timeoutMs: 5_000 })
+    const answer = await requestJson({ socketPath, method: 'GET', path: resource, timeoutMs: 30_000 })
     if (answer.status !== 200) throw new Error(`${resource}: ${answer.status} ${JSON.stringify(answer.body)}`)
     return answer.body as T
   }

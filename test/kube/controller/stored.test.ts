@@ -44,4 +44,4 @@ test('each is admitted, and read as it was', async () => {
     const { spec, status } = object
     expect(await store.get(object.kind, { name })).toMatchObject({ spec, ...(status === undefined ? {} : { status }) })
   }
-}, 60_000)
+})

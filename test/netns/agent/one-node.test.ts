@@ -10,7 +10,7 @@ import { allocationsIn } from '../pods/blocks.ts'
 import { SHIM } from '../pods/node.ts'
 import { PROGRAMS, pool, World } from './world.ts'
 
-const MINUTES = 60_000
+const MINUTES = 180_000
 
 describeWith(PROGRAMS, 'one node', () => {
   test(
@@ -67,7 +67,7 @@ describeWith(PROGRAMS, 'one node', () => {
         const env = { CNI_COMMAND: 'STATUS', CNI_PATH: path.dirname(SHIM) }
         return exec(SHIM, [], { env, input: JSON.stringify(conf) })
       }
-      await until('no pool is the only reason', async () => (await world.status('n1')).notReadyBecause.length === 1, { deadlineMs: 20_000 })
+      await until('no pool is the only reason', async () => (await world.status('n1')).notReadyBecause.length === 1)
       expect(await faultOf(status())).toMatchObject({ code: 50 })
       expect((await world.status('n1')).notReadyBecause).toEqual(['no pod can be given a network yet (CNI)'])
       expect(fs.readdirSync(node.confFolder)).toEqual([])
@@ -144,7 +144,7 @@ describeWith(PROGRAMS, 'one node', () => {
           const handles = (await allocationsIn(world.store)).map((line) => line.split(' ')[1])
           return handles.length === 2 && handles.every((handle) => handle === 'fibula.p2.eth0')
         },
-        { deadlineMs: 40_000, explain: () => world.node('n1').log() },
+        { explain: () => world.node('n1').log() },
       )
       await world.remove('n1', 'p2')
       await world.leavesNothing('n1')

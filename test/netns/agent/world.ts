@@ -68,7 +68,7 @@ export class World implements AsyncDisposable {
             const { sessions } = await world.status(name)
             return sessions.established === 2 * (options.nodes.length - 1)
           },
-          { deadlineMs: 30_000, explain: () => world.node(name).log() },
+          { explain: () => world.node(name).log() },
         )
       }
       return world
@@ -114,7 +114,7 @@ export class World implements AsyncDisposable {
   /** Rejects unless the answer is a success. */
   async ask<T>(node: string, method: 'GET' | 'POST', resource: string, body?: unknown): Promise<T> {
     const socketPath = path.join(this.node(node).runFolder, CONTROL_SOCKET)
-    const answer = await requestJson({ socketPath, method, path: resource, timeoutMs: 5_000, ...(body === undefined ? {} : { body }) })
+    const answer = await requestJson({ socketPath, method, path: resource, timeoutMs: 30_000, ...(body === undefined ? {} : { body }) })
     if (answer.status !== 200) throw new Error(`${method} ${resource}: ${answer.status} ${JSON.stringify(answer.body)}`)
     return answer.body as T
   }
@@ -138,7 +138,6 @@ export class World implements AsyncDisposable {
   /** Waits until one namespace reaches an address. */
   async reaches(from: string, address: string): Promise<void> {
     await until(`${from} reaches ${address}`, () => this.net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '1', address]), {
-      deadlineMs: 20_000,
       explain: () =>
         Object.values(this.nodes)
           .map((node) => node.log())
@@ -155,7 +154,7 @@ export class World implements AsyncDisposable {
         if (left.length > 0) throw new Error(left.join('\n'))
         return true
       },
-      { deadlineMs: 15_000, explain: () => this.node(node).log() },
+      { explain: () => this.node(node).log() },
     )
   }
 

@@ -55,4 +55,4 @@ test('[rule 44] a blocked event loop does not expire the hold timer: what waits 
   } finally {
     await worker.terminate()
   }
-}, 30_000)
+})

@@ -28,29 +28,25 @@ const isUp = (line: unknown): boolean => typeof line === 'object' && line !== nu
 test.each([
   ['with a password', 'k3y'],
   ['without one', null],
-])(
-  'two neighbours by link-local address and interface, TTL security, %s',
-  async (_, password) => {
-    await using net = await buildNetns('ll', {
-      nodes: ['a', 'b'],
-      links: [
-        [
-          { node: 'a', name: 'eth0', addresses: ['fe80::1/64'] },
-          { node: 'b', name: 'eth7', addresses: ['fe80::2/64'] },
-        ],
+])('two neighbours by link-local address and interface, TTL security, %s', async (_, password) => {
+  await using net = await buildNetns('ll', {
+    nodes: ['a', 'b'],
+    links: [
+      [
+        { node: 'a', name: 'eth0', addresses: ['fe80::1/64'] },
+        { node: 'b', name: 'eth7', addresses: ['fe80::2/64'] },
       ],
-    })
-    const start = (node: string, options: PeerProcessOptions): ChildProcess =>
-      net.spawn(node, process.execPath, [SCRIPT, JSON.stringify(options)])
-    const a = start('a', { own: 65001, source: 'fe80::1', remote: 'fe80::2', device: 'eth0', remoteAsn: 65002, password, passive: false })
-    const b = start('b', { own: 65002, source: 'fe80::2', remote: 'fe80::1', device: 'eth7', remoteAsn: 65001, password, passive: true })
-    const [atA, atB] = [linesOf(a), linesOf(b)]
-    await Promise.all([atA.until(isUp), atB.until(isUp)])
-    expect(atA.seen).toContainEqual({ up: 65002, localAddress: 'fe80::1' })
-    expect(atB.seen).toContainEqual({ up: 65001, localAddress: 'fe80::2' })
-    expect(atB.seen).toContainEqual({ from: 'fe80::1', interface: 'eth7' })
-    a.stdin?.end()
-    await atB.until((line) => JSON.stringify(line).includes('administrative shutdown (6/2)'))
-  },
-  60_000,
-)
+    ],
+  })
+  const start = (node: string, options: PeerProcessOptions): ChildProcess =>
+    net.spawn(node, process.execPath, [SCRIPT, JSON.stringify(options)])
+  const a = start('a', { own: 65001, source: 'fe80::1', remote: 'fe80::2', device: 'eth0', remoteAsn: 65002, password, passive: false })
+  const b = start('b', { own: 65002, source: 'fe80::2', remote: 'fe80::1', device: 'eth7', remoteAsn: 65001, password, passive: true })
+  const [atA, atB] = [linesOf(a), linesOf(b)]
+  await Promise.all([atA.until(isUp), atB.until(isUp)])
+  expect(atA.seen).toContainEqual({ up: 65002, localAddress: 'fe80::1' })
+  expect(atB.seen).toContainEqual({ up: 65001, localAddress: 'fe80::2' })
+  expect(atB.seen).toContainEqual({ from: 'fe80::1', interface: 'eth7' })
+  a.stdin?.end()
+  await atB.until((line) => JSON.stringify(line).includes('administrative shutdown (6/2)'))
+})

@@ -254,5 +254,5 @@ describe.each(FAMILIES)('$family', ({ family, a, aOther, r, c }) => {
     await until(() => (near?.closed.length ?? 0) > 0, 'the timeout')
     expect(near?.closed[0]).toMatchObject({ kind: 'error', code: 'ETIMEDOUT' })
     expect(near?.text.length).toBeGreaterThan(10)
-  }, 30_000)
+  })
 })

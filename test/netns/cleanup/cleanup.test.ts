@@ -9,7 +9,7 @@ import { describeWith } from '../../support/tier.ts'
 import { PROGRAMS, pool, World } from '../agent/world.ts'
 import { SHIM } from '../pods/node.ts'
 
-const MINUTES = 90_000
+const MINUTES = 180_000
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const MAIN = path.join(ROOT, 'src/cli/main.ts')
 const NODE = path.join(ROOT, 'scripts/node')

@@ -97,7 +97,7 @@ describeWith([...fibula.programs, ...bird.programs, ...frr.programs, SHIM], 'doc
               .filter(({ name }) => name.startsWith('tor-'))
               .map(({ name, state, capabilities }) => [name, state, capabilities.negotiated.some((each) => /graceful restart/i.test(each))])
               .sort(),
-          { deadlineMs: 40_000, explain: logs },
+          { explain: logs },
         )
       }
       const birdc = (command: string): Promise<string> =>
@@ -112,7 +112,7 @@ describeWith([...fibula.programs, ...bird.programs, ...frr.programs, SHIM], 'doc
         ['tor-a1 (BIRD) has a block of each node and family', /^(10\.244\.[\d.]+\/26|fd00:244:[\da-f:]*\/122) .*unicast \[node/gm, 4],
         ['tor-a2 (FRR) has a block of each node and family', /^ ?\*>? +(10\.244\.[\d.]+\/26|fd00:244:[\da-f:]*\/122)/gm, 4],
       ] as const) {
-        await until(what, async () => ((await shown()).match(pattern) ?? []).length === times, { explain: logs, deadlineMs: 20_000 })
+        await until(what, async () => ((await shown()).match(pattern) ?? []).length === times, { explain: logs })
       }
       for (const name of NODES) {
         await untilEqual(
@@ -124,7 +124,7 @@ describeWith([...fibula.programs, ...bird.programs, ...frr.programs, SHIM], 'doc
               .flatMap((line) => /^(\d\S*) via (\S+)/.exec(line)?.slice(1, 3).join(' via ') ?? [])
               .filter((route) => !route.startsWith('10.244.'))
               .sort(),
-          { explain: logs, deadlineMs: 20_000 },
+          { explain: logs },
         )
       }
       expect(await net.ip('node-1', 'route show default')).toBe('')

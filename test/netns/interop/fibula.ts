@@ -11,6 +11,6 @@ export function testsWith(daemon: DaemonDriver): void {
     for (const variant of variantsOf(fibula, daemon))
       test(`${variant.name}: both hold exactly what the other announced [rules 15, 16, 79, 85, 91, 96, 108, 111, 171, 172, 174]`, async () => {
         await exchange([fibula, daemon], variant)
-      }, 60_000)
+      })
   })
 }

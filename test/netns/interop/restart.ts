@@ -120,11 +120,10 @@ export async function restartUnderTraffic(
   await killed.restart()
   const opens = () => families.map((family) => capture.opensFrom(longForm(killedEnd.addresses[family])))
   const since = (all: readonly TimedOpen[]) => all.filter((each) => each.atMs > killedAtMs)
-  await until('new OPENs', () => opens().every((each) => since(each).length > 0), { explain, deadlineMs: 20_000 })
+  await until('new OPENs', () => opens().every((each) => since(each).length > 0), { explain })
   await settled(net, node, tor, families, explain)
   if (isGraceful)
     await until('End-of-RIB both ways', () => endsOfRib(capture.messages(), killedAtMs) >= 2 * families.length, {
-      deadlineMs: 20_000,
       explain,
     })
   await holds('what comes after End-of-RIB is watched too', 1_000, () => true)
@@ -168,7 +167,7 @@ async function settled(net: Netns, node: Daemon, tor: Daemon, families: readonly
   await until(
     'both tables and both kernels are whole',
     async () => (await holds(node, TOR)) && (await holds(tor, NODE)) && (await installed('node', TOR)) && (await installed('tor', NODE)),
-    { deadlineMs: 30_000, explain },
+    { explain },
   )
 }
 
@@ -220,7 +219,7 @@ export function restartTests(
         // them, from host to pod, says nothing about us
         const judged = isFrr && families.includes(IPV6) ? probes.slice(0, 1) : probes
         for (const probe of judged) expect(probe).toMatchObject({ lost: 0, gaps: [], sendErrors: {} })
-      }, 60_000)
+      })
 
       if (fault.how === 'kill')
         test(`${name}, without graceful restart: probes are lost, so the test above can fail`, async () => {
@@ -231,7 +230,7 @@ export function restartTests(
             const ofFamily = probes.slice(2 * family, 2 * family + 2)
             expect(ofFamily.reduce((sum, each) => sum + each.lost, 0)).toBeGreaterThan(0)
           }
-        }, 60_000)
+        })
     }
   })
 }

@@ -141,7 +141,7 @@ describeWith([...bird.programs, 'tcpdump', 'tshark'], 'capture', () => {
         )
       }),
     )
-  }, 30_000)
+  })
 })
 
 describeWith(bird.programs, 'hostile peer with BIRD', () => {
@@ -165,7 +165,7 @@ describeWith(bird.programs, 'hostile peer with BIRD', () => {
     )
     await until('BIRD holds the route', async () => (await daemon.received('10.0.0.2')).some((each) => each.prefix === '198.51.100.0/24'))
     await connection.receive(BGP_TYPE.UPDATE)
-  }, 30_000)
+  })
 
   test('silent after Established, it is thrown out with hold timer expired', async () => {
     await using net = await pairOfNodes('hostile')
@@ -176,5 +176,5 @@ describeWith(bird.programs, 'hostile peer with BIRD', () => {
     const { body } = await connection.receive(BGP_TYPE.NOTIFICATION)
     expect([...body.subarray(0, 2)]).toEqual([4, 0])
     await connection.gone()
-  }, 30_000)
+  })
 })

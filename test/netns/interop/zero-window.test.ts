@@ -76,15 +76,15 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a c
 
     await source.setAnnounced(many)
     const reached = async (): Promise<number> => (await agent.peer(HEALTHY)).prefixes.IPv4Unicast?.advertised ?? 0
-    await until('the healthy peer is sent everything', async () => (await reached()) >= MANY, { deadlineMs: 20_000, explain })
+    await until('the healthy peer is sent everything', async () => (await reached()) >= MANY, { explain })
     const windowClosed = (): boolean => capture.packets().some((packet) => addressIn(packet.from) === STUCK && packet.window === 0)
     await until('the window is closed', windowClosed)
     await source.setAnnounced(many.slice(0, 10))
-    await until('the healthy peer follows', async () => (await healthy.received(AGENT)).length === 10, { deadlineMs: 20_000, explain })
+    await until('the healthy peer follows', async () => (await healthy.received(AGENT)).length === 10, { explain })
 
-    await until('the stuck session is ended', async () => !(await agent.established(STUCK)), { deadlineMs: 20_000, explain })
+    await until('the stuck session is ended', async () => !(await agent.established(STUCK)), { explain })
     expect((await agent.peer(STUCK)).lastError).toMatch(/send hold/i)
-    await until('the other one too', async () => !(await agent.established(FITTING)), { deadlineMs: 45_000, explain })
+    await until('the other one too', async () => !(await agent.established(FITTING)), { explain })
     expect(await agent.peer(HEALTHY)).toMatchObject({ state: 'Established', flaps: 0 })
     expect(await agent.peer(SOURCE)).toMatchObject({ state: 'Established', flaps: 0 })
   }, 90_000)

@@ -1,12 +1,10 @@
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { cidr, ip } from '../../../src/net/index.ts'
 import type { IpSet, Rule, Ruleset } from '../../../src/netfilter/index.ts'
 import { renderGuards } from '../../../src/routes/guard/index.ts'
 import { buildNetns } from '../../support/netns.ts'
 import { until } from '../../support/poll.ts'
 import { Host, NOTHING, oneChain } from './host.ts'
-
-jest.setTimeout(60_000)
 
 const GUARDS = renderGuards({
   families: [4, 6],

@@ -1,13 +1,11 @@
 // The guards of pods with real packets: a node with a pod, a tunnel device (a veth pair under its name: rules know names only),
 // another node, and a host outside.
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { cidr, ip } from '../../../src/net/index.ts'
 import { type GuardInput, renderGuards } from '../../../src/routes/guard/index.ts'
 import { buildNetns, type Netns } from '../../support/netns.ts'
 import { until } from '../../support/poll.ts'
 import { Host } from './host.ts'
-
-jest.setTimeout(60_000)
 
 const POD_LINK = 'fib0123456789a'
 const INPUT: GuardInput = {

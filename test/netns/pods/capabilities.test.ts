@@ -47,7 +47,7 @@ describeWith([...CLUSTER_PROGRAMS, SHIM, 'setpriv', 'ping'], 'agents with the ca
       for (const [index, netns] of paths.entries()) await cluster.node(index + 1).remove({ containerId: `pod${index}`, netns })
       for (const node of cluster.nodes) expect(await node.podTraces()).toEqual([])
     })
-  }, 60_000)
+  })
 })
 
 /** Bits of the capabilities that a process can ever have (proc(5), CapBnd). */

@@ -49,7 +49,7 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       expect(await node.podTraces()).toEqual([])
       await node.untilForgotten()
     })
-  }, 60_000)
+  })
 
   test('portmap behind ours: a host port leads to the pod from afar, from the node and from the pod itself, and is gone with the pod', async () => {
     await using cluster = await Cluster.start('portmap', { nodes: 1 })
@@ -74,7 +74,7 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       await expect(dial(outside, NODE.ipv6, HOST_PORT)).rejects.toThrow('ECONNREFUSED')
       expect(await cluster.node(1).podTraces()).toEqual([])
     })
-  }, 60_000)
+  })
 
   test('bandwidth behind ours: both directions keep to the rate, and a pod without it does not', async () => {
     await using cluster = await Cluster.start('shape', { nodes: 1 })
@@ -99,5 +99,5 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       for (const pod of [shaped, free]) await tool.run('del', 'chained', pod)
       expect(await cluster.node(1).podTraces()).toEqual([])
     })
-  }, 60_000)
+  })
 })

@@ -59,7 +59,6 @@ async function allReachOneAnother(cluster: Cluster, pods: readonly PlacedPod[]):
   const last: readonly Pair[] = [1, 2, 3].map((step): Pair => [first, at(pods.length - step)])
   for (const family of ['ipv4', 'ipv6'] as const) {
     await until(`the last blocks are known everywhere (${family})`, async () => (await tcpFailures(last, family)).length === 0, {
-      deadlineMs: 30_000,
       explain: () => cluster.nodes.map((node) => node.log()).join('\n'),
     })
     expect(await tcpFailures(pairs, family)).toEqual([])

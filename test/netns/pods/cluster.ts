@@ -78,7 +78,6 @@ export class Cluster implements AsyncDisposable {
       await Promise.all(nodes.map((node) => node.launch()))
       for (const number of numbers)
         await until(`the router has its session to node ${number}`, () => tor.established(address(number, 2).ipv4), {
-          deadlineMs: 30_000,
           explain: () => `${nodes[number - 1]?.log() ?? ''}\n${tor.log()}`,
         })
       started.move() // it lives on

@@ -168,7 +168,6 @@ export class PolicyCluster implements AsyncDisposable {
   /** Before there is a policy: everything passes, and the first packets find their neighbours. Rejects if one does not. */
   async meet(probes: readonly Probe[]): Promise<void> {
     await until('every probe passes while there is no policy', async () => (await this.prober.probe(probes)).every(Boolean), {
-      deadlineMs: 20_000,
       explain: () => this.explain(),
     })
   }
@@ -190,7 +189,6 @@ export class PolicyCluster implements AsyncDisposable {
 
   async #untilWritten(node: string, marker: number): Promise<void> {
     await until(`${node} has the rules`, async () => (await this.rules(node)).every((text) => text.includes(`--dport ${marker} `)), {
-      deadlineMs: 20_000,
       explain: () => this.world.node(node).log(),
     })
   }

@@ -90,5 +90,5 @@ describeWith(PROGRAMS, 'connections', () => {
     await cluster.settled()
     expect(await cluster.prober.exchange(['kept'])).toEqual([true])
     expect(await cluster.prober.probe([probe])).toEqual([false])
-  }, 60_000)
+  })
 })

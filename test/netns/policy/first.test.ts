@@ -51,5 +51,5 @@ describeWith(PROGRAMS, 'policy', () => {
     expect(shown?.ingress.droppedPackets).toBeGreaterThanOrEqual(2)
     world.write('policy', [])
     await until('p2 is open', () => pings('p1', second.ipv4), { explain: () => world.node('n1').log() })
-  }, 60_000)
+  })
 })

@@ -79,7 +79,7 @@ describeWith(PROGRAMS, 'restart', () => {
     for (const [id, { sent, received }] of Object.entries(report.flows))
       expect([id, received]).toEqual([id, id.startsWith('friend') ? sent : 0])
     expect(before.join('\n')).toContain('-A OTHERS -j DROP')
-  }, 60_000)
+  })
 
   test('the last policy goes while the agent is down: so do its rules, and other people’s stay', async () => {
     await using cluster = await start('lst')
@@ -100,7 +100,7 @@ describeWith(PROGRAMS, 'restart', () => {
     expect(await cluster.prober.probe(probe(cluster, 'x/stranger'))).toEqual([true, true])
     const sets = (await cluster.world.net.exec('n1', 'ipset', ['list', '-n'])).stdout
     expect(sets).not.toMatch(/^fib[46]-[pnca]-/m)
-  }, 60_000)
+  })
 
   test('damage is repaired, and what is left in the other variant is swept', async () => {
     await using cluster = await start('drf')
@@ -126,5 +126,5 @@ describeWith(PROGRAMS, 'restart', () => {
       { explain: () => cluster.explain() },
     )
     expect(await cluster.prober.probe([...probe(cluster, 'x/stranger'), ...probe(cluster, 'x/friend')])).toEqual([false, false, true, true])
-  }, 60_000)
+  })
 })

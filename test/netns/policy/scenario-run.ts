@@ -11,21 +11,17 @@ export function runScenarios(name: string, scenarios: readonly Scenario[]): void
     beforeAll(async () => {
       cluster = await PolicyCluster.start('scn', { nodes: ['n1', 'n2'], pods: PLACEMENT, ports: { tcp: [80, 81], udp: [80, 81] } })
       await cluster.meet(cluster.allProbes(PORTS, PODS))
-    }, 60_000)
+    })
     afterAll(() => cluster[Symbol.asyncDispose]())
 
-    test.each(scenarios)(
-      '$title',
-      async ({ steps }) => {
-        const probes = cluster.allProbes(PORTS, PODS)
-        for (const [index, step] of steps.entries()) {
-          await cluster.apply(stateOfStep(step, (key) => cluster.addressesOf(key)))
-          const expected = probes.map(({ from, to, protocol, port }) => passes(step, from, to, [protocol, port]))
-          const wrong = await cluster.differences(probes, expected)
-          expect({ step: step.does ?? index, wrong }).toEqual({ step: step.does ?? index, wrong: [] })
-        }
-      },
-      30_000,
-    )
+    test.each(scenarios)('$title', async ({ steps }) => {
+      const probes = cluster.allProbes(PORTS, PODS)
+      for (const [index, step] of steps.entries()) {
+        await cluster.apply(stateOfStep(step, (key) => cluster.addressesOf(key)))
+        const expected = probes.map(({ from, to, protocol, port }) => passes(step, from, to, [protocol, port]))
+        const wrong = await cluster.differences(probes, expected)
+        expect({ step: step.does ?? index, wrong }).toEqual({ step: step.does ?? index, wrong: [] })
+      }
+    })
   })
 }

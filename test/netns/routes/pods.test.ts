@@ -146,7 +146,7 @@ describe('routes to pods', () => {
       `ensurePods: median of the first 50 ${median(first.slice(0, 50)).toFixed(2)} ms, of the last 50 ${median(first.slice(-50)).toFixed(2)} ms\n`,
     )
     expect(await shown()).toHaveLength(1002)
-  }, 60_000)
+  })
 })
 
 describe('the MTU for pods', () => {

@@ -4,7 +4,7 @@ import { untilEqual } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { PROGRAMS, Rack, Requester, VIP } from './world.ts'
 
-const MINUTES = 60_000
+const MINUTES = 180_000
 const GRACEFUL_SHUTDOWN = '65535:0'
 
 /** The endpoint is at node 1 alone; nodes 2 and 3 have none and no rules. */

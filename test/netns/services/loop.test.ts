@@ -6,7 +6,7 @@ import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { FAMILIES, nodeOf, PORT, PROGRAMS, Rack, UNUSED_IP, VIP } from './world.ts'
 
-const MINUTES = 60_000
+const MINUTES = 180_000
 const NODES = [1, 2, 3] as const
 
 /** Hops left of a datagram to an address, each time the router saw it, and in or out. */

@@ -188,7 +188,7 @@ export class Rack implements AsyncDisposable {
   async untilEstablished(number: NodeNumber): Promise<void> {
     const explain = (): string => this.log(number)
     for (const address of [`10.1.${number}.2`, `fd01:${number}::2`]) {
-      await until(`the router has its session to ${address}`, () => this.tor.established(address), { deadlineMs: 30_000, explain })
+      await until(`the router has its session to ${address}`, () => this.tor.established(address), { explain })
     }
   }
 
@@ -369,7 +369,7 @@ print(s.recv(100).decode())`
 
   async #request<T>(number: NodeNumber, resource: string): Promise<T> {
     const socketPath = path.join(this.#runFolder(number), CONTROL_SOCKET)
-    const answer = await requestJson({ socketPath, method: 'GET', path: resource, timeoutMs: 5_000 })
+    const answer = await requestJson({ socketPath, method: 'GET', path: resource, timeoutMs: 30_000 })
     if (answer.status !== 200) throw new Error(`${resource}: ${answer.status} ${JSON.stringify(answer.body)}`)
     return answer.body as T
   }

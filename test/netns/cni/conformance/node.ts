@@ -239,7 +239,7 @@ export class Node implements AsyncDisposable {
         now = await this.leftovers()
         return now === before
       },
-      { deadlineMs: 30_000, explain: () => `before:\n${before}\nnow:\n${now}` },
+      { explain: () => `before:\n${before}\nnow:\n${now}` },
     )
   }
 

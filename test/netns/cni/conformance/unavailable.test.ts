@@ -11,7 +11,7 @@ describeWith(['ip', 'cc'], 'without an agent', () => {
   beforeAll(async () => {
     plugins = await buildPlugins()
     net = await buildNetns('unavailable', { nodes: ['host'] })
-  }, 60_000)
+  })
   afterAll(async () => {
     await net?.[Symbol.asyncDispose]()
     plugins?.[Symbol.dispose]()

@@ -1,5 +1,5 @@
 // check sees what is amiss and minds nothing that others added; repair and setMtu on links that carry traffic.
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { PodLink } from '../../../../src/cni/index.ts'
 import { ip } from '../../../../src/net/index.ts'
 import { describeWith } from '../../../support/tier.ts'
@@ -8,8 +8,6 @@ import { linkOf, openNode, type WiringNode } from './harness.ts'
 
 const HOST = 'fib00000000001'
 const saboteur = new Saboteur()
-
-jest.setTimeout(30_000) // many commands a test: slow on a machine that is busy
 
 describeWith(['ip', 'ping', 'nsenter'], 'check, repair, setMtu', () => {
   let node: WiringNode

@@ -44,7 +44,7 @@ describeWith(['ip'], 'attach that fails, and detach', () => {
     }
     expect(refused.length).toBeGreaterThan(15)
     expect(refused).toContain('look up a route')
-  }, 60_000)
+  })
 
   test('of a second interface too, rules and all', async () => {
     expect(fault(node.attach(linkOf(node.net, 'a', 1)))).toBe('none')
@@ -61,7 +61,7 @@ describeWith(['ip'], 'attach that fails, and detach', () => {
       saboteur.arm(null)
       expect([at, await node.snapshot('host'), await node.snapshot('a')]).toEqual([at, ...before])
     }
-  }, 20_000)
+  })
 
   test('a namespace that is not there, or no longer one, is gone; our own is refused', async () => {
     const file = `/run/netns/${node.net.nameOf('a')}-file`

@@ -1,14 +1,12 @@
 // With what an agent's container has: few capabilities, and a /proc/sys that cannot be written.
 import path from 'node:path'
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { describeWith } from '../../../support/tier.ts'
 import { openNode, type WiringNode } from './harness.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../../..')
 const READ_ONLY = 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"'
 const FINE = { check: [], repair: [], setMtu: [], list: ['fib00000000001'], detach: [], left: [] }
-
-jest.setTimeout(30_000) // many commands a test: slow on a machine that is busy
 
 describeWith(['ip', 'setpriv', 'unshare', 'nsenter'], 'wiring with few rights', () => {
   let node: WiringNode

@@ -4,6 +4,7 @@
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
+import { EarliestTimer } from '../lib/earliest-timer.ts'
 import { type Log, quoteText } from '../lib/log.ts'
 import { err, ok } from '../lib/result.ts'
 import type { IpAddress, IpFamily, Prefix } from '../net/index.ts'
@@ -85,6 +86,7 @@ class Ipam implements NodeIpam {
   readonly #housekeeping: Housekeeping
   readonly #waiting = new WaitingRequests(() => this.#whyWaiting())
   readonly #turns = new Coalescer(() => this.#turn())
+  readonly #nextTurn: EarliestTimer
   readonly #onceSynced: (() => void)[] = []
   readonly #onceDisposed = new Set<(reason: Error) => void>()
   #isConfigured = false
@@ -95,7 +97,6 @@ class Ipam implements NodeIpam {
   #failures = 0
   #storeError: string | null = null
   #memoryFault: string | null = null
-  #timer: { readonly dueMs: number; readonly armed: Disposable } | null = null
   #announcement: Disposable | null = null
   #announced = ''
 
@@ -103,6 +104,7 @@ class Ipam implements NodeIpam {
     const { node, store, clock, random, log } = deps
     this.#deps = deps
     this.#options = { ...NODE_IPAM_DEFAULTS, ...deps.options }
+    this.#nextTurn = new EarliestTimer(clock, () => void this.#turns.request())
     const nowMs = (): number => clock.nowMs()
     this.#blocks = new NodeBlocks(node)
     this.#memory = new ReserveMemory(deps.reserveFile ?? NO_RESERVE_FILE, node)
@@ -136,7 +138,7 @@ class Ipam implements NodeIpam {
     for (const each of held) this.#blocks.adopt(each)
     if (this.#deps.reserveFile !== undefined) this.#blocks.recall(this.#memory.load(this.#deps.isInUse ?? (() => false)))
     this.#isAdopted = true
-    this.#schedule(0)
+    this.#nextTurn.within(0)
   }
 
   lookAgain(shown?: { readonly block: Prefix; readonly version: string | null }): void {
@@ -152,7 +154,7 @@ class Ipam implements NodeIpam {
     const answer = this.#isRunning ? this.#try(request, nowMs, null) : this.#remembered(request.handle)
     if (answer !== null) return answer
     const answered = this.#waiting.add(request, nowMs, signal)
-    this.#schedule(0)
+    this.#nextTurn.within(0)
     return await answered
   }
 
@@ -169,7 +171,7 @@ class Ipam implements NodeIpam {
             if (left === 0) done()
           })
         }
-        if (left > 0) this.#schedule(this.#options.batchMs)
+        if (left > 0) this.#nextTurn.within(this.#options.batchMs)
         this.#announce()
       }
       // What an earlier life left under this handle is known only once the blocks have been read.
@@ -212,7 +214,7 @@ class Ipam implements NodeIpam {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isDisposed) return
     this.#isDisposed = true
-    this.#timer?.armed[Symbol.dispose]()
+    this.#nextTurn[Symbol.dispose]()
     this.#announcement?.[Symbol.dispose]()
     this.#writer.stop()
     for (const waiter of this.#waiting.all()) {
@@ -253,11 +255,11 @@ class Ipam implements NodeIpam {
     this.#keep()
     this.#announce()
     if (this.#isDisposed) return
-    if (!isComplete) this.#schedule(backoffMs(this.#failures++, BACKOFF, this.#deps.random()))
+    if (!isComplete) this.#nextTurn.within(backoffMs(this.#failures++, BACKOFF, this.#deps.random()))
     else {
       this.#failures = 0
       if (this.#sync.isBehind) this.#lookSoon()
-      this.#schedule(Math.max(0, this.#sync.readAtMs + this.#options.refreshMs - this.#deps.clock.nowMs()))
+      this.#nextTurn.within(Math.max(0, this.#sync.readAtMs + this.#options.refreshMs - this.#deps.clock.nowMs()))
     }
   }
 
@@ -354,7 +356,7 @@ class Ipam implements NodeIpam {
       return null
     }
     if (taking.kind === 'exhausted') return err(this.#pools.faultOf(taking.pools))
-    this.#schedule(this.#blocks.config.pools.some((pool) => this.#pools.isLow(pool)) ? 0 : this.#options.batchMs)
+    this.#nextTurn.within(this.#blocks.config.pools.some((pool) => this.#pools.isLow(pool)) ? 0 : this.#options.batchMs)
     this.#announce()
     return ok(taking.assignments)
   }
@@ -385,21 +387,7 @@ class Ipam implements NodeIpam {
   }
 
   #lookSoon(): void {
-    this.#schedule(this.#hasSynced ? Math.max(this.#options.batchMs, this.#nextLookMs - this.#deps.clock.nowMs()) : 0)
-  }
-
-  /** A turn in so many milliseconds, or earlier if one is due. */
-  #schedule(delayMs: number): void {
-    if (this.#isDisposed) return
-    const { clock } = this.#deps
-    const dueMs = clock.nowMs() + delayMs
-    if (this.#timer !== null && this.#timer.dueMs <= dueMs) return
-    this.#timer?.armed[Symbol.dispose]()
-    const fire = (): void => {
-      this.#timer = null
-      void this.#turns.request()
-    }
-    this.#timer = { dueMs, armed: delayMs <= 0 ? clock.soon(fire) : clock.after(delayMs, fire) }
+    this.#nextTurn.within(this.#hasSynced ? Math.max(this.#options.batchMs, this.#nextLookMs - this.#deps.clock.nowMs()) : 0)
   }
 
   #announce(): void {

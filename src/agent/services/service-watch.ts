@@ -1,6 +1,7 @@
 // Follows services and their endpoints for as long as some range of theirs is to be advertised, and says when what follows from them
 // has changed. Nothing is watched before that: there may be ten thousand endpoints.
 import type { Clock } from '../../lib/clock.ts'
+import { EarliestTimer } from '../../lib/earliest-timer.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Change, Selection, Store, StoreProblem, WatchObserver } from '../../store/index.ts'
 import { KeptRoutes, stillWanted } from './kept.ts'
@@ -48,13 +49,17 @@ export class ServiceWatch implements Disposable {
   #following: Following | null = null
   #facts: ServiceFacts | null = null
   #plan: ServicePlan = NO_SERVICES
-  #timer: Disposable | null = null
-  #timerDueMs = Number.POSITIVE_INFINITY
+  readonly #nextLook: EarliestTimer
   #isDisposed = false
 
   constructor(deps: ServiceWatchDeps) {
     this.#deps = deps
     this.#kept = new KeptRoutes(deps.runDir)
+    this.#nextLook = new EarliestTimer(deps.clock, () => {
+      const before = this.#plan
+      this.#plan = this.#look()
+      if (this.#plan !== before) deps.onChanged()
+    })
   }
 
   /** What to advertise for services, now that this holds. null: no range is set, so nothing is watched and nothing advertised. */
@@ -80,7 +85,7 @@ export class ServiceWatch implements Disposable {
   [Symbol.dispose](): void {
     this.#isDisposed = true
     this.#following?.watch?.[Symbol.dispose]()
-    this.#timer?.[Symbol.dispose]()
+    this.#nextLook[Symbol.dispose]()
   }
 
   #follow(facts: ServiceFacts): Following {
@@ -91,13 +96,13 @@ export class ServiceWatch implements Disposable {
     const observer: WatchObserver = {
       changed: (changes: readonly Change[]) => {
         planner.apply(changes)
-        if (following.isListed && !following.isOver) this.#lookIn(SETTLE_MS)
+        if (following.isListed && !following.isOver) this.#nextLook.within(SETTLE_MS)
       },
       synced: () => {
         following.isListed = true
         if (following.isOver) return
         log.info('agent.services.listed', planner.counts)
-        this.#lookIn(0)
+        this.#nextLook.within(0)
       },
       problems: (problems) => {
         if (!following.isOver) onProblems(problems)
@@ -128,28 +133,12 @@ export class ServiceWatch implements Disposable {
       return routes.length === 0 && this.#plan.routes.length === 0 ? NO_SERVICES : { routes, problems: [] }
     }
     const plan = planner.plan(clock.nowMs())
-    if (planner.dueMs !== null) this.#lookIn(planner.dueMs - clock.nowMs())
+    if (planner.dueMs !== null) this.#nextLook.within(planner.dueMs - clock.nowMs())
     try {
       this.#kept.write(plan)
     } catch (err) {
       log.warn('agent.services.notKept', { err }) // a restart does without
     }
     return plan
-  }
-
-  /** Looks again after this time, or sooner if that was already arranged. */
-  #lookIn(delayMs: number): void {
-    const { clock, onChanged } = this.#deps
-    const dueMs = clock.nowMs() + Math.max(0, delayMs)
-    if (this.#isDisposed || dueMs >= this.#timerDueMs) return
-    this.#timer?.[Symbol.dispose]()
-    this.#timerDueMs = dueMs
-    this.#timer = clock.after(Math.max(0, delayMs), () => {
-      this.#timer = null
-      this.#timerDueMs = Number.POSITIVE_INFINITY
-      const before = this.#plan
-      this.#plan = this.#look()
-      if (this.#plan !== before) onChanged()
-    })
   }
 }

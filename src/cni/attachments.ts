@@ -3,6 +3,7 @@
 //
 //   ADD: pod, addresses, journal `assigned`, link, gate, journal `attached`      a failure undoes what came before it
 //   DEL: link, gate, journal `released`, answer; then addresses, journal empty
+import { abortable } from '../lib/abortable.ts'
 import { quoteText } from '../lib/log.ts'
 import { unreachable } from '../lib/result.ts'
 import { formatIp } from '../net/index.ts'
@@ -194,16 +195,6 @@ export class Attachments implements AsyncDisposable {
     if (!(await abortable(this.#releases.begin(released), signal)))
       throw new CniError({ code: CNI_CODE.tryAgainLater, message: 'the agent is stopping' })
   }
-}
-
-/** Waits for `work`, but no longer than until `signal` aborts. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const aborted = (): void => reject(signal.reason)
-    if (signal.aborted) return aborted()
-    signal.addEventListener('abort', aborted, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
-  })
 }
 
 /** Gives a failure of another part of the agent its code and says what was being done; an abort passes as it is. */

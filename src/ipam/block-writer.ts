@@ -1,4 +1,5 @@
 // The only caller of the store: reads blocks, and changes them by compare-and-swap with what the node knows at that moment (shell).
+import { abortable } from '../lib/abortable.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Log, quoteText } from '../lib/log.ts'
 import { formatPrefix, type Prefix } from '../net/index.ts'
@@ -197,34 +198,19 @@ export class BlockWriter {
     using _ = this.#clock.after(OPERATION_MS, () =>
       late.abort(new BlockStoreError('UNAVAILABLE', `the store has not answered for ${OPERATION_MS / 1000} s`)),
     )
-    let onAbort = (): void => {}
-    const aborted = new Promise<never>((_resolve, reject) => {
-      onAbort = () => reject(signal.reason)
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
     try {
-      return await Promise.race([operation(signal), aborted])
+      return await abortable(operation(signal), signal)
     } catch (cause) {
       if (cause instanceof BlockStoreError) throw cause
       throw new BlockStoreError('UNAVAILABLE', cause instanceof Error ? cause.message : String(cause), { cause })
-    } finally {
-      signal.removeEventListener('abort', onAbort)
     }
   }
 
   /** Longer with every attempt, so that fifty writers of one block come apart. */
-  #pause(attempt: number): Promise<void> {
+  async #pause(attempt: number): Promise<void> {
     const delayMs = Math.min(LONGEST_PAUSE_MS, 2 ** attempt) * this.#random()
-    return new Promise((resolve, reject) => {
-      const aborted = (): void => {
-        timer[Symbol.dispose]()
-        reject(this.#stop.signal.reason)
-      }
-      const timer = this.#clock.after(delayMs, () => {
-        this.#stop.signal.removeEventListener('abort', aborted)
-        resolve()
-      })
-      this.#stop.signal.addEventListener('abort', aborted, { once: true })
-    })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    using _ = this.#clock.after(delayMs, resolve)
+    await abortable(promise, this.#stop.signal)
   }
 }

@@ -1,6 +1,7 @@
 // IPAM of one node (shell). An ADD takes an address that has been claimed ahead and waits for nobody; what follows from it (the block
 // shows the allocation, more is claimed) happens in turns, one at a time, each from what is known by then. A turn that fails is
 // repeated, later each time, for ever: nothing is forgotten that the store does not know yet.
+import { untilCalled } from '../lib/abortable.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
@@ -88,10 +89,9 @@ class Ipam implements NodeIpam {
   readonly #turns = new Coalescer(() => this.#turn())
   readonly #nextTurn: EarliestTimer
   readonly #onceSynced: (() => void)[] = []
-  readonly #onceDisposed = new Set<(reason: Error) => void>()
+  readonly #stop = new AbortController()
   #isConfigured = false
   #isAdopted = false
-  #isDisposed = false
   #hasSynced = false
   #nextLookMs = Number.NEGATIVE_INFINITY
   #failures = 0
@@ -159,26 +159,14 @@ class Ipam implements NodeIpam {
   }
 
   async release(handle: string, signal?: AbortSignal): Promise<void> {
-    await this.#untilStopped(signal, (done) => {
-      const begin = (): void => {
-        this.#waiting.cancel(handle)
-        const releasing = this.#blocks.release(handle)
-        let left = releasing.length
-        if (left === 0) done()
-        for (const each of releasing) {
-          each.done.push(() => {
-            left--
-            if (left === 0) done()
-          })
-        }
-        if (left > 0) this.#nextTurn.within(this.#options.batchMs)
-        this.#announce()
-      }
+    this.#stop.signal.throwIfAborted()
+    const either = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal])
+    await untilCalled((done) => {
       // What an earlier life left under this handle is known only once the blocks have been read.
       const isKnown = this.#blocks.liveOf(handle) !== null
-      if (this.#hasSynced || isKnown) begin()
-      else this.#onceSynced.push(begin)
-    })
+      if (this.#hasSynced || isKnown) this.#beginRelease(handle, done)
+      else this.#onceSynced.push(() => this.#beginRelease(handle, done))
+    }, either)
   }
 
   view(): IpamView {
@@ -213,20 +201,37 @@ class Ipam implements NodeIpam {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isDisposed) return
-    this.#isDisposed = true
+    this.#stop.abort(new Error('IPAM has been stopped; the release goes on when it starts again'))
     this.#nextTurn[Symbol.dispose]()
     this.#announcement?.[Symbol.dispose]()
     this.#writer.stop()
     for (const waiter of this.#waiting.all()) {
       this.#waiting.answer(waiter, err({ kind: 'unavailable', message: 'the agent is stopping; try again' }))
     }
-    for (const reject of this.#onceDisposed) reject(new Error('IPAM has been stopped; the release goes on when it starts again'))
-    this.#onceDisposed.clear()
     await this.#turns.request()
+  }
+
+  get #isDisposed(): boolean {
+    return this.#stop.signal.aborted
   }
 
   get #isRunning(): boolean {
     return this.#isConfigured && this.#isAdopted && !this.#isDisposed
+  }
+
+  #beginRelease(handle: string, done: () => void): void {
+    this.#waiting.cancel(handle)
+    const releasing = this.#blocks.release(handle)
+    let left = releasing.length
+    if (left === 0) done()
+    for (const each of releasing) {
+      each.done.push(() => {
+        left--
+        if (left === 0) done()
+      })
+    }
+    if (left > 0) this.#nextTurn.within(this.#options.batchMs)
+    this.#announce()
   }
 
   /** One turn. Who waits is served first, then the store is told what it does not know, then comes what can wait. */
@@ -400,27 +405,6 @@ class Ipam implements NodeIpam {
     this.#announcement ??= clock.soon(() => {
       this.#announcement = null
       onChange()
-    })
-  }
-
-  /** Resolves when `start` calls its argument; rejects when `signal` aborts or this IPAM is disposed of. */
-  #untilStopped(signal: AbortSignal | undefined, start: (done: () => void) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#isDisposed) {
-        reject(new Error('IPAM has been stopped; the release goes on when it starts again'))
-        return
-      }
-      const settle = (end: () => void): void => {
-        signal?.removeEventListener('abort', aborted)
-        this.#onceDisposed.delete(disposed)
-        end()
-      }
-      const aborted = (): void => settle(() => reject(signal?.reason))
-      const disposed = (reason: Error): void => settle(() => reject(reason))
-      this.#onceDisposed.add(disposed)
-      signal?.addEventListener('abort', aborted, { once: true })
-      start(() => settle(resolve))
-      if (signal?.aborted === true) aborted()
     })
   }
 }

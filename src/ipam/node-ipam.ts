@@ -1,23 +1,26 @@
 // IPAM of one node (shell). An ADD takes an address that has been claimed ahead and waits for nobody; what follows from it (the block
 // shows the allocation, more is claimed) happens in turns, one at a time, each from what is known by then. A turn that fails is
 // repeated, later each time, for ever: nothing is forgotten that the store does not know yet.
+import { isDeepStrictEqual } from 'node:util'
 import { untilCalled } from '../lib/abortable.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Coalescer } from '../lib/coalesce.ts'
 import { EarliestTimer } from '../lib/earliest-timer.ts'
 import { type Log, quoteText } from '../lib/log.ts'
-import { err, ok } from '../lib/result.ts'
+import { err } from '../lib/result.ts'
 import type { IpAddress, IpFamily, Prefix } from '../net/index.ts'
+import { Announcer } from './announcer.ts'
+import { Assigner } from './assigner.ts'
 import { type BlockStore, BlockStoreError } from './block-store.ts'
 import { BlockSync } from './block-sync.ts'
 import { BlockWriter } from './block-writer.ts'
-import type { AssignRequest, HeldAllocation, IpamConfig, IpamView, NodeIpam, PoolConfig } from './contract.ts'
+import type { AssignFault, AssignRequest, HeldAllocation, IpamConfig, IpamView, NodeIpam } from './contract.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { NodeBlocks } from './node-blocks.ts'
 import { PoolState } from './pool-state.ts'
 import { isUsable, needsOf } from './pools.ts'
-import { type Answer, type Waiter, WaitingRequests } from './requests.ts'
+import type { Answer } from './requests.ts'
 import { NO_RESERVE_FILE, type ReserveFile, ReserveMemory } from './reserve-memory.ts'
 import { Supply } from './supply.ts'
 import { viewOf } from './view.ts'
@@ -71,9 +74,8 @@ export function createNodeIpam(deps: NodeIpamDeps): NodeIpam {
 
 /** Between two looks that were asked for: our own writes come back as changes, too. */
 const LOOK_AGAIN_MS = 2_000
+const STOPPING: AssignFault = { kind: 'unavailable', message: 'the agent is stopping; try again' }
 const BACKOFF = { baseMs: 200, capMs: 10_000 }
-/** Rounds of one turn; each makes progress, unless others undo it. */
-const ROUNDS = 50
 
 class Ipam implements NodeIpam {
   readonly #deps: NodeIpamDeps
@@ -83,11 +85,11 @@ class Ipam implements NodeIpam {
   readonly #memory: ReserveMemory
   readonly #pools: PoolState
   readonly #sync: BlockSync
-  readonly #supply: Supply
+  readonly #assigner: Assigner
   readonly #housekeeping: Housekeeping
-  readonly #waiting = new WaitingRequests(() => this.#whyWaiting())
   readonly #turns = new Coalescer(() => this.#turn())
   readonly #nextTurn: EarliestTimer
+  readonly #announcer: Announcer | null
   readonly #onceSynced: (() => void)[] = []
   readonly #stop = new AbortController()
   #isConfigured = false
@@ -97,13 +99,12 @@ class Ipam implements NodeIpam {
   #failures = 0
   #storeError: string | null = null
   #memoryFault: string | null = null
-  #announcement: Disposable | null = null
-  #announced = ''
 
   constructor(deps: NodeIpamDeps) {
     const { node, store, clock, random, log } = deps
     this.#deps = deps
     this.#options = { ...NODE_IPAM_DEFAULTS, ...deps.options }
+    this.#announcer = deps.onChange === undefined ? null : new Announcer(clock, deps.onChange)
     this.#nextTurn = new EarliestTimer(clock, () => void this.#turns.request())
     const nowMs = (): number => clock.nowMs()
     this.#blocks = new NodeBlocks(node)
@@ -111,8 +112,17 @@ class Ipam implements NodeIpam {
     this.#writer = new BlockWriter({ store, blocks: this.#blocks, clock, random, log, memory: this.#memory })
     this.#pools = new PoolState(this.#blocks, this.#options.reserveSize, nowMs, log)
     this.#sync = new BlockSync(this.#blocks, this.#writer, nowMs)
-    this.#supply = new Supply(this.#blocks, this.#writer, nowMs)
-    const { leakGraceMs, emptyGraceMs } = this.#options
+    const { leakGraceMs, emptyGraceMs, exhaustedRetryMs, refreshMs } = this.#options
+    this.#assigner = new Assigner({
+      blocks: this.#blocks,
+      pools: this.#pools,
+      supply: new Supply(this.#blocks, this.#writer, nowMs),
+      nowMs,
+      exhaustedRetryMs,
+      refillRetryMs: refreshMs,
+      whyWaiting: () => this.#whyWaiting(),
+      onTaken: () => this.#taken(),
+    })
     this.#housekeeping = new Housekeeping({
       blocks: this.#blocks,
       writer: this.#writer,
@@ -126,7 +136,7 @@ class Ipam implements NodeIpam {
   }
 
   configure(config: IpamConfig): void {
-    if (this.#isConfigured && isSameConfig(config, this.#blocks.config)) return
+    if (this.#isConfigured && isDeepStrictEqual(config, this.#blocks.config)) return
     this.#blocks.configure(config)
     this.#pools.forget()
     this.#isConfigured = true
@@ -148,12 +158,11 @@ class Ipam implements NodeIpam {
   }
 
   async assign(request: AssignRequest, signal?: AbortSignal): Promise<Answer> {
-    if (this.#isDisposed) return err({ kind: 'unavailable', message: 'the agent is stopping; try again' })
-    const nowMs = this.#deps.clock.nowMs()
+    if (this.#isDisposed) return err(STOPPING)
     // Before the blocks have been read, what is remembered of the reserve can be handed out.
-    const answer = this.#isRunning ? this.#try(request, nowMs, null) : this.#remembered(request.handle)
+    const answer = this.#isRunning ? this.#assigner.take(request) : this.#assigner.remembered(request.handle)
     if (answer !== null) return answer
-    const answered = this.#waiting.add(request, nowMs, signal)
+    const answered = this.#assigner.wait(request, signal)
     this.#nextTurn.within(0)
     return await answered
   }
@@ -203,11 +212,9 @@ class Ipam implements NodeIpam {
     if (this.#isDisposed) return
     this.#stop.abort(new Error('IPAM has been stopped; the release goes on when it starts again'))
     this.#nextTurn[Symbol.dispose]()
-    this.#announcement?.[Symbol.dispose]()
+    this.#announcer?.[Symbol.dispose]()
     this.#writer.stop()
-    for (const waiter of this.#waiting.all()) {
-      this.#waiting.answer(waiter, err({ kind: 'unavailable', message: 'the agent is stopping; try again' }))
-    }
+    this.#assigner.refuseAll(STOPPING)
     await this.#turns.request()
   }
 
@@ -220,7 +227,7 @@ class Ipam implements NodeIpam {
   }
 
   #beginRelease(handle: string, done: () => void): void {
-    this.#waiting.cancel(handle)
+    this.#assigner.cancel(handle)
     const releasing = this.#blocks.release(handle)
     let left = releasing.length
     if (left === 0) done()
@@ -241,17 +248,17 @@ class Ipam implements NodeIpam {
     try {
       const isFirst = !this.#hasSynced
       if (isFirst) await this.#readFirst()
-      await this.#serve()
-      await this.#refill()
+      await this.#assigner.serve()
+      await this.#assigner.refill()
       isComplete = await this.#sync.flush()
       if (isFirst || this.#isReadingDue()) {
         if (!isFirst) await this.#read()
         await this.#housekeeping.run()
         isComplete = await this.#sync.flush()
-        await this.#refill()
+        await this.#assigner.refill()
       }
-      if (this.#waiting.size > 0) await this.#serve()
-      isComplete &&= this.#waiting.size === 0
+      if (this.#assigner.waiting > 0) await this.#assigner.serve()
+      isComplete &&= this.#assigner.waiting === 0
       this.#recovered()
     } catch (cause) {
       this.#failed(cause)
@@ -297,78 +304,11 @@ class Ipam implements NodeIpam {
     for (const begin of this.#onceSynced.splice(0)) begin()
   }
 
-  /** Until everybody has an answer. */
-  async #serve(): Promise<void> {
-    for (let round = 0; round < ROUNDS; round++) {
-      this.#tryAll()
-      if (this.#waiting.size === 0) return
-      await this.#claimExact()
-      for (const pool of this.#waiting.pools()) {
-        this.#pools.askedFor(pool)
-        await this.#fill(pool)
-      }
-    }
-    this.#tryAll()
-  }
-
-  /** Addresses that were asked for by name. */
-  async #claimExact(): Promise<void> {
-    for (const waiter of this.#waiting.all()) {
-      for (const { address, pool } of waiter.lacks?.exact ?? []) {
-        const fault = await this.#supply.exact(address, pool)
-        if (fault !== null) {
-          this.#waiting.answer(waiter, err(fault))
-          break
-        }
-      }
-      const answer = this.#try(waiter.request, waiter.sinceMs, waiter)
-      if (answer !== null) this.#waiting.answer(waiter, answer)
-    }
-  }
-
-  async #fill(pool: PoolConfig): Promise<void> {
-    const message = await this.#supply.fill(pool, {
-      demand: () => this.#waiting.demandFor(pool),
-      target: this.#pools.targetOf(pool),
-      ahead: this.#pools.aheadOf(pool),
-      onMore: () => this.#tryAll(),
-    })
-    this.#pools.note(pool, message)
-  }
-
-  async #refill(): Promise<void> {
-    for (const pool of this.#blocks.config.pools) {
-      if (this.#pools.isLow(pool) && !this.#pools.isExhausted(pool, this.#options.refreshMs)) await this.#fill(pool)
-    }
-  }
-
-  #tryAll(): void {
-    for (const waiter of this.#waiting.all()) {
-      const answer = this.#try(waiter.request, waiter.sinceMs, waiter)
-      if (answer !== null) this.#waiting.answer(waiter, answer)
-    }
-  }
-
-  /** Takes what is there; null: something has to be claimed first. */
-  #try(request: AssignRequest, sinceMs: number, waiter: Waiter | null): Answer | null {
-    const remembered = this.#remembered(request.handle)
-    if (remembered !== null) return remembered
-    const needs = needsOf(this.#blocks.config, request)
-    if (!needs.ok) return needs
-    const taking = this.#blocks.take(request, needs.value, (pool) => this.#pools.isExhausted(pool, this.#options.exhaustedRetryMs, sinceMs))
-    if (taking.kind === 'short') {
-      if (waiter !== null) waiter.lacks = taking
-      return null
-    }
-    if (taking.kind === 'exhausted') return err(this.#pools.faultOf(taking.pools))
-    this.#nextTurn.within(this.#blocks.config.pools.some((pool) => this.#pools.isLow(pool)) ? 0 : this.#options.batchMs)
+  /** What has been taken is written a little later, with what else is taken by then; a low reserve is filled at once. */
+  #taken(): void {
+    const isLow = this.#blocks.config.pools.some((pool) => this.#pools.isLow(pool))
+    this.#nextTurn.within(isLow ? 0 : this.#options.batchMs)
     this.#announce()
-    return ok(taking.assignments)
-  }
-
-  #remembered(handle: string): Answer | null {
-    const live = this.#blocks.liveOf(handle)
-    return live === null ? null : ok(live)
   }
 
   #whyWaiting(): string {
@@ -396,21 +336,8 @@ class Ipam implements NodeIpam {
   }
 
   #announce(): void {
-    const { onChange, clock } = this.#deps
-    if (onChange === undefined || this.#isDisposed) return
+    if (this.#announcer === null || this.#isDisposed) return
     const exhausted = [...this.#pools.messages().keys()].join()
-    const state = `${this.#blocks.revision} ${this.#hasSynced} ${this.#storeError} ${exhausted}`
-    if (state === this.#announced) return
-    this.#announced = state
-    this.#announcement ??= clock.soon(() => {
-      this.#announcement = null
-      onChange()
-    })
+    this.#announcer.see(`${this.#blocks.revision} ${this.#hasSynced} ${this.#storeError} ${exhausted}`)
   }
-}
-
-function isSameConfig(a: IpamConfig, b: IpamConfig): boolean {
-  const text = (config: IpamConfig): string =>
-    JSON.stringify(config, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))
-  return text(a) === text(b)
 }

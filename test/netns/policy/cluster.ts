@@ -26,6 +26,10 @@ export type PolicyClusterOptions = {
   readonly added?: readonly string[]
   /** More arguments of every agent. */
   readonly agentArgs?: readonly string[]
+  /** Instead of one pool of each family without outgoing NAT. */
+  readonly pools?: readonly Manifest[]
+  /** Whether the host has routes to pods; default: it has. */
+  readonly isHostToldOfPods?: boolean
 }
 
 export class PolicyCluster implements AsyncDisposable {
@@ -54,9 +58,14 @@ export class PolicyCluster implements AsyncDisposable {
 
   /** Pods have their networks; the cluster has no policy yet. */
   static async start(topic: string, options: PolicyClusterOptions): Promise<PolicyCluster> {
-    const { nodes, pods, ports, variant = 'nft', agentArgs = [] } = options
+    const { nodes, pods, ports, pools, variant = 'nft', agentArgs = [], isHostToldOfPods = true } = options
     const [names, added] = [Object.keys(pods), options.added ?? Object.keys(pods)]
-    const world = await World.make(topic, { nodes, pods: names.map(namespaceOf), others: [HOST] })
+    const world = await World.make(topic, {
+      nodes,
+      pods: names.map(namespaceOf),
+      others: [HOST],
+      ...(pools === undefined ? {} : { pools }),
+    })
     const prober = new MassProber(world.net, HOST)
     try {
       if (variant === 'legacy') await Promise.all(nodes.map((node) => hintLegacy(world, node)))
@@ -65,7 +74,7 @@ export class PolicyCluster implements AsyncDisposable {
       addresses.set(HOST, { ipv4: '10.0.0.101', ipv6: 'fd00::101' })
       const cluster = new PolicyCluster(world, prober, options, addresses)
       for (const name of added) await cluster.add(name)
-      await Promise.all(added.map((name) => cluster.#routeFromHost(name)))
+      if (isHostToldOfPods) await Promise.all(added.map((name) => cluster.#routeFromHost(name)))
       const ends = [
         ...names.map((name) => [name, world.net.pathOf(namespaceOf(name))]),
         ...[...nodes, HOST].map((name) => [name, world.net.pathOf(name)]),
@@ -158,6 +167,17 @@ export class PolicyCluster implements AsyncDisposable {
     return left.map(({ probe: { from, to, address, protocol, port }, expected: should }) => {
       return `${from} -> ${to} (${address}) ${protocol}:${port} should ${should === true ? 'pass' : 'not pass'}`
     })
+  }
+
+  /** Connections that are alive, of some that were made: `dead` are waited for until they are cut, and stay so, whoever speaks first. */
+  async untilAlive(alive: readonly string[], dead: readonly string[] = []): Promise<void> {
+    const isSo = async (): Promise<boolean> => {
+      const cut = dead.length === 0 ? [] : await this.prober.exchange(dead)
+      return !cut.includes(true) && !(await this.prober.exchange(alive, 'client', 10_000)).includes(false)
+    }
+    await until(`${alive.length} connections live, ${dead.length} are cut`, isSo, { deadlineMs: 30_000, explain: () => this.explain() })
+    if (dead.length > 0 && (await this.prober.exchange(dead, 'server')).includes(true)) throw new Error('what was cut goes on')
+    if ((await this.prober.exchange(alive, 'server', 10_000)).includes(false)) throw new Error('what is permitted was cut')
   }
 
   /** Time enough for what follows a change of rules: connections are judged within it. */

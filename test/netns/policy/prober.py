@@ -3,13 +3,16 @@
 # the kernel need not know it). Nobody answers a datagram, so each one is the first of its connection to conntrack, too.
 #   {"op":"open","ends":{NAME:PATH},"tcp":[PORT],"udp":[PORT]}
 #   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N} -> {"passed":[true|false]}
-#   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT]} -> {"made":true|false}: a connection that stays, TCP or UDP
+#   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT],"port":N} -> {"from":ADDRESS|null}: a connection that stays, TCP or UDP,
+#     from a port or any (0); the client's address as the server sees it, null if none was made
+#   {"op":"move","id":ID,"to":NAME,"port":N} -> {}: the server's end of a UDP connection is the listener of another end from now on
 #   {"op":"exchange","ids":[ID],"first":"client"|"server","waitMs":N} -> {"alive":[true|false]}: a word and its answer on each
 import ctypes, json, os, resource, select, socket, struct, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SCTP = 132
+MAKE_SECONDS = 10
 TABLE = []
 for number in range(256):
     value = number
@@ -44,8 +47,9 @@ readers = {}
 ends = {}
 senders = {}
 listeners = {}
-awaited = {}
+newcomers = None  # connections accepted while one is being made; else they are closed
 kept = {}
+heard = {}
 serial = int(time.time()) % 20000 * 50000
 
 
@@ -112,13 +116,12 @@ def receive(sock, what, seen):
     while True:
         try:
             if what == "accept":
-                accepted, peer = sock.accept()
-                connection = awaited.pop(peer[1], None)
-                if connection is None:
+                accepted, _ = sock.accept()
+                if newcomers is None:
                     accepted.close()
                 else:
                     accepted.setblocking(False)
-                    connection["server"] = accepted
+                    newcomers.append(accepted)
                 continue
             data = sock.recv(2048)
         except BlockingIOError:
@@ -180,34 +183,71 @@ def probe(request):
     return {"passed": [first + at in seen for at in range(len(flows))]}
 
 
-hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+def plain(peer):
+    return peer[0].removeprefix("::ffff:")
+
+
+# The first word tells the server which client this is, and where: on the way ports and addresses may be translated.
 def connect(request):
     source, address, target, protocol, port = request["flow"]
     enter(ends[source])
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     client = socket.socket(family, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
+    client.bind(("", request.get("port", 0)))
     client.setblocking(False)
     client.connect_ex((address, port))
     connection = {"client": client, "server": None, "udp": protocol == "UDP"}
     kept[request["id"]] = connection
-    if protocol == "UDP":
-        connection["server"] = listeners[target, port]
-        # The first word tells the server where its client is.
-        client.send(b"hello")
-        until = time.monotonic() + 2
-        while time.monotonic() < until and "peer" not in connection:
+    hello = b"hello %d from %s" % (len(kept), source.encode())
+    peer = meet_datagram(connection, hello, target) if protocol == "UDP" else meet_stream(connection, hello)
+    if peer is not None and not exchange({"ids": [request["id"]], "first": "server", "waitMs": 1000 * MAKE_SECONDS})["alive"][0]:
+        peer = None
+    return {"from": None if peer is None else plain(peer)}
+
+
+def meet_datagram(connection, hello, target):
+    connection["client"].send(hello)
+    until = time.monotonic() + MAKE_SECONDS
+    while time.monotonic() < until:
+        for (name, _), listener in listeners.items():  # on which port is not known: it may be translated
+            if name != target:
+                continue
             try:
-                data, peer = listeners[target, port].recvfrom(64)
-                if data == b"hello":
-                    connection["peer"] = peer
+                data, peer = listener.recvfrom(256)
+                if data == hello:
+                    connection["server"], connection["peer"] = listener, peer
+                    return peer
             except BlockingIOError:
-                time.sleep(0.005)
-        return {"made": "peer" in connection and exchange({"ids": [request["id"]], "first": "server"})["alive"][0]}
-    awaited[client.getsockname()[1]] = connection
-    until = time.monotonic() + 2
+                pass
+        time.sleep(0.003)
+    return None
+
+
+def meet_stream(connection, hello):
+    global newcomers
+    newcomers, said = [], False
+    heard.clear()
+    until = time.monotonic() + MAKE_SECONDS
     while time.monotonic() < until and connection["server"] is None:
         turn(0.01, {}, set())
-    return {"made": connection["server"] is not None}
+        if not said:
+            try:
+                said = connection["client"].send(hello) > 0
+            except OSError:
+                pass  # not connected yet
+        for newcomer in newcomers:
+            if hears({"it": newcomer}, "it", hello):
+                connection["server"] = newcomer
+    for newcomer in newcomers:
+        if newcomer is not connection["server"]:
+            newcomer.close()
+    newcomers = None
+    return None if connection["server"] is None else connection["server"].getpeername()
+
+
+def move(request):
+    kept[request["id"]]["server"] = listeners[request["to"], request["port"]]
+    return {}
 
 
 def say(connection, who, word):
@@ -220,17 +260,18 @@ def say(connection, who, word):
         pass
 
 
-# Whether the word came; what came before it is of no interest.
+# Whether the word came. What else came is kept: others share the socket.
 def hears(connection, who, word):
+    sock = connection[who]
     try:
         while True:
-            data = connection[who].recv(65536)
-            if word in data:
-                return True
+            data = sock.recv(65536)
+            heard[sock] = heard.get(sock, b"") + data
             if not data:
-                return False
+                break
     except OSError:
-        return False
+        pass
+    return word in heard.get(sock, b"")
 
 
 def exchange(request):
@@ -238,6 +279,7 @@ def exchange(request):
     first = request.get("first", "client")
     second = "server" if first == "client" else "client"
     serial += 1
+    heard.clear()
     stage = {}
     for number, name in enumerate(request["ids"]):
         connection = kept[name]
@@ -260,7 +302,8 @@ def exchange(request):
     return {"alive": [name in done for name in request["ids"]]}
 
 
-OPERATIONS = {"open": open_ends, "probe": probe, "connect": connect, "exchange": exchange}
+OPERATIONS = {"open": open_ends, "probe": probe, "connect": connect, "move": move, "exchange": exchange}
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 for line in sys.stdin:
     asked = json.loads(line)

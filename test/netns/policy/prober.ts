@@ -46,13 +46,18 @@ export class MassProber implements Disposable {
     return passed
   }
 
-  /** Makes a connection that stays; whether it could be made. */
-  async connect(id: string, { from, address, to, protocol, port }: Probe): Promise<boolean> {
-    const { made } = (await this.#ask({ op: 'connect', id, flow: [from, address, to, protocol, port] })) as { readonly made: boolean }
-    return made
+  /** Makes a connection that stays, from a port or any; the client's address as the server sees it, null if none could be made. */
+  async connect(id: string, { from, address, to, protocol, port }: Probe, clientPort = 0): Promise<string | null> {
+    const answer = await this.#ask({ op: 'connect', id, flow: [from, address, to, protocol, port], port: clientPort })
+    return (answer as { readonly from: string | null }).from
   }
 
-  /** A word on each connection, and its answer: which are alive. */
+  /** From now on another end has the server's part of a UDP connection. */
+  async move(id: string, to: string, port: number): Promise<void> {
+    await this.#ask({ op: 'move', id, to, port })
+  }
+
+  /** A word on each connection, and its answer: which are alive. Waits so long only for those that are not. */
   async exchange(ids: readonly string[], first: 'client' | 'server' = 'client', waitMs = 1_000): Promise<readonly boolean[]> {
     const { alive } = (await this.#ask({ op: 'exchange', ids, first, waitMs })) as { readonly alive: readonly boolean[] }
     return alive

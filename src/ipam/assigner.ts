@@ -91,15 +91,18 @@ export class Assigner {
   /** Addresses that were asked for by name. */
   async #claimExact(): Promise<void> {
     for (const waiter of this.#waiting.all()) {
-      for (const { address, pool } of waiter.lacks?.exact ?? []) {
-        const fault = await this.#deps.supply.exact(address, pool)
-        if (fault !== null) {
-          this.#waiting.answer(waiter, err(fault))
-          break
-        }
-      }
-      this.#tryFor(waiter)
+      const fault = await this.#faultOfExact(waiter)
+      if (fault !== null) this.#waiting.answer(waiter, err(fault))
+      else if (this.#waiting.has(waiter)) this.#tryFor(waiter) // who has given up meanwhile would never release it
     }
+  }
+
+  async #faultOfExact({ lacks }: Waiter): Promise<AssignFault | null> {
+    for (const { address, pool } of lacks?.exact ?? []) {
+      const fault = await this.#deps.supply.exact(address, pool)
+      if (fault !== null) return fault
+    }
+    return null
   }
 
   async #fill(pool: PoolConfig): Promise<void> {

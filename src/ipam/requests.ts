@@ -42,6 +42,11 @@ export class WaitingRequests {
     return this.#waiters.size
   }
 
+  /** It has no answer yet. */
+  has(waiter: Waiter): boolean {
+    return this.#waiters.has(waiter)
+  }
+
   all(): readonly Waiter[] {
     return [...this.#waiters]
   }

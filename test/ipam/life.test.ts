@@ -379,6 +379,24 @@ describe('addresses asked for by name', () => {
     expect(handlesIn(world)).toEqual(['both', 'both'])
   })
 
+  test('who gave up while his address was being claimed does not get it after all: nobody would ever release it', async () => {
+    const world = new World()
+    let held = Promise.resolve()
+    const ipam = await world.start('n1', CONFIG, { hooks: { before: (operation) => (operation === 'get' ? held : undefined) } })
+    const giveUp = new AbortController()
+    const gate = Promise.withResolvers<void>()
+    held = gate.promise
+    const asked = ipam.assign(assignRequest('h1', { requested: [ip('10.244.0.50')] }), giveUp.signal)
+    await world.pass(10)
+    giveUp.abort()
+    expect(await asked).toMatchObject({ ok: false, error: { kind: 'unavailable' } })
+    await ipam.release('h1')
+    gate.resolve()
+    await world.pass(500)
+    expect(ipam.view().allocations).toBe(0)
+    expect(handlesIn(world)).toEqual([])
+  })
+
   test('taken: by a pod here, by one elsewhere, or claimed ahead by another node', async () => {
     const world = new World()
     const config = ipamConfig([poolConfig('one', '10.0.0.0/26')])

@@ -20,6 +20,7 @@ import {
 } from '../../policy/index.ts'
 import { type ResourceOf, SERVICE_NAME_LABEL, type Store } from '../../store/index.ts'
 import { ExplainError } from './explain-error.ts'
+import { annotatedAddresses } from './inputs.ts'
 import { passedInWords, reasonOf } from './words.ts'
 
 export type ExplainQuery = {
@@ -129,7 +130,7 @@ async function readState(store: Store, { endpoints }: Standpoint): Promise<Polic
     pods: byKey(pods.map(podFromKubernetes), podKey),
     namespaces: byKey(namespaces.map(namespaceFromKubernetes), ({ name }) => name),
     nodes: byKey(
-      nodes.map((node) => nodeFromKubernetes(node)),
+      nodes.map((node) => nodeFromKubernetes(node, annotatedAddresses(node))),
       ({ name }) => name,
     ),
     networkPolicies: byKey(policies.map(networkPolicyFromKubernetes), podKey),

@@ -1,6 +1,7 @@
 // `policy explain` from names to a verdict in words: pods, nodes, addresses and services of a store.
-import { expect, test } from '@jest/globals'
-import { explainPolicy } from '../../../src/agent/policy/index.ts'
+import { describe, expect, test } from '@jest/globals'
+import { explainPolicy, type Standpoint } from '../../../src/agent/policy/index.ts'
+import { ip } from '../../../src/net/index.ts'
 import { MemoryStore } from '../../../src/store/index.ts'
 
 const pod = (namespace: string, name: string, address: string, labels: Record<string, string> = {}) => ({
@@ -11,7 +12,8 @@ const pod = (namespace: string, name: string, address: string, labels: Record<st
   status: { phase: 'Running', podIPs: [{ ip: address }, { ip: `fd00::${address.split('.').at(-1)}` }] },
 })
 
-async function world(): Promise<MemoryStore> {
+/** `more` are objects beside those that all tests have. */
+async function world(more: readonly object[] = []): Promise<MemoryStore> {
   const store = new MemoryStore()
   const objects = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'web', labels: { team: 'shop' } } },
@@ -45,6 +47,7 @@ async function world(): Promise<MemoryStore> {
       endpoints: [{ addresses: ['10.244.0.2'], conditions: { ready: true } }],
       ports: [{ name: 'web', port: 8080, protocol: 'TCP' }],
     },
+    ...more,
   ]
   for (const object of objects) await store.create(object as unknown as Parameters<MemoryStore['create']>[0])
   return store
@@ -99,4 +102,107 @@ test.each([
 ])('%s -> %s port %s: %s', async (from, to, port, message) => {
   await using store = await world()
   await expect(explainPolicy(store, { from, to, port })).rejects.toThrow(message)
+})
+
+describe('a service', () => {
+  const slice = (name: string, endpoints: readonly object[], over: object = {}) => ({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { namespace: 'db', name, labels: { 'kubernetes.io/service-name': 'dns' } },
+    addressType: 'IPv4',
+    endpoints,
+    ports: [{ name: 'dns', port: 5353, protocol: 'UDP' }],
+    ...over,
+  })
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { namespace: 'db', name: 'dns' },
+    spec: {
+      clusterIP: '10.96.0.10',
+      ports: [
+        { name: 'dns', port: 53, protocol: 'UDP' },
+        { name: 'metrics', port: 9153, protocol: 'TCP' },
+      ],
+    },
+  }
+  const toDns = async (store: MemoryStore, port: string): Promise<readonly string[]> => {
+    const { flows } = await explainPolicy(store, { from: 'web/front', to: 'service/db/dns', port })
+    return flows.map(({ destination, port: number, protocol }) => `${destination} ${number}/${protocol}`)
+  }
+
+  test('endpoints that are not ready are left out; those that do not say are ready', async () => {
+    const endpoints = [
+      { addresses: ['10.244.0.4'], conditions: { ready: false } },
+      { addresses: ['10.244.0.5'], conditions: { ready: true } },
+      { addresses: ['10.244.0.6'], conditions: {} },
+      { addresses: ['10.244.0.7'], conditions: { ready: false, serving: true, terminating: true } },
+    ]
+    await using store = await world([service, slice('dns-1', endpoints)])
+    expect(await toDns(store, '53/UDP')).toEqual(['10.244.0.5 5353/UDP', '10.244.0.6 5353/UDP'])
+    expect(await toDns(store, 'dns/UDP')).toEqual(['10.244.0.5 5353/UDP', '10.244.0.6 5353/UDP'])
+  })
+
+  test('endpoints of all its slices that have the port, and of no other service', async () => {
+    const other = { metadata: { namespace: 'db', name: 'other', labels: { 'kubernetes.io/service-name': 'other' } } }
+    await using store = await world([
+      service,
+      slice('dns-1', [{ addresses: ['10.244.0.5'] }]),
+      slice('dns-2', [{ addresses: ['10.244.0.6'] }], { ports: [{ name: 'metrics', port: 9153, protocol: 'TCP' }] }),
+      slice('dns-3', [{ addresses: ['fd00::7'] }], { addressType: 'IPv6' }),
+      slice('other', [{ addresses: ['10.244.0.8'] }], other),
+    ])
+    expect(await toDns(store, '53/udp')).toEqual(['10.244.0.5 5353/UDP', 'fd00::7 5353/UDP'])
+    expect(await toDns(store, '9153')).toEqual(['10.244.0.6 9153/TCP'])
+  })
+
+  test('none is ready', async () => {
+    await using store = await world([service, slice('dns-1', [{ addresses: ['10.244.0.4'], conditions: { ready: false } }])])
+    await expect(toDns(store, '53/UDP')).rejects.toThrow('Service db/dns has no ready endpoint for port 53/UDP')
+  })
+})
+
+describe('seen by the agent of a node', () => {
+  /** `db/store` has another address here than its status shows, as while its address has not been reported yet. */
+  const own = { interface: 'fib1', pod: { namespace: 'db', name: 'store', uid: null }, addresses: [ip('10.244.9.9')] }
+  const front = { interface: 'fib2', pod: { namespace: 'web', name: 'front', uid: null }, addresses: [ip('10.244.0.1')] }
+  const standpoint: Standpoint = { node: 'node-1', missingPods: 'deny', ownNodeEgress: 'allow', endpoints: [front, own] }
+
+  test('what it gave its own pod beats what the status of the pod shows, at either end', async () => {
+    await using store = await world()
+    const to = await explainPolicy(store, { from: 'web/front', to: 'db/store', port: '22' }, standpoint)
+    expect(to.flows).toMatchObject([{ destination: '10.244.9.9', allowed: false, stages: [{ pod: 'web/front' }, { pod: 'db/store' }] }])
+    const from = await explainPolicy(store, { from: 'db/store', to: '192.0.2.7', port: '22' }, standpoint)
+    expect(from.flows).toMatchObject([{ source: '10.244.9.9', stages: [{ direction: 'egress', pod: 'db/store' }] }])
+    const byPort = await explainPolicy(store, { from: 'web/front', to: 'db/store', port: 'http' }, standpoint)
+    expect(byPort.flows).toMatchObject([{ destination: '10.244.9.9', port: 8080, allowed: true }])
+  })
+
+  test('a pod of the same name in another namespace is another', async () => {
+    const stranger = { ...own, pod: { namespace: 'web', name: 'store', uid: null } }
+    await using store = await world()
+    const { flows } = await explainPolicy(
+      store,
+      { from: 'web/front', to: 'db/store', port: '22' },
+      { ...standpoint, endpoints: [front, stranger] },
+    )
+    expect(flows.map(({ destination }) => destination)).toEqual(['10.244.0.2'])
+  })
+})
+
+test('a node is known by its annotated addresses too, which its status need not show', async () => {
+  const node = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name: 'node-2',
+      annotations: { 'fibula.network/ipv4-address': '10.0.1.12/32', 'fibula.network/ipv6-address': 'fd00:1::12/128' },
+    },
+  }
+  const guarded = pod('db', 'guarded', '10.244.0.3', { app: 'store' })
+  await using store = await world([node, { ...guarded, spec: { ...guarded.spec, nodeName: 'node-2' } }])
+  const { flows } = await explainPolicy(store, { from: 'node/node-2', to: 'db/store', port: '22' })
+  expect(flows.map(({ source }) => source)).toEqual(['10.0.1.12', 'fd00:1::12'])
+  const own = await explainPolicy(store, { from: '10.0.1.12', to: '10.244.0.3', port: '22' })
+  expect(own).toMatchObject({ allowed: true, flows: [{ stages: [{ decision: { kind: 'fromOwnNode' } }] }] })
 })

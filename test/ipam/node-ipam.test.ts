@@ -51,9 +51,8 @@ describe('the first address', () => {
     const asked: Promise<unknown>[] = []
     // Each operation of the store takes so long that another pod arrives meanwhile.
     const before = (): void => void asked.push(ipam.assign(assignRequest(`h${asked.length}`)))
-    const ipam = createNodeIpam({
-      ...{ node: 'n1', store: world.store.port({ before }), clock: world.clock, random: seeded(1), log: silentLog },
-    })
+    const store = world.store.port({ before })
+    const ipam = createNodeIpam({ node: 'n1', store, clock: world.clock, random: seeded(1), log: silentLog })
     ipam.configure(DUAL)
     ipam.adopt([])
     await world.pass(0)

@@ -11,6 +11,7 @@ import { FakeClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ip } from '../../../src/net/index.ts'
 import type { Change, Selection, Store, WatchObserver } from '../../../src/store/index.ts'
+import { settle } from './settle.ts'
 
 const NAMESPACE = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x', labels: {} } }
 const DENY = {
@@ -110,11 +111,6 @@ function link(number: number): PodLink {
     mtu: 1500,
     mac: null,
   }
-}
-
-/** Lets everything that waits for nothing but its turn have it. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 function admit(runtime: PolicyRuntime, number: number, signal?: AbortSignal): { state: string } {
@@ -301,6 +297,62 @@ describe('connections', () => {
     admit(runtime, 1)
     await settle()
     expect(dataplane.cuts).toEqual([])
+    runtime[Symbol.dispose]()
+  })
+})
+
+describe('pods of before whose records were lost', () => {
+  const podOf = (name: string, nodeName: string, ...addresses: readonly string[]) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace: 'x', name, uid: `uid-${name}`, labels: {} },
+    spec: { nodeName, hostNetwork: false, containers: [], initContainers: [] },
+    status: { phase: 'Running', podIPs: addresses.map((each) => ({ ip: each })) },
+  })
+  const known = (runtime: PolicyRuntime) => runtime.endpoints().map(({ endpoint, isAdmitted }) => ({ ...endpoint, isAdmitted }))
+
+  /** With two links that nobody knows the pods of; `objects` are what the store lists. */
+  async function lost(...objects: readonly object[]): Promise<PolicyRuntime> {
+    const runtime = start()
+    runtime.adopt(
+      [],
+      new Map([
+        ['fib-a', [ip('10.0.0.1'), ip('fd00::1')]],
+        ['fib-b', [ip('10.0.0.2')]],
+      ]),
+    )
+    store.tell('put', DENY)
+    store.observer?.synced()
+    store.tell('put', NAMESPACE, ...objects)
+    store.list()
+    await settle()
+    return runtime
+  }
+
+  test('each is found by any address that the status of a pod of this node shows, and has its rules', async () => {
+    const runtime = await lost(podOf('a', 'n1', 'fd00::1'))
+    const pod = { namespace: 'x', name: 'a', uid: 'uid-a' }
+    expect(known(runtime)).toEqual([{ interface: 'fib-a', pod, addresses: [ip('10.0.0.1'), ip('fd00::1')], isAdmitted: true }])
+    expect(JSON.stringify(dataplane.written)).toContain('fib-a')
+    store.tell('put', podOf('b', 'n1', '10.0.0.2'))
+    await settle()
+    expect(known(runtime).map((each) => each.interface)).toEqual(['fib-a', 'fib-b'])
+    runtime[Symbol.dispose]()
+  })
+
+  test('neither a pod of another node nor one with another address is one of them', async () => {
+    const runtime = await lost(podOf('a', 'n2', '10.0.0.1'), podOf('c', 'n1', '10.0.0.3'))
+    expect(known(runtime)).toEqual([])
+    runtime[Symbol.dispose]()
+  })
+
+  test('one that was found is no longer looked for, and one whose DEL came never was', async () => {
+    const runtime = await lost(podOf('a', 'n1', '10.0.0.1'))
+    await runtime.dismiss({ hostInterface: 'fib-a', addresses: [] })
+    await runtime.dismiss({ hostInterface: 'fib-b', addresses: [] })
+    store.tell('put', podOf('a', 'n1', '10.0.0.1'), podOf('b', 'n1', '10.0.0.2'))
+    await settle()
+    expect(known(runtime)).toEqual([])
     runtime[Symbol.dispose]()
   })
 })

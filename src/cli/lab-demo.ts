@@ -1,16 +1,8 @@
 // `fibula lab demo` (`make lab`): what the lab's demo finds, for people as it happens and for programs at the end.
-import {
-  type CrashResult,
-  type CutResult,
-  type DemoEvent,
-  type DemoReport,
-  openLab,
-  type PingCell,
-  type RouteRow,
-  runDemo,
-} from '../lab/index.ts'
+import { type CrashResult, type CutResult, type DemoEvent, type DemoReport, openLab, type RouteRow, runDemo } from '../lab/index.ts'
 import { unreachable } from '../lib/result.ts'
 import { formatSessions, guarded, howToLook, pathsOf, thisProgram, upOptions } from './lab-common.ts'
+import { formatPings } from './lab-pings.ts'
 import type { Cli, Environment } from './options.ts'
 import { type Cell, CliError, type Column, formatTable, type OutputFormat, paint, print, type Screen, standardScreen } from './output.ts'
 import { Progress } from './progress.ts'
@@ -113,27 +105,6 @@ function viaCell({ owner, via }: RouteRow, speaker: string): Cell {
   const devices = via[speaker] ?? []
   if (devices.length === 0) return { text: 'no route', tone: 'bad' }
   return speaker === owner ? { text: devices.join(' '), tone: 'quiet' } : devices.join(' ')
-}
-
-function formatPings(pings: readonly PingCell[], pods: readonly string[], screen: Screen): string {
-  const cellOf = (from: string, to: string): Cell => {
-    const both = (['ipv4', 'ipv6'] as const).map((family) =>
-      pings.find((ping) => ping.from === from && ping.to === to && ping.family === family),
-    )
-    if (both.every((ping) => ping === undefined)) return { text: '-', tone: 'quiet' }
-    const isGood = both.every((ping) => ping?.lost === 0)
-    const text = both
-      .map((ping) =>
-        ping === undefined || ping.rttMs === null ? 'lost' : ping.lost > 0 ? `${ping.lost}/${ping.sent} lost` : ping.rttMs.toFixed(1),
-      )
-      .join(' / ')
-    return { text, tone: isGood ? 'good' : 'bad' }
-  }
-  const columns: readonly Column<string>[] = [
-    { title: 'from \\ to', cell: (from) => from },
-    ...pods.map((to): Column<string> => ({ title: to, cell: (from) => cellOf(from, to) })),
-  ]
-  return formatTable(columns, pods, screen)
 }
 
 function formatCut(cut: CutResult, screen: Screen): string {

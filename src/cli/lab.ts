@@ -26,6 +26,7 @@ import {
 } from '../lab/index.ts'
 import { formatSessions, guarded, howToLook, labOptions, pathsOf, thisProgram, upOptions, waitingFor } from './lab-common.ts'
 import { addDemo } from './lab-demo.ts'
+import { addPings } from './lab-pings.ts'
 import { addProbe } from './lab-probe.ts'
 import type { Cli, Environment } from './options.ts'
 import { CliError, type Column, formatAge, formatTable, print, type Screen } from './output.ts'
@@ -99,9 +100,10 @@ export function addLab(cli: Cli, describe: string, environment: Environment): vo
         )
         .demandCommand(1, 'say what to do: add or delete'),
     )
+    addPings(lab, environment)
     addDemo(lab, environment)
     addProbe(lab, environment)
-    return lab.demandCommand(1, 'say what to do with the lab: up, status, exec, link, pod, probe, demo or down')
+    return lab.demandCommand(1, 'say what to do with the lab: up, status, exec, link, pod, pings, probe, demo or down')
   })
 }
 

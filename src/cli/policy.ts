@@ -126,7 +126,7 @@ function formatPod(pod: NodePod, screen: Screen): string {
       [`${what}, Admin`, admin.join(', ') || '-'],
       [`${what}, NetworkPolicies`, networkPolicies.join(', ') || '-'],
       [`${what}, Baseline`, baseline.join(', ') || '-'],
-      [`${what}, dropped`, `${droppedPackets} packets`],
+      [`${what}, packets dropped`, String(droppedPackets)],
     ] as const
   return formatFields(
     [

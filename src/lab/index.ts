@@ -1,7 +1,7 @@
 // The lab: racks, routers, nodes and pods on one Linux host, in network namespaces.
 export { type DemoEvent, type DemoOptions, type DemoReport, type RouteRow, runDemo } from './demo.ts'
 export { LabError } from './error.ts'
-export { awaitSessions, type CrashResult, type CutResult, fabricFlows } from './experiments.ts'
+export { awaitSessions, type CrashResult, type CutResult, fabricFlows, pingMatrix } from './experiments.ts'
 export { isRunning } from './identity.ts'
 export { bringUp, defaultTopologyFile, type Lab, openLab, release, takeDown, type UpOptions } from './lab.ts'
 export { type LinkReport, readLinks, setLink } from './links.ts'

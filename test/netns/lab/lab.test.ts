@@ -3,10 +3,11 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { identityOf, processesIn } from '../../../src/lab/identity.ts'
-import { labPaths } from '../../../src/lab/index.ts'
+import { labPaths, type PingCell } from '../../../src/lab/index.ts'
 import { readProcesses, readState } from '../../../src/lab/state.ts'
+import { untilEqual } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
-import { LabFolder } from './program.ts'
+import { LabFolder, type Outcome } from './program.ts'
 
 const TIMEOUT_MS = 120_000
 
@@ -114,6 +115,35 @@ describeWith(['ip', 'nsenter', 'unshare', 'ping'], 'fibula lab', () => {
     },
     TIMEOUT_MS,
   )
+
+  test('the policy of docs/lab.md: the matrix of pings changes, explain says why, show counts; without it all is as before', async () => {
+    await using lab = new LabFolder()
+    await lab.up()
+    const file = join(lab.dir, 'store', 'cluster', 'policy.yaml')
+    const page = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'lab.md'), 'utf8')
+    const [, manifest = ''] = /policy\.yaml <<EOF\n(.*?)\nEOF\n/s.exec(page) ?? []
+    const reach = async (): Promise<readonly string[]> => {
+      const { stdout } = await lab.fibula(['lab', 'pings', '-o', 'json'])
+      const pings: readonly PingCell[] = JSON.parse(stdout)
+      return pings.filter(({ lost }) => lost === 0).map(({ from, to, family }) => `${from} ${to} ${family}`)
+    }
+    const all = await reach()
+    expect(all).toHaveLength(60)
+
+    writeFileSync(file, manifest)
+    const allowed = all.filter((flow) => !flow.includes(' pod-2a ') || flow.startsWith('pod-1a '))
+    expect(allowed).toHaveLength(52)
+    await untilEqual('only pod-1a reaches pod-2a', allowed, reach)
+    expect((await lab.fibula(['lab', 'pings'])).status).toBe(1)
+    const explain = (from: string): Promise<Outcome> =>
+      lab.fibula(['policy', 'explain', '--node', 'node-2', '--from', from, '--to', 'pod-2a', '--port', 'ICMP'])
+    expect((await explain('pod-3a')).stdout).toMatch(/denied: isolated by NetworkPolicy\/default\/only-pod-1a, and no ingress rule/)
+    expect((await explain('pod-1a')).stdout).toMatch(/allowed[^\n]*NetworkPolicy\/default\/only-pod-1a/)
+    expect((await lab.fibula(['policy', 'show', 'pod-2a', '--node', 'node-2'])).stdout).toMatch(/Ingress, packets dropped +[1-9]/)
+
+    rmSync(file)
+    await untilEqual('all as before', all, reach)
+  })
 
   test('a topology that cannot work changes nothing and is wrong usage', async () => {
     await using lab = new LabFolder()

@@ -7,6 +7,7 @@ import type { Cluster, KubeProxyMode } from '../support/cluster/index.ts'
 import { killAgent, rollOutUnharmed, rollOutWithoutGracefulRestart, upgradeAndRollBack } from './agents.ts'
 import { finish } from './frame.ts'
 import { drainAndDelete, readyTimes, rebootNode, scaleUpAndDown } from './pods.ts'
+import { installAsInReadme } from './readme.ts'
 import { Report } from './report.ts'
 import {
   CONFORMANCE,
@@ -18,10 +19,13 @@ import {
   NETWORK_POLICY_SKIP,
   NETWORK_POLICY_SPECS,
 } from './specs.ts'
-import { startCluster } from './start.ts'
+import { addFibula, startCluster, startEmptyCluster } from './start.ts'
 import { startProbes } from './traffic.ts'
+import { uninstallAsDocumented } from './uninstall.ts'
 
 const MINUTE_MS = 60_000
+/** Runs before Fibula is installed for all others. */
+const README = 'readme'
 
 const BY_RANGE = { kind: 'clusterCidr' } as const
 const BY_NAME = { kind: 'interfacePrefix', prefix: 'fib' } as const
@@ -45,18 +49,44 @@ if (network !== 'fibula' && network !== 'bridge') throw new Error('conformance: 
 
 const report = new Report()
 await finish(report, outputFile, async () => {
-  await using cluster = await startCluster({ network, dns: true, kubeProxy: FIRST, progress: report.progress })
-  const checks = checksOf(cluster)
-  const wanted = only?.split(',') ?? (network === 'bridge' ? ['specs'] : Object.keys(checks))
-  for (const name of wanted) {
-    const run = checks[name]
-    if (run === undefined) throw new Error(`no check ${name}; there are: ${Object.keys(checks).join(', ')}`)
-    await run()
+  const options = { dns: true, kubeProxy: FIRST, progress: report.progress }
+  if (network === 'bridge') {
+    await using cluster = await startCluster({ ...options, network })
+    await runAll(checksOf(cluster), only?.split(',') ?? ['specs'])
+    return
   }
+  const { cluster: started, image } = await startEmptyCluster(options)
+  await using cluster = started
+  const checks = checksOf(cluster)
+  const wanted = only?.split(',') ?? [README, ...Object.keys(checks)]
+  if (wanted.includes(README)) {
+    const worked =
+      (await report.check('the README: two commands, from a cluster without a network to a peered one', () =>
+        installAsInReadme(cluster, image),
+      )) && (await report.check('uninstall as documented', () => uninstallAsDocumented(cluster)))
+    if (!worked) return // what is left of it would be in the way of all others
+  }
+  const others = wanted.filter((name) => name !== README)
+  if (others.length === 0) return
+  const installed = await report.check('the chart for two racks, with an AS a node', async () => {
+    await addFibula(cluster, image, options.dns)
+    return ''
+  })
+  if (installed) await runAll(checks, others)
 })
 
+type Checks = Readonly<Record<string, () => Promise<unknown>>>
+
+async function runAll(checks: Checks, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const run = checks[name]
+    if (run === undefined) throw new Error(`no check ${name}; there are: ${[README, ...Object.keys(checks)].join(', ')}`)
+    await run()
+  }
+}
+
 /** In the order they run. Those with traffic share the probes. */
-function checksOf(cluster: Cluster): Readonly<Record<string, () => Promise<unknown>>> {
+function checksOf(cluster: Cluster): Checks {
   let probes: Promise<void> | undefined
   const withProbes = (name: string, run: () => Promise<string>) => () =>
     report.check(name, async () => {
@@ -99,5 +129,6 @@ function checksOf(cluster: Cluster): Readonly<Record<string, () => Promise<unkno
         return [name, run]
       }),
     ),
+    uninstall: () => report.check('uninstall as documented, after all that', () => uninstallAsDocumented(cluster)),
   }
 }

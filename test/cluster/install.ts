@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { type ImageArchive, readArchive } from '../support/cluster/images.ts'
-import { API_PORT, type Cluster, CONTROL, NODES, POD_RANGE, TOR } from '../support/cluster/index.ts'
+import { API_PORT, type Cluster, CONTROL, NODES, POD_RANGE, sessionsOfRacks, TOR } from '../support/cluster/index.ts'
 import { until } from '../support/poll.ts'
 import { HELM } from '../support/tools/index.ts'
 
@@ -51,7 +51,7 @@ export function fibulaImage(): Promise<ImageArchive> {
 /** Installs the chart and waits until agents and controllers are ready and the router has all sessions. */
 export async function installFibula(cluster: Cluster, image: string): Promise<void> {
   for (const { name, asn } of NODES) await cluster.kubectl(['annotate', 'node', name, `fibula.network/asn=${asn}`])
-  await cluster.fabric.startBgp()
+  await cluster.fabric.setSessions(sessionsOfRacks())
   const file = path.join(cluster.folder, 'values.json')
   fs.writeFileSync(file, JSON.stringify(values(image)))
   await helm(cluster, 'install', RELEASE, CHART, '--create-namespace', '--values', file)

@@ -19,6 +19,7 @@ export type ClusterOptions = {
   readonly network: 'bridge' | 'none'
   /** Archives of images beside upstream's. */
   readonly images?: readonly string[]
+  /** False: not at all. With the network `none`, `startDns` starts it. */
   readonly dns: boolean
   readonly kubeProxy: KubeProxyMode
   /** Told in a few words what is being done. */
@@ -32,6 +33,7 @@ export class Cluster implements AsyncDisposable {
   readonly nodes: readonly Node[]
   readonly #controlPlane: ControlPlane
   readonly #images: readonly ImageArchive[]
+  readonly #dnsImage: string | undefined
   /** Names of upstream's images that every node has. */
   readonly upstream: { readonly pause: string; readonly agnhost: string }
 
@@ -43,6 +45,7 @@ export class Cluster implements AsyncDisposable {
     this.upstream = parts.upstream
     this.#controlPlane = parts.controlPlane
     this.#images = parts.images
+    this.#dnsImage = parts.dnsImage
   }
 
   /** Started, with every node registered; and, unless the network is `none`, ready, with DNS answering. */
@@ -51,7 +54,8 @@ export class Cluster implements AsyncDisposable {
     if (folder === undefined || cgroup === undefined) throw new Error('a cluster is started by test/cluster/run.sh')
     progress('fabric and control plane')
     const { pause, agnhost } = await upstreamImages()
-    const images = [pause, agnhost, ...(await Promise.all([...(dns ? [toolPath('coredns.tar')] : []), ...more].map(readArchive)))]
+    const dnsImage = dns ? await readArchive(toolPath('coredns.tar')) : undefined
+    const images = [pause, agnhost, ...(dnsImage === undefined ? [] : [dnsImage]), ...(await Promise.all(more.map(readArchive)))]
     const fabric = await Fabric.build()
     const credentials = await Credentials.make(path.join(folder, 'credentials'))
     const controlPlane = await ControlPlane.start(fabric.place('control'), folder, credentials)
@@ -65,6 +69,7 @@ export class Cluster implements AsyncDisposable {
       upstream: { pause: pause.name, agnhost: agnhost.name },
       controlPlane,
       images,
+      dnsImage: dnsImage?.name,
     })
     if (network === 'bridge') await useBridge(fabric, nodes)
     await Promise.all(nodes.map((node) => node.boot()))
@@ -78,9 +83,17 @@ export class Cluster implements AsyncDisposable {
       ['get', 'nodes', '-o', 'name'],
       (text) => text.trim().split('\n').length === NODES.length,
     )
-    if (dns) await cluster.apply(dnsManifests(images[2]?.name ?? ''))
-    if (network !== 'none') await cluster.ready()
+    if (network !== 'none') {
+      if (dns) await cluster.startDns()
+      await cluster.ready()
+    }
     return cluster
+  }
+
+  /** CoreDNS, whose pod runs as soon as there is a network. The cluster was started with its image. */
+  async startDns(): Promise<void> {
+    if (this.#dnsImage === undefined) throw new Error('this cluster was started without DNS')
+    await this.apply(dnsManifests(this.#dnsImage))
   }
 
   /** Waits until every node is Ready, and DNS if there is one. */
@@ -162,4 +175,8 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-type ClusterParts = { readonly controlPlane: ControlPlane; readonly images: readonly ImageArchive[] }
+type ClusterParts = {
+  readonly controlPlane: ControlPlane
+  readonly images: readonly ImageArchive[]
+  readonly dnsImage: string | undefined
+}

@@ -2,7 +2,7 @@
 // router's kernel does with routes to pods is watched: every change is kept with its time.
 import type { ChildProcess } from 'node:child_process'
 import { exec } from '../../../src/lib/exec.ts'
-import { bird, daemonConfig, peerConfig } from '../daemons/index.ts'
+import { bird, type DaemonPeerConfig, daemonConfig, peerConfig } from '../daemons/index.ts'
 import { buildNetns, type Netns } from '../netns.ts'
 import { CONTROL, type Dual, NODES, type NodeSpec, OUTSIDE, TOR } from './layout.ts'
 import type { Place } from './process.ts'
@@ -12,6 +12,8 @@ type Bird = Awaited<ReturnType<typeof bird.start>>
 export type RouteChange = { readonly atMs: number; readonly line: string }
 
 const NO_REDIRECTS = 'for f in /proc/sys/net/ipv4/conf/*/send_redirects; do echo 0 >$f; done'
+/** Connections to one address are spread over nodes by their ports, as a fabric does it. */
+const SPREAD = 'for f in ipv4 ipv6; do echo 1 >/proc/sys/net/$f/fib_multipath_hash_policy; done'
 const FORWARD = 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 
 export class Fabric implements AsyncDisposable {
@@ -47,7 +49,7 @@ export class Fabric implements AsyncDisposable {
       links: [link('control', CONTROL), link('outside', OUTSIDE)],
     })
     const fabric = new Fabric(net)
-    await net.exec('tor', 'sh', ['-c', `${FORWARD}; ${NO_REDIRECTS}`])
+    await net.exec('tor', 'sh', ['-c', `${FORWARD}; ${SPREAD}; ${NO_REDIRECTS}`])
     await Promise.all([
       fabric.#defaultRoute('control', TOR.addresses.control),
       fabric.#defaultRoute('outside', TOR.addresses.outside),
@@ -96,29 +98,12 @@ export class Fabric implements AsyncDisposable {
     }
   }
 
-  /** BIRD on the router: a session for each family with each node, the routes in its kernel, graceful restart as a helper. */
-  async startBgp(): Promise<void> {
-    const session = (node: NodeSpec, family: keyof Dual) =>
-      peerConfig({
-        address: node.address[family],
-        localAddress: TOR.addresses[node.rack][family],
-        asn: node.asn,
-        families: [family === 'ipv4' ? 'IPv4Unicast' : 'IPv6Unicast'],
-        gracefulRestart: { restartTimeSeconds: 120 },
-        holdTimeSeconds: 9,
-      })
-    this.#bird = await bird.start(
-      this.net,
-      'tor',
-      daemonConfig({
-        asn: TOR.asn,
-        routerId: TOR.routerId,
-        addresses: TOR.addresses.control,
-        peers: NODES.flatMap((node) => [session(node, 'ipv4'), session(node, 'ipv6')]),
-        kernelRoutes: true,
-        passOn: true,
-      }),
-    )
+  /** BIRD on the router, with these sessions, the routes in its kernel, graceful restart as a helper; or other sessions for one that runs. */
+  async setSessions(peers: readonly DaemonPeerConfig[]): Promise<void> {
+    const { asn, routerId, addresses } = TOR
+    const config = daemonConfig({ asn, routerId, addresses: addresses.control, peers, kernelRoutes: true, passOn: true })
+    if (this.#bird !== undefined) return this.#bird.configure(config)
+    this.#bird = await bird.start(this.net, 'tor', config)
     for (const family of ['-4', '-6']) this.#watch(family)
   }
 
@@ -169,6 +154,22 @@ export class Fabric implements AsyncDisposable {
   #portOf(node: NodeSpec): string {
     return `p${1 + NODES.filter(({ rack }) => rack === node.rack).indexOf(node)}`
   }
+}
+
+/** Two racks of nodes with an AS each: a session for each family with each node, from the router's address in its rack. */
+export function sessionsOfRacks(): readonly DaemonPeerConfig[] {
+  return NODES.flatMap((node) =>
+    (['ipv4', 'ipv6'] as const).map((family) =>
+      peerConfig({
+        address: node.address[family],
+        localAddress: TOR.addresses[node.rack][family],
+        asn: node.asn,
+        families: [family === 'ipv4' ? 'IPv4Unicast' : 'IPv6Unicast'],
+        gracefulRestart: { restartTimeSeconds: 120 },
+        holdTimeSeconds: 9,
+      }),
+    ),
+  )
 }
 
 function withLength({ ipv4, ipv6 }: Dual): readonly string[] {

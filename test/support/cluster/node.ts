@@ -169,6 +169,11 @@ export class Node {
     await this.ctr('images', 'import', '--local', archive)
   }
 
+  /** Gives an image of the node one more name, as if it had been pulled by it. */
+  async nameImage(name: string, another: string): Promise<void> {
+    await this.ctr('images', 'tag', name.includes('/') ? name : `docker.io/library/${name}`, another)
+  }
+
   startKubelet(): void {
     const file = path.join(this.#folder, 'kubelet.json')
     const resolv = path.join(this.#folder, 'resolv.conf')

@@ -9,7 +9,7 @@ import { Coalescer } from '../lib/coalesce.ts'
 import { EarliestTimer } from '../lib/earliest-timer.ts'
 import { type Log, quoteText } from '../lib/log.ts'
 import { err } from '../lib/result.ts'
-import type { IpAddress, IpFamily, Prefix } from '../net/index.ts'
+import { IP_FAMILIES, type IpAddress, type Prefix } from '../net/index.ts'
 import { Announcer } from './announcer.ts'
 import { Assigner } from './assigner.ts'
 import { type BlockStore, BlockStoreError } from './block-store.ts'
@@ -195,9 +195,7 @@ class Ipam implements NodeIpam {
       const nothing = needsOf(config, { handle: '', pod: null, namespaceLabels: null, requested: [], pools: { ipv4: null, ipv6: null } })
       return nothing.ok ? null : nothing.error.message
     }
-    const wanted = ([4, 6] satisfies readonly IpFamily[])
-      .map((family) => this.#pools.generalPools(family))
-      .filter((pools) => pools.length > 0)
+    const wanted = IP_FAMILIES.map((family) => this.#pools.generalPools(family)).filter((pools) => pools.length > 0)
     const empty = wanted.filter((pools) => pools.every((pool) => this.#blocks.slotsIn(pool) === 0))
     // What is remembered of the reserve serves a start.
     if (!this.#hasSynced && (empty.length > 0 || wanted.length === 0)) return `IPAM is starting: ${this.#whyWaiting()}`

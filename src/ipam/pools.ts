@@ -8,6 +8,7 @@ import {
   familyOf,
   formatIp,
   formatPrefix,
+  IP_FAMILIES,
   type IpAddress,
   type IpFamily,
   type Prefix,
@@ -19,8 +20,6 @@ import type { AssignFault, AssignRequest, IpamConfig, PoolConfig } from './contr
 export type Needs =
   | { readonly kind: 'any'; readonly families: readonly { readonly family: IpFamily; readonly pools: readonly PoolConfig[] }[] }
   | { readonly kind: 'exact'; readonly addresses: readonly { readonly address: IpAddress; readonly pool: PoolConfig }[] }
-
-const FAMILIES: readonly IpFamily[] = [4, 6]
 
 /** True if new addresses for pods of this node can come from the pool at all. */
 export function isUsable(pool: PoolConfig): boolean {
@@ -46,7 +45,7 @@ export function poolOf(pools: readonly PoolConfig[], range: Prefix): PoolConfig 
 export function needsOf(config: IpamConfig, request: AssignRequest): Result<Needs, AssignFault> {
   if (request.requested.length > 0) return exactNeeds(config, request)
   const families: { readonly family: IpFamily; readonly pools: readonly PoolConfig[] }[] = []
-  for (const family of FAMILIES) {
+  for (const family of IP_FAMILIES) {
     const names = family === 4 ? request.pools.ipv4 : request.pools.ipv6
     const pools = names === null ? ok(automaticPools(config, request, family)) : namedPools(config, names, family)
     if (!pools.ok) return pools

@@ -6,6 +6,7 @@ export {
   compareIp,
   familyOf,
   formatIp,
+  IP_FAMILIES,
   type IpAddress,
   type IpFamily,
   type Ipv4,

@@ -7,6 +7,7 @@ export type Ipv4 = Brand<number, 'Ipv4'>
 export type Ipv6 = Brand<bigint, 'Ipv6'>
 export type IpAddress = Ipv4 | Ipv6
 export type IpFamily = 4 | 6
+export const IP_FAMILIES: readonly IpFamily[] = [4, 6]
 
 /** Mints an IPv4 address from its unsigned value in host order. Throws RangeError. */
 export function ipv4(value: number): Ipv4 {

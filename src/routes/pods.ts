@@ -1,6 +1,6 @@
 // Which pod is behind which interface of this host, and the route that comes to (decision 13). No I/O: the routes are wanted of the
 // forwarding tables.
-import { familyOf, hostPrefix, type IpAddress, type IpFamily } from '../net/index.ts'
+import { familyOf, hostPrefix, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/index.ts'
 import type { Fib } from './fib.ts'
 import type { HostLinks } from './links.ts'
 import { BLACKHOLE, type RouteBody, unicast } from './route.ts'
@@ -11,8 +11,6 @@ export type PodRoute = { readonly address: IpAddress; readonly interface: string
 
 /** Why the kernel has no route to a pod, in words. */
 export type PodRouteFault = { readonly address: IpAddress; readonly message: string }
-
-const FAMILIES: readonly IpFamily[] = [4, 6]
 
 export class PodRoutes {
   readonly #host: HostLinks
@@ -33,7 +31,7 @@ export class PodRoutes {
     const gone = [...this.#interfaceOf.keys()].filter((address) => !wanted.has(address))
     for (const address of gone) this.place(address, null)
     for (const [address, name] of wanted) if (this.#interfaceOf.get(address) !== name) this.place(address, name)
-    for (const family of FAMILIES) this.#fibs[family].podsAreKnown()
+    for (const family of IP_FAMILIES) this.#fibs[family].podsAreKnown()
   }
 
   /** Says which interface a pod is behind; null: no such pod any more. */

@@ -1,5 +1,5 @@
 // Takes our routes out of the kernel for good, for a node that Fibula leaves. Others' routes stay.
-import { bitsOf, type IpFamily } from '../net/index.ts'
+import { bitsOf, IP_FAMILIES, type IpFamily } from '../net/index.ts'
 import { REMOVE, type RouteBackend, type RouteView } from './backend.ts'
 import { isPodInterface } from './links.ts'
 import { OUR_PROTOCOL } from './route.ts'
@@ -15,7 +15,7 @@ type Found = { readonly address: Uint8Array; readonly length: number }
 /** Removes every route of table main with our protocol; with `keepPods` not those to pods of this node. Throws RouteBackendError. */
 export function sweepRoutes(backend: RouteBackend, { keepPods }: { readonly keepPods: boolean }): SweptRoutes {
   const podLinks = new Set(keepPods ? backend.listLinks().links.flatMap(({ index, name }) => (isPodInterface(name) ? [index] : [])) : [])
-  const done = ([4, 6] as const).flatMap((family) =>
+  const done = IP_FAMILIES.flatMap((family) =>
     [...findOurs(backend, family, podLinks)].map(([key, routes]) => remove(backend, family, key, routes)),
   )
   return { removed: done.reduce((sum, { removed }) => sum + removed, 0), faults: done.flatMap(({ faults }) => faults) }

@@ -3,7 +3,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Result } from '../../lib/result.ts'
-import type { IpFamily } from '../../net/index.ts'
+import { IP_FAMILIES, type IpFamily } from '../../net/index.ts'
 import { ENCAPSULATION_OCTETS } from '../mtu.ts'
 import type { RouteProblem } from '../status.ts'
 import type { TunnelBackend, TunnelRefusal } from './backend.ts'
@@ -11,7 +11,6 @@ import { planTunnel, TUNNELS, type TunnelNeeds, type TunnelState, type TunnelSte
 
 /** How often a device is looked at though nothing seems to have changed, and what failed is tried again. */
 const LOOK_EVERY_MS = 30_000
-const FAMILIES: readonly IpFamily[] = [4, 6]
 
 export type TunnelsOptions = {
   readonly backend: TunnelBackend
@@ -64,7 +63,7 @@ export class Tunnels implements Disposable {
   sync(): void {
     if (this.#needs === null) return
     const leaving = new Set<string>()
-    for (const family of FAMILIES)
+    for (const family of IP_FAMILIES)
       if (this.#syncOne(family, this.#wanted(this.#needs, family)) === 'leaving') leaving.add(TUNNELS[family].name)
     this.#leaving = leaving
     this.#options.onLeaving(leaving)
@@ -74,7 +73,7 @@ export class Tunnels implements Disposable {
   }
 
   problems(): readonly RouteProblem[] {
-    return FAMILIES.flatMap((family) => {
+    return IP_FAMILIES.flatMap((family) => {
       const message = this.#faults.get(family)
       return message === undefined ? [] : [{ severity: 'error', subject: `tunnel/${TUNNELS[family].name}`, message }]
     })

@@ -175,7 +175,7 @@ export class PolicyCluster implements AsyncDisposable {
       const cut = dead.length === 0 ? [] : await this.prober.exchange(dead)
       return !cut.includes(true) && !(await this.prober.exchange(alive, 'client', 10_000)).includes(false)
     }
-    await until(`${alive.length} connections live, ${dead.length} are cut`, isSo, { deadlineMs: 30_000, explain: () => this.explain() })
+    await until(`${alive.length} connections live, ${dead.length} are cut`, isSo, { explain: () => this.explain() })
     if (dead.length > 0 && (await this.prober.exchange(dead, 'server')).includes(true)) throw new Error('what was cut goes on')
     if ((await this.prober.exchange(alive, 'server', 10_000)).includes(false)) throw new Error('what is permitted was cut')
   }

@@ -127,7 +127,7 @@ describeWith(PROGRAMS, 'translated', () => {
     await cluster.untilAlive([...ids, ...others])
     await cluster.apply(policy('near', 'Egress', [{ peers: blocks(host), ports: onPort(81) }]))
     await cluster.untilAlive(others, ids)
-  }, 90_000)
+  })
 
   test('services: policy sees the backend and its port, and the client before a masquerade by this node [policy 44]', async () => {
     const options = { nodes: ['n1', 'n2'], pods: PODS, ports: { tcp: [80, 8080], udp: [80, 8080] } }
@@ -170,5 +170,5 @@ describeWith(PROGRAMS, 'translated', () => {
       policy('near', 'Egress', [{ peers: blocks(VIP) }, { peers: [labelled('server')], ports: onPort(8080) }]),
       ...groups.filter((group) => group !== 'near'),
     )
-  }, 90_000)
+  })
 })

@@ -1,17 +1,16 @@
 // The forwarding table of one family as we want it and as it is: BGP's best paths and local routes on one side, what the kernel
 // was seen or made to hold on the other, and between them a queue of rows that may differ. Knows no socket, no timer and no log.
-import { bitsOf, type FibBatch, type FibNextHop, type IpAddress, type IpFamily, ipToBytes, type Prefix } from '../net/index.ts'
+import type { FibBatch, IpAddress, IpFamily, Prefix } from '../net/index.ts'
 import { REMOVE, type RouteChangeKind, type RouteView, type RouteWrites, type WriteOutcome } from './backend.ts'
+import { DesiredRoutes } from './desired-routes.ts'
 import { Failures } from './failures.ts'
 import { FibTable, FOREIGN, IN_USE, QUEUED, RowQueue, STALE } from './fib-table.ts'
 import { ForeignRoutes } from './foreign-routes.ts'
-import { type Decision, decide, KEEP, type LocalEntry, type Policy, planNextHops } from './plan.ts'
-import { farEnd, isConnected, OUR_METRIC, OUR_PROTOCOL, type RouteBody } from './route.ts'
-import { NO_SHAPE, type Shape, ShapeTable } from './shape.ts'
+import { isInPlace, MisplacedRoutes } from './misplaced-routes.ts'
+import { type Decision, decide, KEEP, type LocalEntry, type Policy } from './plan.ts'
+import { isConnected, OUR_PROTOCOL, type RouteBody } from './route.ts'
+import { hopsOver, isToPod, NO_SHAPE, ShapeTable } from './shape.ts'
 import { type PendingWrites, WriteColumns } from './write-columns.ts'
-
-/** A route of ours that is not where ours belong: another metric or TOS, or a second one of the same key. */
-type Misplaced = { readonly address: Uint8Array; readonly length: number; readonly metric: number; readonly tos: number }
 
 export class Fib {
   readonly table: FibTable
@@ -25,18 +24,17 @@ export class Fib {
   /** What failed may succeed now. */
   isHopeful = false
   #policy: Policy = { installRoutes: true, maySweep: false }
-  readonly #sets = new Map<number, { readonly nextHops: readonly FibNextHop[]; shape: number }>()
+  readonly #desired: DesiredRoutes
+  readonly #misplaced: MisplacedRoutes
   readonly #queue = new RowQueue()
   readonly #removals = new RowQueue()
-  #misplaced: Misplaced[] = []
-  #localRows = new Set<number>()
-  #source: IpAddress | null = null
-  #outerInterface: number | null = null
   #arePodsKnown = false
   #readBack = 0
 
   constructor(family: IpFamily, random: () => number) {
     this.table = new FibTable(family)
+    this.#desired = new DesiredRoutes(this.table, this.shapes, (row, shape) => this.#want(row, shape))
+    this.#misplaced = new MisplacedRoutes(this.table)
     this.failures = new Failures(this.table, random)
     this.foreign = new ForeignRoutes(this.table, (row) => {
       this.failures.clear(row)
@@ -56,39 +54,12 @@ export class Fib {
 
   /** Takes in changes of best paths. A set that is named anew replaces its meaning everywhere. */
   applyBatch(batch: FibBatch): void {
-    const { table } = this
-    for (const { id, nextHops } of batch.newSets) {
-      const isRedefined = this.#sets.has(id)
-      this.#sets.set(id, { nextHops, shape: this.#shapeOfHops(nextHops) })
-      if (isRedefined) this.#reshape()
-    }
-    let lastSet = 0
-    let lastShape = NO_SHAPE
-    for (let index = 0; index < batch.count; index++) {
-      const row = table.insert(batch.addresses, index * table.octets, batch.lengths[index] ?? 0)
-      const set = batch.nextHopSets[index] ?? 0
-      if (set !== lastSet) {
-        lastSet = set
-        lastShape = this.#shapeOfSet(set)
-      }
-      table.bgpSet[row] = set
-      const own = table.pod[row] || table.local[row] || NO_SHAPE
-      this.#want(row, own === NO_SHAPE ? lastShape : own)
-    }
+    this.#desired.applyBatch(batch)
   }
 
   /** The route to a pod of this node, which wins over any other of ours; null: there is no such pod. */
   setPod(address: IpAddress, body: RouteBody | null): void {
-    const { table, shapes } = this
-    if (shapes.needsSweep) this.#sweepShapes()
-    const bytes = ipToBytes(address)
-    const length = bitsOf(table.family)
-    const row = body === null ? table.find(bytes, 0, length) : table.insert(bytes, 0, length)
-    if (row < 0) return
-    const before = table.pod[row] ?? NO_SHAPE
-    const shape = body === null ? NO_SHAPE : shapes.ofBody(body)
-    table.pod[row] = shape
-    if (before !== NO_SHAPE || shape !== NO_SHAPE) this.#want(row, this.#wantedIn(row))
+    this.#desired.setPod(address, body)
   }
 
   /** Every pod has been named once: routes to others, left by a predecessor, may be swept. */
@@ -103,32 +74,13 @@ export class Fib {
    * `planNextHops`.
    */
   setLocal(entries: readonly LocalEntry[], source: IpAddress | null, outerInterface: number | null = null): void {
-    const { table } = this
-    const before = this.#localRows
-    this.#localRows = new Set()
-    for (const { prefix, shape } of entries) {
-      const row = table.insert(ipToBytes(prefix.address), 0, prefix.length)
-      const id = shape.kind === 'body' ? this.shapes.ofBody(shape.body) : this.shapes.ofImpossible(shape.reason)
-      this.#localRows.add(row)
-      table.local[row] = id
-      this.#want(row, this.#wantedIn(row))
-    }
-    for (const row of before) {
-      if (this.#localRows.has(row)) continue
-      table.local[row] = NO_SHAPE
-      this.#want(row, this.#wantedIn(row))
-    }
-    if (source === this.#source && outerInterface === this.#outerInterface) return
-    this.#source = source
-    this.#outerInterface = outerInterface
-    for (const set of this.#sets.values()) set.shape = this.#shapeOfHops(set.nextHops)
-    this.#reshape()
+    this.#desired.setLocal(entries, source, outerInterface)
   }
 
   /** Begins a read-back, or begins it again. */
   startReadBack(): void {
     this.#readBack++
-    this.#misplaced = []
+    this.#misplaced.forget()
     this.foreign.startReadBack()
   }
 
@@ -141,7 +93,7 @@ export class Fib {
     }
     const row = isInPlace(view) ? table.insert(view.address, 0, view.length) : -1
     if (row < 0 || table.seen[row] === this.#readBack) {
-      this.#misplaced.push({ address: view.address.slice(0, table.octets), length: view.length, metric: view.metric, tos: view.tos })
+      this.#misplaced.add(view)
       return
     }
     table.seen[row] = this.#readBack
@@ -271,21 +223,9 @@ export class Fib {
   /** Routes of ours that are out of place, to be removed; the read-back after that finds what is left. */
   takeMisplaced(): readonly RouteWrites[] {
     const { installRoutes, maySweep } = this.#policy
-    if (this.#misplaced.length === 0 || (installRoutes && !maySweep)) return []
-    const taken = this.#misplaced
-    this.#misplaced = []
+    if (this.#misplaced.isEmpty || (installRoutes && !maySweep)) return []
     this.isInDoubt = true
-    return taken.map(({ address, length, metric, tos }) => ({
-      family: this.table.family,
-      count: 1,
-      metric,
-      tos,
-      operations: Uint8Array.of(REMOVE),
-      addresses: address,
-      lengths: Uint8Array.of(length),
-      bodyOf: new Uint32Array(1),
-      bodies: [],
-    }))
+    return this.#misplaced.take()
   }
 
   prefixOf(row: number): Prefix {
@@ -324,39 +264,6 @@ export class Fib {
     table.desired[row] = shape
     this.failures.clear(row)
     this.#enqueue(row)
-  }
-
-  #reshape(): void {
-    const { table } = this
-    this.#eachRow((row) => {
-      if (table.bgpSet[row] !== 0) this.#want(row, this.#wantedIn(row))
-    })
-  }
-
-  /** Pods come before this node's other routes, and those before what BGP found. */
-  #wantedIn(row: number): number {
-    const { pod, local, bgpSet } = this.table
-    return pod[row] || local[row] || this.#shapeOfSet(bgpSet[row] ?? 0)
-  }
-
-  #sweepShapes(): void {
-    const { table } = this
-    const used = new Set<number>()
-    this.#eachRow((row) => {
-      for (const column of [table.pod, table.local, table.desired, table.installed]) used.add(column[row] ?? NO_SHAPE)
-    })
-    for (const { shape } of this.#sets.values()) used.add(shape)
-    this.shapes.sweep(used)
-  }
-
-  #shapeOfSet(set: number): number {
-    if (set === 0) return NO_SHAPE
-    return this.#sets.get(set)?.shape ?? this.#shapeOfHops(undefined)
-  }
-
-  #shapeOfHops(nextHops: readonly FibNextHop[] | undefined): number {
-    const shape = planNextHops(this.table.family, nextHops, this.#source, this.#outerInterface)
-    return shape.kind === 'body' ? this.shapes.ofBody(shape.body) : this.shapes.ofImpossible(shape.reason)
   }
 
   #decide(row: number, nowMs: number): Decision {
@@ -408,21 +315,4 @@ export class Fib {
   #eachRow(visit: (row: number) => void): void {
     for (let row = 0; row < this.table.high; row++) if (((this.table.flags[row] ?? 0) & IN_USE) !== 0) visit(row)
   }
-}
-
-function isInPlace({ metric, tos }: RouteView): boolean {
-  return metric === OUR_METRIC && tos === 0
-}
-
-/** How many of the next hops are over an interface. */
-function hopsOver(shape: Shape, index: number): 'none' | 'some' | 'all' {
-  if (shape.kind !== 'body' || shape.body.kind !== 'unicast') return 'none'
-  const { nextHops } = shape.body
-  const over = nextHops.filter((hop) => hop.interfaceIndex === index).length
-  return over === 0 ? 'none' : over === nextHops.length ? 'all' : 'some'
-}
-
-/** Of ours, only routes to pods lead straight to a link. */
-function isToPod(shape: Shape): boolean {
-  return shape.kind === 'body' && shape.body.kind === 'unicast' && shape.body.nextHops.every((hop) => farEnd(hop) === null)
 }

@@ -1,5 +1,5 @@
 // Route bodies by number, so that a table holds one integer a route and compares routes by comparing integers. Pure.
-import { bodyKey, type RouteBody } from './route.ts'
+import { bodyKey, farEnd, type RouteBody } from './route.ts'
 
 /** Something a row can be asked to be: a body, or the reason why there is none to install. */
 export type Shape = { readonly kind: 'body'; readonly body: RouteBody } | { readonly kind: 'impossible'; readonly reason: string }
@@ -66,4 +66,17 @@ export class ShapeTable {
     this.#ids.set(key, id)
     return id
   }
+}
+
+/** How many of the next hops are over an interface. */
+export function hopsOver(shape: Shape, index: number): 'none' | 'some' | 'all' {
+  if (shape.kind !== 'body' || shape.body.kind !== 'unicast') return 'none'
+  const { nextHops } = shape.body
+  const over = nextHops.filter((hop) => hop.interfaceIndex === index).length
+  return over === 0 ? 'none' : over === nextHops.length ? 'all' : 'some'
+}
+
+/** Of ours, only routes to pods lead straight to a link. */
+export function isToPod(shape: Shape): boolean {
+  return shape.kind === 'body' && shape.body.kind === 'unicast' && shape.body.nextHops.every((hop) => farEnd(hop) === null)
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { explainPolicy, type Standpoint } from '../../../src/agent/policy/index.ts'
 import { ip } from '../../../src/net/index.ts'
-import { MemoryStore } from '../../../src/store/index.ts'
+import { MemoryStore, StoreError } from '../../../src/store/index.ts'
 
 const pod = (namespace: string, name: string, address: string, labels: Record<string, string> = {}) => ({
   apiVersion: 'v1' as const,
@@ -98,10 +98,72 @@ test.each([
   ['web/front', 'db/store', 'metrics/TCP', 'db/store has no container port named metrics/TCP; write its number'],
   ['web/front', 'db/store', '70000', '--port 70000: ports are 1 to 65535'],
   ['web/front', 'db/store', '80/GRE', '--port 80/GRE is not understood; write 80/TCP, 53/UDP, http/TCP or ICMP'],
+  ['web/front', 'db/store', '80/TCP/x', '--port 80/TCP/x is not understood; write 80/TCP, 53/UDP, http/TCP or ICMP'],
+  ['web/front', 'db/store', 'ICMP/8', '--port ICMP/8 is not understood; write 80/TCP, 53/UDP, http/TCP or ICMP'],
+  ['web/front', 'db/store', 'Http!', '--port Http! is not understood; write 80/TCP, 53/UDP, http/TCP or ICMP'],
+  ['web/front', 'db/store', '0', '--port 0: ports are 1 to 65535'],
+  ['web/front', 'db/store', 'http/UDP', 'db/store has no container port named http/UDP; write its number'],
+  ['web/front/x', 'db/store', '80', 'there is no pod "web/front": is web/front meant?'],
   ['192.0.2.7', 'fd00::2', '80', '192.0.2.7 and fd00::2 have no addresses of one IP family'],
 ])('%s -> %s port %s: %s', async (from, to, port, message) => {
   await using store = await world()
-  await expect(explainPolicy(store, { from, to, port })).rejects.toThrow(message)
+  const code = message.startsWith('--port') ? 'USAGE' : 'NOT_FOUND'
+  await expect(explainPolicy(store, { from, to, port })).rejects.toMatchObject({ message, code })
+})
+
+test('a pod may be written as kubectl writes it', async () => {
+  await using store = await world()
+  const { flows } = await explainPolicy(store, { from: 'pod/web/front', to: 'pod/db/store', port: '9999' })
+  expect(flows).toMatchObject([{ source: '10.244.0.1', destination: '10.244.0.2', allowed: true }, { source: 'fd00::1' }])
+})
+
+test('ports of one name are told apart by their protocol', async () => {
+  const ports = [
+    { name: 'dns', protocol: 'TCP', containerPort: 5300 },
+    { name: 'dns', protocol: 'UDP', containerPort: 5353 },
+  ]
+  const dns = pod('db', 'dns', '10.244.0.3')
+  await using store = await world([{ ...dns, spec: { nodeName: 'node-1', containers: [{ name: 'main', ports }] } }])
+  const toDns = async (port: string) => (await explainPolicy(store, { from: 'web/front', to: 'db/dns', port })).flows[0]?.port
+  expect([await toDns('dns/UDP'), await toDns('dns')]).toEqual([5353, 5300])
+})
+
+describe('ClusterNetworkPolicies', () => {
+  const policy = (name: string, priority: number, action: string, peer: object) => ({
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    metadata: { name },
+    spec: { tier: 'Admin', priority, subject: { namespaces: { matchLabels: {} } }, ingress: [{ name: 'from-web', action, from: [peer] }] },
+  })
+  const FROM_SHOP = { namespaces: { matchLabels: { team: 'shop' } } }
+
+  test('the rule that decides, and those that passed it on', async () => {
+    await using store = await world([policy('deny', 2, 'Deny', FROM_SHOP), policy('pass', 1, 'Pass', FROM_SHOP)])
+    const passed = await explainPolicy(store, { from: 'web/front', to: 'db/store', port: '22' })
+    expect(passed.flows[0]?.stages[1]).toMatchObject({
+      decision: { kind: 'isolated' },
+      passedBy: ['ClusterNetworkPolicy/pass (Admin), rule 1 "from-web": Pass'],
+    })
+    await store.delete('ClusterNetworkPolicy', { name: 'pass' })
+    const denied = await explainPolicy(store, { from: 'web/front', to: 'db/store', port: '9999' })
+    expect(denied.flows[0]?.stages[1]).toMatchObject({
+      reason: 'ClusterNetworkPolicy/deny (Admin), ingress rule 1 "from-web" (from item 1): Deny',
+      passedBy: [],
+    })
+  })
+
+  test.each([
+    ['an API server that does not serve them has none', 'NOT_FOUND', true],
+    ['one that is away is an error', 'UNAVAILABLE', false],
+  ] as const)('%s', async (_, code, isAnswered) => {
+    await using store = await world()
+    const list = store.list.bind(store)
+    store.list = (selection, signal) =>
+      selection.kind === 'ClusterNetworkPolicy' ? Promise.reject(new StoreError(code, 'no')) : list(selection, signal)
+    const explained = explainPolicy(store, { from: 'web/front', to: 'db/store', port: '9999' })
+    if (isAnswered) expect(await explained).toMatchObject({ allowed: true })
+    else await expect(explained).rejects.toMatchObject({ code })
+  })
 })
 
 describe('a service', () => {
@@ -121,6 +183,7 @@ describe('a service', () => {
     spec: {
       clusterIP: '10.96.0.10',
       ports: [
+        { name: 'dns-tcp', port: 53, protocol: 'TCP' },
         { name: 'dns', port: 53, protocol: 'UDP' },
         { name: 'metrics', port: 9153, protocol: 'TCP' },
       ],
@@ -148,12 +211,33 @@ describe('a service', () => {
     await using store = await world([
       service,
       slice('dns-1', [{ addresses: ['10.244.0.5'] }]),
-      slice('dns-2', [{ addresses: ['10.244.0.6'] }], { ports: [{ name: 'metrics', port: 9153, protocol: 'TCP' }] }),
+      slice('dns-2', [{ addresses: ['10.244.0.6'] }], {
+        ports: [
+          { name: 'other', port: 1 },
+          { name: 'metrics', port: 9153 },
+        ],
+      }),
       slice('dns-3', [{ addresses: ['fd00::7'] }], { addressType: 'IPv6' }),
       slice('other', [{ addresses: ['10.244.0.8'] }], other),
     ])
     expect(await toDns(store, '53/udp')).toEqual(['10.244.0.5 5353/UDP', 'fd00::7 5353/UDP'])
     expect(await toDns(store, '9153')).toEqual(['10.244.0.6 9153/TCP'])
+  })
+
+  test('it is allowed if each of its endpoints is', async () => {
+    const allowedTo = async (...addresses: readonly string[]) => {
+      await using store = await world([service, slice('dns-1', [{ addresses }])])
+      return (await explainPolicy(store, { from: '192.0.2.7', to: 'service/db/dns', port: '53/UDP' })).allowed
+    }
+    expect([await allowedTo('10.244.0.9'), await allowedTo('10.244.0.9', '10.244.0.2')]).toEqual([true, false])
+  })
+
+  test('a pod that reaches itself by a service is judged as any other', async () => {
+    await using store = await world()
+    const direct = await explainPolicy(store, { from: 'db/store', to: 'db/store', port: '8080' })
+    expect(direct.flows[0]?.stages).toMatchObject([{ decision: { kind: 'self' } }, { decision: { kind: 'self' } }])
+    const translated = await explainPolicy(store, { from: 'db/store', to: 'service/db/store', port: '80' })
+    expect(translated.flows[0]?.stages).toMatchObject([{ decision: { kind: 'default' } }, { decision: { kind: 'networkPolicy', rule: 0 } }])
   })
 
   test('none is ready', async () => {

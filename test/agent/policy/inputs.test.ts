@@ -5,7 +5,7 @@ import { FakeClock } from '../../../src/lib/clock.ts'
 import { ip } from '../../../src/net/index.ts'
 import type { PolicyChange } from '../../../src/policy/index.ts'
 import { MemoryStore, NODE_ANNOTATION, parseResource, type Resource } from '../../../src/store/index.ts'
-import { settle } from './settle.ts'
+import { settle } from './world.ts'
 
 function resource(object: object): Resource {
   const parsed = parseResource(object)
@@ -147,7 +147,11 @@ describe('followed in a store', () => {
     expect(clock.armed).toBe(0)
     await store.delete('ClusterNetworkPolicy', { name: 'strict' })
     await settle()
-    clock.advance(299_999)
+    clock.advance(200_000)
+    await create(NAMESPACE) // whatever else changes meanwhile
+    await settle()
+    expect(clock.armed).toBe(1)
+    clock.advance(99_999)
     expect(inputs.stage).toBe('listed')
     clock.advance(1)
     expect({ stage: inputs.stage, taken: inputs.take() }).toEqual({ stage: 'none', taken: [] })

@@ -4,72 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { PolicyMemory } from '../../../src/agent/policy/memory.ts'
-import { type PolicyDataplane, PolicyRuntime } from '../../../src/agent/policy/runtime.ts'
-import type { Connection, DataplaneRequests } from '../../../src/agent/threads.ts'
-import type { PodLink } from '../../../src/cni/index.ts'
+import { PolicyRuntime, type PolicyRuntimeDeps } from '../../../src/agent/policy/runtime.ts'
 import { FakeClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ip } from '../../../src/net/index.ts'
-import type { Change, Selection, Store, WatchObserver } from '../../../src/store/index.ts'
-import { settle } from './settle.ts'
-
-const NAMESPACE = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x', labels: {} } }
-const DENY = {
-  apiVersion: 'networking.k8s.io/v1',
-  kind: 'NetworkPolicy',
-  metadata: { name: 'deny', namespace: 'x', labels: {} },
-  spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: [], egress: [] },
-}
-
-/** One watch; nothing is known until it is told. */
-class FakeStore {
-  observer: WatchObserver | null = null
-  selected: readonly Selection[] = []
-  listed: (() => void)[] = []
-
-  watch(selections: readonly Selection[], observer: WatchObserver): unknown {
-    this.selected = selections
-    this.observer = observer
-    const select = (wanted: readonly Selection[]): Promise<void> => {
-      this.selected = wanted
-      return new Promise((resolve) => this.listed.push(resolve))
-    }
-    return { select, [Symbol.dispose]: () => {} }
-  }
-
-  tell(type: 'put' | 'gone', ...objects: readonly object[]): void {
-    this.observer?.changed(objects.map((object) => ({ type, object })) as unknown as readonly Change[])
-  }
-
-  /** What was selected last has been listed. */
-  list(): void {
-    for (const resolve of this.listed.splice(0)) resolve()
-  }
-}
-
-/** Answers when it is told to, or at once. */
-class FakeDataplane {
-  readonly written: DataplaneRequests['writePolicy']['request'][] = []
-  readonly cuts: DataplaneRequests['cutConnections']['request'][] = []
-  connections: readonly Connection[] = []
-  isOk = true
-  /** Writes wait for it. */
-  held: Promise<void> | null = null
-
-  readonly ask: PolicyDataplane['ask'] = (kind, request) => this.#answer(kind, request) as never
-
-  async #answer(kind: string, request: unknown): Promise<unknown> {
-    if (kind === 'listConnections') return this.connections
-    if (kind === 'cutConnections') {
-      const wanted = request as DataplaneRequests['cutConnections']['request']
-      this.cuts.push(wanted)
-      return wanted.cut.length
-    }
-    this.written.push(request as DataplaneRequests['writePolicy']['request'])
-    await this.held
-    return { ok: this.isOk }
-  }
-}
+import type { Store } from '../../../src/store/index.ts'
+import { DENY, FakeDataplane, FakeStore, link, NAMESPACE, settle } from './world.ts'
 
 let folder: string
 let store: FakeStore
@@ -86,7 +26,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-function start(cutsConnections = true): PolicyRuntime {
+function start(cutsConnections = true, over: Partial<PolicyRuntimeDeps> = {}): PolicyRuntime {
   return new PolicyRuntime({
     node: 'n1',
     log: silentLog,
@@ -97,20 +37,8 @@ function start(cutsConnections = true): PolicyRuntime {
     settings: { ownNodeEgress: 'allow', missingPods: 'unlabelled' },
     cutsConnections,
     onProblems: () => {},
+    ...over,
   })
-}
-
-function link(number: number): PodLink {
-  const hostInterface = `fib${number.toString(16).padStart(11, '0')}`
-  return {
-    containerId: `c${number}`,
-    ifName: 'eth0',
-    netns: '/run/netns/c',
-    hostInterface,
-    addresses: [ip(`10.0.0.${number}`)],
-    mtu: 1500,
-    mac: null,
-  }
 }
 
 function admit(runtime: PolicyRuntime, number: number, signal?: AbortSignal): { state: string } {
@@ -123,8 +51,8 @@ function admit(runtime: PolicyRuntime, number: number, signal?: AbortSignal): { 
 }
 
 /** With one policy, everything listed. */
-async function enforced(cutsConnections = true): Promise<PolicyRuntime> {
-  const runtime = start(cutsConnections)
+async function enforced(cutsConnections = true, over: Partial<PolicyRuntimeDeps> = {}): Promise<PolicyRuntime> {
+  const runtime = start(cutsConnections, over)
   runtime.adopt([], new Map())
   store.tell('put', DENY)
   store.observer?.synced()
@@ -288,6 +216,19 @@ describe('connections', () => {
     await settle()
     expect(pod.state).toBe('admitted')
     expect(dataplane.cuts.at(-1)).toEqual({ cut: [0], restored: [3] })
+    expect(runtime.figures().connectionsCut).toBe(1)
+    runtime[Symbol.dispose]()
+  })
+
+  test('only those of pods whose rules are others are looked at, once', async () => {
+    const runtime = await enforced()
+    admit(runtime, 1)
+    await settle()
+    admit(runtime, 2)
+    await settle()
+    store.tell('put', { ...NAMESPACE, metadata: { name: 'elsewhere', labels: {} } })
+    await settle()
+    expect(dataplane.listed).toEqual([[ip('10.0.0.1')], [ip('10.0.0.2')]])
     runtime[Symbol.dispose]()
   })
 
@@ -337,6 +278,9 @@ describe('pods of before whose records were lost', () => {
     store.tell('put', podOf('b', 'n1', '10.0.0.2'))
     await settle()
     expect(known(runtime).map((each) => each.interface)).toEqual(['fib-a', 'fib-b'])
+    store.tell('put', podOf('c', 'n1', '10.0.0.1')) // shows an address that was its own before
+    await settle()
+    expect(known(runtime).map((each) => each.pod?.name)).toEqual(['a', 'b'])
     runtime[Symbol.dispose]()
   })
 
@@ -353,6 +297,203 @@ describe('pods of before whose records were lost', () => {
     store.tell('put', podOf('a', 'n1', '10.0.0.1'), podOf('b', 'n1', '10.0.0.2'))
     await settle()
     expect(known(runtime)).toEqual([])
+    runtime[Symbol.dispose]()
+  })
+})
+
+describe('what goes wrong, and what ends', () => {
+  /** The last policy is gone for five minutes. */
+  async function withoutPolicies(): Promise<void> {
+    store.tell('gone', DENY)
+    await settle()
+    clock.advance(300_000)
+    await settle()
+  }
+
+  test('a dataplane that fails is told the whole again, and the pod waits meanwhile', async () => {
+    const runtime = await enforced()
+    dataplane.failure = new Error('the thread has ended')
+    const pod = admit(runtime, 1)
+    await settle()
+    dataplane.failure = null
+    clock.advance(999)
+    await settle()
+    expect([pod.state, dataplane.written.length]).toEqual(['waits', 1])
+    clock.advance(1)
+    await settle()
+    expect([pod.state, dataplane.written.length]).toEqual(['admitted', 2])
+    expect(dataplane.written.at(-1)?.whole).not.toBeNull()
+    runtime[Symbol.dispose]()
+  })
+
+  test('a change that comes before the next try is a try, and no other follows', async () => {
+    const runtime = await enforced()
+    dataplane.isOk = false
+    const first = admit(runtime, 1)
+    await settle()
+    dataplane.isOk = true
+    const second = admit(runtime, 2)
+    await settle()
+    expect([first.state, second.state, clock.armed]).toEqual(['admitted', 'admitted', 0])
+    runtime[Symbol.dispose]()
+  })
+
+  test('that there are no rules any more is asked for until it is so; pods that waited for rules are let through then, and not before', async () => {
+    const runtime = await enforced()
+    dataplane.isOk = false
+    const [before, written] = [admit(runtime, 1), dataplane.written.length]
+    await withoutPolicies()
+    const after = admit(runtime, 2) // the kernel still has rules that know nothing of it
+    await settle()
+    expect([before.state, after.state]).toEqual(['waits', 'waits'])
+    dataplane.isOk = true
+    clock.advance(1_000)
+    await settle()
+    expect(dataplane.written.slice(written).at(-1)).toEqual({ whole: null, delta: null })
+    expect([before.state, after.state]).toEqual(['admitted', 'admitted'])
+    const later = admit(runtime, 3)
+    await settle()
+    expect([later.state, clock.armed]).toEqual(['admitted', 0])
+    runtime[Symbol.dispose]()
+  })
+
+  test('rules that came back are taken away again', async () => {
+    const runtime = await enforced()
+    await withoutPolicies()
+    store.tell('put', DENY)
+    await settle()
+    store.list()
+    await settle()
+    expect(dataplane.written.at(-1)?.whole).not.toBeNull()
+    await withoutPolicies()
+    expect(dataplane.written.at(-1)).toEqual({ whole: null, delta: null })
+    runtime[Symbol.dispose]()
+  })
+
+  test('policies that go while pods are still being listed: what has been listed at last makes no rules', async () => {
+    const runtime = start()
+    runtime.adopt([], new Map())
+    store.tell('put', DENY)
+    store.observer?.synced()
+    await withoutPolicies()
+    store.list()
+    await settle()
+    expect([runtime.figures().stage, dataplane.written]).toEqual(['none', [{ whole: null, delta: null }]])
+    runtime[Symbol.dispose]()
+  })
+
+  test('an ADD that was given up before it came is refused', async () => {
+    const runtime = await enforced()
+    dataplane.held = new Promise(() => {})
+    const pod = admit(runtime, 1, AbortSignal.abort())
+    await settle()
+    expect(pod.state).toBe('refused')
+    runtime[Symbol.dispose]()
+  })
+
+  test('one that ends leaves no timer and no watch, and writes nothing more', async () => {
+    const runtime = await enforced()
+    dataplane.isOk = false
+    admit(runtime, 1)
+    await settle()
+    const { length } = dataplane.written
+    runtime[Symbol.dispose]()
+    expect([clock.armed, store.isWatched]).toEqual([0, false])
+    store.tell('gone', DENY)
+    await settle()
+    expect(dataplane.written).toHaveLength(length)
+  })
+})
+
+describe('what is told of it', () => {
+  const shown = (runtime: PolicyRuntime) =>
+    runtime
+      .endpoints()
+      .map(({ endpoint, isAdmitted, waitsFor, policies }) => ({ name: endpoint.pod?.name, isAdmitted, waitsFor, policies }))
+  const CLUSTER_POLICY = {
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    metadata: { name: 'strict', labels: {} },
+    spec: {
+      tier: 'Admin',
+      priority: 1,
+      subject: { namespaces: {} },
+      ingress: [{ name: '', action: 'Deny', from: [{ namespaces: {} }] }],
+      egress: [],
+    },
+  }
+
+  test('without policy a pod is let through, and nothing has a say', async () => {
+    const runtime = start()
+    runtime.adopt([], new Map())
+    store.observer?.synced()
+    await settle()
+    admit(runtime, 1)
+    expect(shown(runtime)).toEqual([{ name: 'p1', isAdmitted: true, waitsFor: null, policies: null }])
+    expect(runtime.counters()).toEqual([])
+    expect(runtime.figures()).toEqual({ stage: 'none', policies: 0, endpoints: 1, turns: 0, connectionsCut: 0, lastWriteMs: null })
+    runtime[Symbol.dispose]()
+  })
+
+  test('with policies: which have a say, what counts drops, and how long the last write took', async () => {
+    const runtime = await enforced()
+    store.tell('put', CLUSTER_POLICY)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    dataplane.held = promise
+    admit(runtime, 1)
+    await settle()
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: false, waitsFor: null }])
+    clock.advance(40)
+    resolve()
+    await settle()
+    const say = { admin: ['strict'], networkPolicies: ['x/deny'], baseline: [] }
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: true, policies: { ingress: say, egress: { networkPolicies: [] } } }])
+    expect(runtime.counters()).toContainEqual(
+      expect.objectContaining({ direction: 'ingress', of: { kind: 'endpoint', interface: link(1).hostInterface } }),
+    )
+    expect(runtime.figures()).toMatchObject({ stage: 'listed', policies: 2, endpoints: 1, lastWriteMs: 40 })
+    runtime[Symbol.dispose]()
+  })
+
+  test('a pod whose Pod is not known yet says so, and is let through when it is', async () => {
+    const runtime = await enforced(true, { settings: { ownNodeEgress: 'allow', missingPods: 'deny' } })
+    const pod = admit(runtime, 1)
+    await settle()
+    expect(pod.state).toBe('waits')
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: false, waitsFor: expect.stringContaining('x/p1') }])
+    store.tell('put', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { namespace: 'x', name: 'p1', uid: 'u', labels: {} },
+      spec: { nodeName: 'n1', hostNetwork: false, containers: [], initContainers: [] },
+      status: { phase: 'Pending', podIPs: [] },
+    })
+    await settle()
+    expect([pod.state, shown(runtime)]).toMatchObject(['admitted', [{ isAdmitted: true, waitsFor: null }]])
+    runtime[Symbol.dispose]()
+  })
+
+  test('policies that come back: a pod of before counts as let through when its rules are in the kernel again', async () => {
+    const runtime = await enforced()
+    admit(runtime, 1)
+    await settle()
+    store.tell('gone', DENY)
+    await settle()
+    clock.advance(300_000)
+    await settle()
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: true }])
+    store.tell('put', DENY)
+    await settle()
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: false }])
+    store.list()
+    await settle()
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: true }])
+    runtime[Symbol.dispose]()
+  })
+
+  test('ClusterNetworkPolicies may not be served at all', async () => {
+    const runtime = start()
+    expect(store.selected).toEqual([{ kind: 'NetworkPolicy' }, { kind: 'ClusterNetworkPolicy', isOptional: true }])
     runtime[Symbol.dispose]()
   })
 })

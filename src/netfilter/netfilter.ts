@@ -42,6 +42,7 @@ const READ_BACK_SHARE = 100
 
 export class Netfilter implements NetfilterService {
   readonly #kernel: KernelRules
+  readonly #tools: NetfilterTools
   readonly #log: Log
   readonly #clock: Clock
   readonly #random: () => number
@@ -61,6 +62,7 @@ export class Netfilter implements NetfilterService {
   constructor(options: NetfilterOptions) {
     const { clients, log, clock, variant = 'auto', tools = new ProcessTools(), readBackIntervalMs = 60_000 } = options
     this.#kernel = new KernelRules({ tools, log, variant })
+    this.#tools = tools
     this.#log = log
     this.#clock = clock
     this.#random = options.random ?? Math.random
@@ -112,6 +114,7 @@ export class Netfilter implements NetfilterService {
     this.#isDisposed = true
     this.#timer?.[Symbol.dispose]()
     await this.#coalescer.request()
+    this.#tools.close()
   }
 
   #apply(name: string, ruleset: Ruleset): Promise<NetfilterOutcome> {

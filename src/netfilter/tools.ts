@@ -1,9 +1,13 @@
 // The port to iptables and ipset, and its adapter that runs the programs.
 import fs from 'node:fs/promises'
+import { systemClock } from '../lib/clock.ts'
 import { ExecError, type ExecOptions, type ExecOutput, exec } from '../lib/exec.ts'
 import type { IpFamily } from '../net/index.ts'
+import { NETLINK_NETFILTER, NetlinkSocket } from '../sys/netlink-socket.ts'
 import { explainFailure, failedLine, ToolError } from './failure.ts'
+import { KernelSocket } from './kernel-socket.ts'
 import type { Variant } from './port.ts'
+import { StandingRestore, type Start, startProgram } from './standing.ts'
 
 /** All methods reject with `ToolError` only. */
 export interface NetfilterTools {
@@ -17,8 +21,14 @@ export interface NetfilterTools {
   restoreRules(variant: Variant, family: IpFamily, input: string): Promise<void>
   saveSets(): Promise<string>
   restoreSets(input: string): Promise<void>
+  /** Number of the state of all rules that nft holds; any other means that somebody changed something. Null: not known here. */
+  generation(): number | null
+  /** Ends what it keeps running; a later call starts it again. */
+  close(): void
 }
 
+/** What stays while there are rules to keep. */
+export type Resident = { readonly start: Start; readonly openSocket: () => NetlinkSocket }
 export type Run = (command: string, args: readonly string[], options: ExecOptions) => Promise<ExecOutput>
 
 /** The kernel lists addresses here unless IPv6 is off (`ipv6.disable=1` or no module). */
@@ -27,15 +37,24 @@ const IPV6_MARK = '/proc/net/if_inet6'
 const LOCK_WAIT_SECONDS = 10
 /** Above the wait for the lock, and enough for a million rules. */
 const TIMEOUT_MS = 90_000
+/** A process that has taken more than this keeps the memory: it is run to its end. */
+const STANDING_INPUT_LENGTH = 256 * 1024
+const OF_THIS_HOST: Resident = { start: startProgram, openSocket: () => new NetlinkSocket({ protocol: NETLINK_NETFILTER }) }
 
 export class ProcessTools implements NetfilterTools {
   readonly #run: Run
+  readonly #resident: Resident | null
+  readonly #kernel: KernelSocket | null
+  /** By command. */
+  readonly #standing = new Map<string, StandingRestore>()
   /** Variant of the programs without a variant in their name, on hosts that have only those. */
   #plain: Variant | null | undefined
 
-  /** `run` is replaced by tests that work in another network namespace. */
-  constructor(run: Run = exec) {
+  /** Both are replaced by tests that work in another network namespace; without `resident` a program runs to its end for everything. */
+  constructor(run: Run = exec, resident: Resident | null = run === exec ? OF_THIS_HOST : null) {
     this.#run = run
+    this.#resident = resident
+    this.#kernel = resident === null ? null : new KernelSocket(resident.openSocket)
   }
 
   async families(): Promise<readonly IpFamily[]> {
@@ -58,22 +77,66 @@ export class ProcessTools implements NetfilterTools {
     await this.#iptables(variant, family, 'restore', ['--noflush', '--wait', String(LOCK_WAIT_SECONDS)], input)
   }
 
+  close(): void {
+    for (const standing of this.#standing.values()) standing.close()
+    this.#kernel?.close()
+  }
+
   saveSets(): Promise<string> {
     return this.#tool('ipset', ['save'])
   }
 
   async restoreSets(input: string): Promise<void> {
+    const outcome = this.#kernel?.changeSets(input) ?? 'unable'
+    if (outcome === 'done') return
+    if (outcome !== 'unable') throw new ToolError('REFUSED', `ipset: ${outcome.message}`, outcome.line)
     await this.#tool('ipset', ['restore', '-exist'], input)
+  }
+
+  generation(): number | null {
+    return this.#kernel?.generation() ?? null
   }
 
   async #iptables(variant: Variant, family: IpFamily, verb: 'save' | 'restore', args: readonly string[], input?: string): Promise<string> {
     const stem = family === 4 ? 'iptables' : 'ip6tables'
+    // A change through legacy tools costs what all rules cost, and they hold a lock: nothing is gained if they stay.
+    const run = (command: string) =>
+      variant === 'nft' && input !== undefined ? this.#restoreBy(command, args, input) : this.#tool(command, args, input)
     try {
-      return await this.#tool(`${stem}-${variant}-${verb}`, args, input)
+      return await run(`${stem}-${variant}-${verb}`)
     } catch (cause) {
       if (!(cause instanceof ToolError) || cause.code !== 'MISSING' || (await this.#plainVariant()) !== variant) throw cause
-      return await this.#tool(`${stem}-${verb}`, args, input)
+      return await run(`${stem}-${verb}`)
     }
+  }
+
+  /** By a program that stays, where there is one that does and the input is no large one. */
+  async #restoreBy(command: string, args: readonly string[], input: string): Promise<string> {
+    const standing = this.#standingOf(command, args)
+    const isSmall = input.length <= STANDING_INPUT_LENGTH
+    try {
+      if (isSmall && (await standing?.run(input)) === true) return ''
+    } catch (cause) {
+      throw toToolError(command, cause)
+    }
+    const output = await this.#tool(command, args, input)
+    if (!isSmall) void standing?.warm() // the next input finds it waiting
+    return output
+  }
+
+  #standingOf(command: string, args: readonly string[]): StandingRestore | null {
+    if (this.#resident === null) return null
+    const known = this.#standing.get(command)
+    if (known !== undefined) return known
+    const made = new StandingRestore({
+      command,
+      args: [...args, '--verbose'],
+      start: this.#resident.start,
+      clock: systemClock,
+      timeoutMs: TIMEOUT_MS,
+    })
+    this.#standing.set(command, made)
+    return made
   }
 
   async #plainVariant(): Promise<Variant | null> {

@@ -29,6 +29,7 @@ export class KernelModel implements NetfilterTools {
   /** How save spells a rule. */
   spell: (rule: string) => string = (rule) => rule
   saves = 0
+  isClosed = false
 
   async families(): Promise<readonly IpFamily[]> {
     return this.present
@@ -80,6 +81,14 @@ export class KernelModel implements NetfilterTools {
     this.inputs.push(input)
     this.#fault()
     for (const [index, line] of input.split('\n').entries()) if (line !== '') this.#setCommand(line, index + 1)
+  }
+
+  generation(): number | null {
+    return null
+  }
+
+  close(): void {
+    this.isClosed = true
   }
 
   chain(variant: Variant, family: IpFamily, table: string, chain: string): readonly string[] | undefined {

@@ -1,12 +1,17 @@
 // A host of its own with real iptables and ipset in a namespace, seen through the module under test and past it.
+import type { ChildProcessByStdio } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { systemClock } from '../../../src/lib/clock.ts'
 import type { ExecOptions } from '../../../src/lib/exec.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import type { IpFamily } from '../../../src/net/index.ts'
 import { Netfilter, type NetfilterOptions, ProcessTools, type Rule, type Ruleset, type Variant } from '../../../src/netfilter/index.ts'
+import { listenTo, type Start } from '../../../src/netfilter/standing.ts'
+import type { Run } from '../../../src/netfilter/tools.ts'
+import { NETLINK_NETFILTER, NetlinkSocket } from '../../../src/sys/netlink-socket.ts'
 import type { Netns } from '../../support/netns.ts'
 
 export const NOTHING: Ruleset = { sets: [], families: { 4: { chains: [], hooks: [] }, 6: { chains: [], hooks: [] } } }
@@ -34,10 +39,14 @@ export class Host implements Disposable {
   }
 
   netfilter(options: Partial<NetfilterOptions> = {}): Netfilter {
-    const tools = new ProcessTools(async (command, args, execOptions) => {
-      if (execOptions.input !== undefined) this.inputs.push(execOptions.input)
-      return { stdout: await this.exec(command, args, execOptions), stderr: '' }
-    })
+    const start: Start = (command, args, listener) => {
+      const env = { ...process.env, XTABLES_LOCKFILE: this.lockFile }
+      const child = this.#net.spawn(this.#node, command, args, { env })
+      return listenTo(child as ChildProcessByStdio<Writable, Readable, Readable>, listener) // spawned with pipes
+    }
+    const openSocket = (): NetlinkSocket => this.#net.run(this.#node, () => new NetlinkSocket({ protocol: NETLINK_NETFILTER }))
+    const run: Run = async (command, args, execOptions) => ({ stdout: await this.exec(command, args, execOptions), stderr: '' })
+    const tools = new RecordingTools(this.inputs, run, { start, openSocket })
     return new Netfilter({ clients: ['guards'], log: silentLog, clock: systemClock, tools, ...options })
   }
 
@@ -71,6 +80,25 @@ export class Host implements Disposable {
 
   [Symbol.dispose](): void {
     fs.rmSync(this.#folder, { recursive: true })
+  }
+}
+
+class RecordingTools extends ProcessTools {
+  readonly #inputs: string[]
+
+  constructor(inputs: string[], ...options: ConstructorParameters<typeof ProcessTools>) {
+    super(...options)
+    this.#inputs = inputs
+  }
+
+  override restoreRules(variant: Variant, family: IpFamily, input: string): Promise<void> {
+    this.#inputs.push(input)
+    return super.restoreRules(variant, family, input)
+  }
+
+  override restoreSets(input: string): Promise<void> {
+    this.#inputs.push(input)
+    return super.restoreSets(input)
   }
 }
 

@@ -6,8 +6,8 @@ import { FAMILIES, type Family } from '../family.ts'
 import type { PeerStatus } from '../status.ts'
 import type { UpdateMessage } from '../wire/index.ts'
 import type { PeerId, PrefixCounts, RibConfig, RibPeerConfig, RibSession, RibSink, RoutePage, RouteQuery, TableSizes } from './contract.ts'
+import { Delivery } from './delivery.ts'
 import { poolsConcerned } from './encapsulation.ts'
-import type { FamilyTables } from './family-tables.ts'
 import { HostView } from './host-view.ts'
 import { Imports } from './imports.ts'
 import { LookingGlass } from './looking-glass.ts'
@@ -29,14 +29,10 @@ export class Rib {
   readonly #imports: Imports
   readonly #membership: Membership
   readonly #originated: Originated
+  readonly #delivery: Delivery
   readonly #glass: LookingGlass
-  /** Peers over their high-water mark. */
-  readonly #blocked = new Set<number>()
-  /** Peers for which `tableSent` is due. */
-  readonly #reporting = new Set<PeerEntry>()
   /** Removed peers some of whose paths are still there. */
   readonly #removed = new Set<PeerEntry>()
-  readonly #paused = new Set<Family>()
   #recursionRounds = 0
   /** The speaker has been told to call `flush`, and has not yet been told that all is done. */
   #isAwake = false
@@ -49,6 +45,7 @@ export class Rib {
     this.#imports = new Imports(state, this.#work)
     this.#membership = new Membership(state, this.#work)
     this.#originated = new Originated(state)
+    this.#delivery = new Delivery(state, sink)
     this.#glass = new LookingGlass(state)
     state.resolver.setSurroundings(state.surroundings)
     state.attributes.onFree.add((id) => {
@@ -139,7 +136,7 @@ export class Rib {
     this.#membership.refreshScope(peer)
     for (const family of session.families) {
       this.#membership.join(peer, session, family)
-      this.#report(peer, family)
+      this.#delivery.report(peer, family)
     }
   }
 
@@ -148,14 +145,13 @@ export class Rib {
     this.#happened()
     const peer = this.#state.peer(id)
     peer.session = null
-    this.#blocked.delete(id)
-    this.#reporting.delete(peer)
+    this.#delivery.forget(peer)
     for (const family of FAMILIES) this.#membership.leave(peer, family)
   }
 
   /** `deliver` may be called again for this peer. */
   writable(id: PeerId): void {
-    this.#blocked.delete(id)
+    this.#delivery.unblock(id)
     this.#wake()
   }
 
@@ -223,7 +219,7 @@ export class Rib {
     const { told } = peer.families[family]
     if (told === null) return
     told.group.repeat(told.member)
-    this.#report(peer, family)
+    this.#delivery.report(peer, family)
   }
 
   // work
@@ -231,21 +227,20 @@ export class Rib {
   /** While paused, nothing is selected, installed or sent in that family (RFC 4724 §4.1). Changes are only collected. */
   setPaused(family: Family, paused: boolean): void {
     this.#wake()
-    if (paused) this.#paused.add(family)
-    else this.#paused.delete(family)
+    this.#delivery.setPaused(family, paused)
   }
 
   /** Does a slice of the outstanding work (about `budget` prefixes); true: call again soon. */
   flush(budget: number = DEFAULT_BUDGET): boolean {
-    const { attributes, jobs, nextHopSets, tables } = this.#state
+    const { attributes, jobs, nextHopSets } = this.#state
     this.#membership.settle()
     const left = budget - jobs.run(budget)
-    for (const family of FAMILIES) if (!this.#paused.has(family)) this.#flushFamily(tables[family], Math.max(left, budget >>> 2))
+    this.#delivery.flush(Math.max(left, budget >>> 2))
     this.#followRecursion()
-    this.#reportTables()
+    this.#delivery.reportTables()
     attributes.reap()
     nextHopSets.reap()
-    this.#isAwake = this.#hasWork()
+    this.#isAwake = !jobs.isEmpty || this.#delivery.hasWork
     return this.#isAwake
   }
 
@@ -322,33 +317,6 @@ export class Rib {
     this.#state.resolver.retain(this.#state.columns.scopesInUse())
   }
 
-  #flushFamily(tables: FamilyTables, budget: number): void {
-    const walked = tables.walk(budget)
-    tables.decide(Math.max(budget - walked, budget >>> 2))
-    if (!tables.fib.isEmpty) this.#sink.fib(tables.fib.take(this.#state.nextHopSets.takeFresh()))
-    const deliver = (peer: number, chunks: readonly Uint8Array[]): boolean => this.#deliver(peer, chunks)
-    tables.emit(deliver)
-    let left = budget
-    for (const group of tables.groups.values()) {
-      if (group.walk !== null) continue
-      for (const member of group.members.values()) {
-        if (member.backlog === null || this.#blocked.has(member.peer) || left <= 0) continue
-        left -= group.catchUp(member, left, deliver, (row) => tables.freeIfDone(row))
-      }
-    }
-  }
-
-  #deliver(id: number, chunks: readonly Uint8Array[]): boolean {
-    if (this.#sink.deliver(id as PeerId, chunks)) return true
-    this.#blocked.add(id)
-    const peer = this.#state.findPeer(id)
-    for (const family of FAMILIES) {
-      const told = peer?.families[family].told
-      if (told !== null && told !== undefined) told.group.detach(told.member)
-    }
-    return false
-  }
-
   /** Routes that carry next hops have changed: look at those next hops again. */
   #followRecursion(): void {
     const { resolver, tables } = this.#state
@@ -365,47 +333,6 @@ export class Rib {
     if (!(isNew || isTouched) || this.#recursionRounds >= MAX_RECURSION_ROUNDS) return
     this.#recursionRounds++
     this.#work.touchNextHops(resolver.reexamineRecursive())
-  }
-
-  #report(peer: PeerEntry, family: Family): void {
-    const { told } = peer.families[family]
-    if (told === null) return
-    told.member.reportAfter = this.#state.tables[family].queue.pushed
-    this.#reporting.add(peer)
-  }
-
-  #reportTables(): void {
-    for (const peer of this.#reporting) {
-      let isWaiting = false
-      for (const family of FAMILIES) {
-        const { told } = peer.families[family]
-        if (told === null || told.member.reportAfter === null) continue
-        if (this.#isTold(told, told.member.reportAfter, family)) {
-          told.member.reportAfter = null
-          this.#sink.tableSent(peer.id as PeerId, family)
-        } else isWaiting = true
-      }
-      if (!isWaiting) this.#reporting.delete(peer)
-    }
-  }
-
-  #isTold({ group, member }: NonNullable<PeerEntry['families'][Family]['told']>, after: number, family: Family): boolean {
-    if (this.#paused.has(family) || group.walk !== null || this.#state.tables[family].queue.shifted < after) return false
-    return member.backlog === null || member.backlog.isEmpty
-  }
-
-  #hasWork(): boolean {
-    if (!this.#state.jobs.isEmpty) return true
-    for (const family of FAMILIES) {
-      if (this.#paused.has(family)) continue
-      const { queue, groups } = this.#state.tables[family]
-      if (queue.length > 0) return true
-      for (const group of groups.values()) {
-        if (group.walk !== null) return true
-        for (const { backlog, peer } of group.members.values()) if (backlog !== null && !this.#blocked.has(peer)) return true
-      }
-    }
-    return false
   }
 }
 

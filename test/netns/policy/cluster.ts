@@ -7,6 +7,7 @@ import { type ClusterState, flowOf, namespaceOf, stateOf } from '../../policy/st
 import type { Manifest } from '../../support/agent-manifests.ts'
 import { until } from '../../support/poll.ts'
 import { PROGRAMS as AGENT_PROGRAMS, World } from '../agent/world.ts'
+import type { PluginCall } from '../pods/node.ts'
 import { MassProber, type Probe, type ProbePorts, type ProbeProtocol } from './prober.ts'
 
 /** What `describeWith` has to find. */
@@ -90,12 +91,21 @@ export class PolicyCluster implements AsyncDisposable {
 
   /** ADD of a pod of the placement, with its Kubernetes name. */
   async add(key: string): Promise<Addresses> {
-    const [namespace = '', name = ''] = key.split('/')
-    const { ips } = await this.world.node(this.nodeOf(key)).add({ ...this.world.call(namespaceOf(key)), pod: { namespace, name } })
-    const one = (isIpv6: boolean): string => ips.find(({ address }) => address.includes(':') === isIpv6)?.address.split('/')[0] ?? ''
-    const addresses = { ipv4: one(false), ipv6: one(true) }
+    const addresses = await this.attach(key, 'eth0')
     ;(this.addresses as Map<string, Addresses>).set(key, addresses)
     return addresses
+  }
+
+  /** ADD of an interface of a pod; its addresses. */
+  async attach(key: string, ifName: string): Promise<Addresses> {
+    const { ips } = await this.world.node(this.nodeOf(key)).add(this.#callOf(key, ifName))
+    const one = (isIpv6: boolean): string => ips.find(({ address }) => address.includes(':') === isIpv6)?.address.split('/')[0] ?? ''
+    return { ipv4: one(false), ipv6: one(true) }
+  }
+
+  /** DEL of an interface of a pod. */
+  detach(key: string, ifName = 'eth0'): Promise<void> {
+    return this.world.node(this.nodeOf(key)).remove(this.#callOf(key, ifName))
   }
 
   nodeOf(key: string): string {
@@ -205,6 +215,11 @@ export class PolicyCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.prober[Symbol.dispose]()
     await this.world[Symbol.asyncDispose]()
+  }
+
+  #callOf(key: string, ifName: string): PluginCall {
+    const [namespace = '', name = ''] = key.split('/')
+    return { ...this.world.call(namespaceOf(key)), ifName, pod: { namespace, name } }
   }
 
   async #untilWritten(node: string, marker: number): Promise<void> {

@@ -3,8 +3,8 @@
 # the kernel need not know it). Nobody answers a datagram, so each one is the first of its connection to conntrack, too.
 #   {"op":"open","ends":{NAME:PATH},"tcp":[PORT],"udp":[PORT]}
 #   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N} -> {"passed":[true|false]}
-#   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT],"port":N} -> {"from":ADDRESS|null}: a connection that stays, TCP or UDP,
-#     from a port or any (0); the client's address as the server sees it, null if none was made
+#   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT],"port":N,"waitMs":N} -> {"from":ADDRESS|null}: a connection that stays,
+#     TCP or UDP, from a port or any (0); the client's address as the server sees it, null if none was made
 #   {"op":"move","id":ID,"to":NAME,"port":N} -> {}: the server's end of a UDP connection is the listener of another end from now on
 #   {"op":"exchange","ids":[ID],"first":"client"|"server","waitMs":N} -> {"alive":[true|false]}: a word and its answer on each
 import ctypes, json, os, resource, select, socket, struct, sys, time
@@ -12,7 +12,6 @@ import ctypes, json, os, resource, select, socket, struct, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SCTP = 132
-MAKE_SECONDS = 10
 TABLE = []
 for number in range(256):
     value = number
@@ -190,24 +189,29 @@ def plain(peer):
 # The first word tells the server which client this is, and where: on the way ports and addresses may be translated.
 def connect(request):
     source, address, target, protocol, port = request["flow"]
+    seconds = request["waitMs"] / 1000
     enter(ends[source])
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     client = socket.socket(family, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
-    client.bind(("", request.get("port", 0)))
+    if family == socket.AF_INET6:
+        client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if request["id"] in kept:
+        kept[request["id"]]["client"].close()
+    client.bind(("", request["port"]))
     client.setblocking(False)
     client.connect_ex((address, port))
     connection = {"client": client, "server": None, "udp": protocol == "UDP"}
     kept[request["id"]] = connection
     hello = b"hello %d from %s" % (len(kept), source.encode())
-    peer = meet_datagram(connection, hello, target) if protocol == "UDP" else meet_stream(connection, hello)
-    if peer is not None and not exchange({"ids": [request["id"]], "first": "server", "waitMs": 1000 * MAKE_SECONDS})["alive"][0]:
+    peer = meet_datagram(connection, hello, seconds, target) if protocol == "UDP" else meet_stream(connection, hello, seconds)
+    if peer is not None and not exchange({"ids": [request["id"]], "first": "server", "waitMs": request["waitMs"]})["alive"][0]:
         peer = None
     return {"from": None if peer is None else plain(peer)}
 
 
-def meet_datagram(connection, hello, target):
+def meet_datagram(connection, hello, seconds, target):
     connection["client"].send(hello)
-    until = time.monotonic() + MAKE_SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         for (name, _), listener in listeners.items():  # on which port is not known: it may be translated
             if name != target:
@@ -223,11 +227,11 @@ def meet_datagram(connection, hello, target):
     return None
 
 
-def meet_stream(connection, hello):
+def meet_stream(connection, hello, seconds):
     global newcomers
     newcomers, said = [], False
     heard.clear()
-    until = time.monotonic() + MAKE_SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until and connection["server"] is None:
         turn(0.01, {}, set())
         if not said:

@@ -47,8 +47,12 @@ export class MassProber implements Disposable {
   }
 
   /** Makes a connection that stays, from a port or any; the client's address as the server sees it, null if none could be made. */
-  async connect(id: string, { from, address, to, protocol, port }: Probe, clientPort = 0): Promise<string | null> {
-    const answer = await this.#ask({ op: 'connect', id, flow: [from, address, to, protocol, port], port: clientPort })
+  async connect(
+    id: string,
+    { from, address, to, protocol, port }: Probe,
+    { clientPort = 0, waitMs = 10_000 }: { readonly clientPort?: number; readonly waitMs?: number } = {},
+  ): Promise<string | null> {
+    const answer = await this.#ask({ op: 'connect', id, flow: [from, address, to, protocol, port], port: clientPort, waitMs })
     return (answer as { readonly from: string | null }).from
   }
 

@@ -13,6 +13,7 @@ import { systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ip } from '../../../src/net/index.ts'
 import type { Netfilter } from '../../../src/netfilter/index.ts'
+import type { PolicySettings } from '../../../src/policy/index.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { buildNetns, type Netns } from '../../support/netns.ts'
 import { Host, NOTHING } from '../netfilter/host.ts'
@@ -31,7 +32,7 @@ export class RulesNode implements AsyncDisposable {
   /** Called with the turn to write; what it does instead is up to it. */
   write: (turn: () => Promise<{ readonly ok: boolean }>, rules: Rules) => Promise<{ readonly ok: boolean }> = (turn) => turn()
 
-  private constructor(net: Netns, names: readonly string[]) {
+  private constructor(net: Netns, names: readonly string[], missingPods: PolicySettings['missingPods']) {
     this.net = net
     this.#names = names
     this.host = new Host(net, NODE)
@@ -50,7 +51,7 @@ export class RulesNode implements AsyncDisposable {
       store: this.store,
       dataplane: { ask },
       memory: new PolicyMemory(this.#folder, silentLog),
-      settings: { ownNodeEgress: 'allow', missingPods: 'unlabelled' },
+      settings: { ownNodeEgress: 'allow', missingPods },
       cutsConnections: true,
       onProblems: () => {},
     })
@@ -58,7 +59,11 @@ export class RulesNode implements AsyncDisposable {
   }
 
   /** Pods are namespaces with a veth pair and routes, as CNI would leave them. */
-  static async start(topic: string, names: readonly string[]): Promise<RulesNode> {
+  static async start(
+    topic: string,
+    names: readonly string[],
+    missingPods: PolicySettings['missingPods'] = 'unlabelled',
+  ): Promise<RulesNode> {
     const links = names.map((name, at) => {
       const end = { node: name, name: 'eth0', addresses: [`10.1.0.${at + 1}/32`, `fd01::${at + 1}/128`] }
       return [{ node: NODE, name: interfaceOf(at), addresses: ['169.254.1.1/32', 'fe80::1/64'] }, end] as const
@@ -73,7 +78,7 @@ export class RulesNode implements AsyncDisposable {
     await net.ipBatch(NODE, routes)
     const defaults = ['route add 169.254.1.1 dev eth0', 'route add default via 169.254.1.1', 'route add default via fe80::1 dev eth0']
     await Promise.all(names.map((name) => net.ipBatch(name, defaults)))
-    return new RulesNode(net, names)
+    return new RulesNode(net, names, missingPods)
   }
 
   addressesOf(name: string): { readonly ipv4: string; readonly ipv6: string } {
@@ -99,6 +104,20 @@ export class RulesNode implements AsyncDisposable {
     await this.runtime.admit(this.linkOf(name), { namespace: 'x', name, uid: null })
   }
 
+  /** Creates an object in the store, or makes it another. */
+  async put(object: object): Promise<void> {
+    const { kind, metadata } = object as Put
+    const known = await this.store.get(kind as 'Pod', metadata)
+    const write = known === null ? this.store.create.bind(this.store) : this.store.update.bind(this.store)
+    const version = known === null ? {} : { resourceVersion: known.metadata.resourceVersion }
+    await write({ ...object, metadata: { ...metadata, ...version } } as never)
+  }
+
+  async take(object: object): Promise<void> {
+    const { kind, metadata } = object as Put
+    await this.store.delete(kind as 'Pod', metadata)
+  }
+
   /** Resolves when the runtime has taken in all that the store says, and its rules are in the kernel. */
   async quiet(): Promise<void> {
     for (let turns = -1; turns !== this.runtime.figures().turns; ) {
@@ -117,6 +136,7 @@ export class RulesNode implements AsyncDisposable {
   }
 }
 
+type Put = { readonly kind: string; readonly metadata: { readonly name: string; readonly namespace?: string } }
 type AskKind = 'writePolicy' | 'listConnections' | 'cutConnections'
 
 function interfaceOf(at: number): string {

@@ -69,31 +69,14 @@ function podObject(node: RulesNode, name: string, group: string): object {
   }
 }
 
-type Put = { readonly kind: string; readonly metadata: { readonly name: string; readonly namespace?: string } }
-
-async function put(node: RulesNode, object: object): Promise<void> {
-  const { kind, metadata } = object as Put
-  const known = await node.store.get(kind as 'Pod', metadata)
-  const write = known === null ? node.store.create.bind(node.store) : node.store.update.bind(node.store)
-  await write({
-    ...object,
-    metadata: { ...metadata, ...(known === null ? {} : { resourceVersion: known.metadata.resourceVersion }) },
-  } as never)
-}
-
-async function take(node: RulesNode, object: object): Promise<void> {
-  const { kind, metadata } = object as Put
-  await node.store.delete(kind as 'Pod', metadata)
-}
-
 /** With the first policy in force and all pods but the newcomer let through. */
 async function begin(topic: string): Promise<RulesNode> {
   const node = await RulesNode.start(topic, PODS)
-  await put(node, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } })
-  await put(node, podObject(node, 'friend', 'v1'))
-  await put(node, podObject(node, 'stranger', 'w1'))
-  for (const name of ['server', 'noise', 'newcomer']) await put(node, podObject(node, name, 'none'))
-  await put(node, admits('v1', '0'))
+  await node.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } })
+  await node.put(podObject(node, 'friend', 'v1'))
+  await node.put(podObject(node, 'stranger', 'w1'))
+  for (const name of ['server', 'noise', 'newcomer']) await node.put(podObject(node, name, 'none'))
+  await node.put(admits('v1', '0'))
   node.runtime.adopt([], new Map())
   for (const name of PODS.slice(0, 4)) await node.admit(name)
   return node
@@ -118,20 +101,20 @@ class Flipper {
     const group = random.pick(GROUPS)
     switch (random.below(6)) {
       case 0:
-        if (this.#groups.delete(group) && group !== this.#friend) return take(node, admits(group, ''))
+        if (this.#groups.delete(group) && group !== this.#friend) return node.take(admits(group, ''))
         this.#groups.add(group)
-        return put(node, admits(group, String(this.#count++)))
+        return node.put(admits(group, String(this.#count++)))
       case 1:
-        if (!this.#groups.has(group)) return put(node, podObject(node, 'stranger', `w${this.#count++ % 3}`))
+        if (!this.#groups.has(group)) return node.put(podObject(node, 'stranger', `w${this.#count++ % 3}`))
         this.#friend = group
-        return put(node, podObject(node, 'friend', group))
+        return node.put(podObject(node, 'friend', group))
       case 2:
-        return put(node, podObject(node, 'stranger', `w${this.#count++ % 3}`))
+        return node.put(podObject(node, 'stranger', `w${this.#count++ % 3}`))
       case 3:
-        return put(node, podObject(node, 'noise', random.pick([...GROUPS, 'w1', 'none'])))
+        return node.put(podObject(node, 'noise', random.pick([...GROUPS, 'w1', 'none'])))
       case 4: {
         const changed = [...this.#groups].find((each) => each !== this.#friend) ?? this.#friend
-        return put(node, admits(changed, String(this.#count++)))
+        return node.put(admits(changed, String(this.#count++)))
       }
       default: {
         const at = random.below(4)
@@ -139,10 +122,10 @@ class Flipper {
         if (known === undefined) {
           const made = noise(random, at)
           this.#noise.set(at, made)
-          return put(node, made)
+          return node.put(made)
         }
         this.#noise.delete(at)
-        return take(node, known)
+        return node.take(known)
       }
     }
   }

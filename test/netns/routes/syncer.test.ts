@@ -336,7 +336,11 @@ class CountingBackend extends NetlinkRouteBackend {
 
   override drain(listener: KernelListener): void {
     super.drain({
-      ...listener,
+      routeChanged: (view, change) => listener.routeChanged(view, change),
+      linkChanged: (link) => listener.linkChanged(link),
+      linkRemoved: (index) => listener.linkRemoved(index),
+      addressChanged: (address) => listener.addressChanged(address),
+      addressRemoved: (address) => listener.addressRemoved(address),
       eventsLost: () => {
         this.lost++
         listener.eventsLost()

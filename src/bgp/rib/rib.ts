@@ -1,6 +1,6 @@
 // Adj-RIB-In, Loc-RIB and Adj-RIB-Out of a speaker (RFC 4271 §3.2), and the order in which they affect one another. Pure: no
 // socket, no clock; the speaker says what happened and calls `flush` for a slice of the work that follows from it.
-import { compareIp, formatPrefix, type HostNetwork, hostPrefix, type Prefix } from '../../net/index.ts'
+import { compareIp, formatPrefix, type HostNetwork, type Prefix } from '../../net/index.ts'
 import type { OriginatedPrefix } from '../config.ts'
 import { FAMILIES, type Family } from '../family.ts'
 import type { PeerStatus } from '../status.ts'
@@ -14,13 +14,11 @@ import { LookingGlass } from './looking-glass.ts'
 import { Membership } from './membership.ts'
 import { Originated } from './originated.ts'
 import type { PeerEntry } from './peer-entry.ts'
-import { PrefixSet } from './prefix-words.ts'
+import { Recursion } from './recursion.ts'
 import { RibState } from './state.ts'
 import { TableWork } from './table-work.ts'
 
 const DEFAULT_BUDGET = 16_384
-/** Routes that carry the next hops of routes that carry theirs: after so many rounds with nothing new from outside they chase one another. */
-const MAX_RECURSION_ROUNDS = 32
 
 export class Rib {
   readonly #sink: RibSink
@@ -29,11 +27,11 @@ export class Rib {
   readonly #imports: Imports
   readonly #membership: Membership
   readonly #originated: Originated
+  readonly #recursion: Recursion
   readonly #delivery: Delivery
   readonly #glass: LookingGlass
   /** Removed peers some of whose paths are still there. */
   readonly #removed = new Set<PeerEntry>()
-  #recursionRounds = 0
   /** The speaker has been told to call `flush`, and has not yet been told that all is done. */
   #isAwake = false
 
@@ -45,6 +43,7 @@ export class Rib {
     this.#imports = new Imports(state, this.#work)
     this.#membership = new Membership(state, this.#work)
     this.#originated = new Originated(state)
+    this.#recursion = new Recursion(state, this.#work)
     this.#delivery = new Delivery(state, sink)
     this.#glass = new LookingGlass(state)
     state.resolver.setSurroundings(state.surroundings)
@@ -236,7 +235,7 @@ export class Rib {
     this.#membership.settle()
     const left = budget - jobs.run(budget)
     this.#delivery.flush(Math.max(left, budget >>> 2))
-    this.#followRecursion()
+    this.#recursion.follow()
     this.#delivery.reportTables()
     attributes.reap()
     nextHopSets.reap()
@@ -288,7 +287,7 @@ export class Rib {
 
   /** Something new from outside. */
   #happened(): void {
-    this.#recursionRounds = 0
+    this.#recursion.restart()
     this.#wake()
   }
 
@@ -315,24 +314,6 @@ export class Rib {
       for (const group of this.#state.groups()) group.invalidate() // keyed by peers' numbers
     }
     this.#state.resolver.retain(this.#state.columns.scopesInUse())
-  }
-
-  /** Routes that carry next hops have changed: look at those next hops again. */
-  #followRecursion(): void {
-    const { resolver, tables } = this.#state
-    const isNew = resolver.takeNewDependence()
-    if (isNew) {
-      const addresses = [...resolver.watched()].map(hostPrefix)
-      for (const family of FAMILIES) {
-        const set = new PrefixSet(addresses, family === 'IPv4Unicast' ? 4 : 6)
-        tables[family].watched = set.isEmpty ? null : set
-      }
-    }
-    const isTouched = FAMILIES.some((family) => tables[family].touchedWatched)
-    for (const family of FAMILIES) tables[family].touchedWatched = false
-    if (!(isNew || isTouched) || this.#recursionRounds >= MAX_RECURSION_ROUNDS) return
-    this.#recursionRounds++
-    this.#work.touchNextHops(resolver.reexamineRecursive())
   }
 }
 

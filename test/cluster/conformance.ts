@@ -9,6 +9,7 @@ import { finish } from './frame.ts'
 import { drainAndDelete, readyTimes, rebootNode, scaleUpAndDown } from './pods.ts'
 import { installAsInReadme } from './readme.ts'
 import { Report } from './report.ts'
+import { serviceRoutes } from './services.ts'
 import {
   CONFORMANCE,
   CONFORMANCE_SPECS,
@@ -123,6 +124,7 @@ function checksOf(cluster: Cluster): Checks {
             return ''
           })
           if (!switched) return false
+          await report.check(`service routes, kube-proxy ${name}`, () => serviceRoutes(cluster))
           const selection = { focus: KUBE_PROXY_FOCUS, procs: 2, timeoutMs: 20 * MINUTE_MS }
           return checkSpecs(report, cluster, `kube-proxy ${name}`, KUBE_PROXY_SPECS, selection)
         }

@@ -23,7 +23,7 @@ function nodeSpec(number: number, rack: NodeSpec['rack']): NodeSpec {
   return {
     name: `node-${number}`,
     rack,
-    address: { ipv4: `10.0.${subnet}.${10 + number}`, ipv6: `fd00:0:${subnet}::${10 + number}` },
+    address: { ipv4: `10.0.${subnet}.${10 + number}`, ipv6: `fd00:1:${1 + subnet}::${10 + number}` },
     asn: 64600 + number,
     podRange: { ipv4: `10.244.${number}.0/24`, ipv6: `fd00:10:244:${number}::/64` },
   }
@@ -36,8 +36,8 @@ export const TOR = {
   routerId: '10.1.0.1',
   /** Its address on each of its links, by the link's name. */
   addresses: {
-    'rack-a': { ipv4: '10.0.0.1', ipv6: 'fd00:0:0::1' },
-    'rack-b': { ipv4: '10.0.1.1', ipv6: 'fd00:0:1::1' },
+    'rack-a': { ipv4: '10.0.0.1', ipv6: 'fd00:1:1::1' },
+    'rack-b': { ipv4: '10.0.1.1', ipv6: 'fd00:1:2::1' },
     control: { ipv4: '10.1.0.1', ipv6: 'fd00:1:0::1' },
     outside: { ipv4: '10.1.9.1', ipv6: 'fd00:1:9::1' },
   },

@@ -207,7 +207,10 @@ export class Following implements Watch {
     const shown = [...part.keys].flatMap((key) => this.#shown.get(`${kind} ${key}`) ?? [])
     part.keys.clear()
     part.invalid.clear()
-    for (const { metadata } of shown) this.#hide(kind, metadata, undefined)
+    for (const { metadata } of shown) {
+      this.#hide(kind, metadata, undefined)
+      this.#wentAt.delete(`${kind} ${keyOf(kind, metadata)}`) // it may be there again as it was: a server that starts knows some kinds late
+    }
     part.isListed = true
     this.#settle(part, null)
     this.#whenListed()

@@ -39,6 +39,7 @@ const BACKOFF: BackoffLimits = { baseMs: 1_000, capMs: 30_000, jitter: 0.8 }
 const WATCH_SECONDS = { least: 240, spread: 60 }
 /** A watch that ends sooner without a word was refused by something in between. */
 const SHORTEST_WATCH_MS = 1_000
+const NOT_FOUND = 404
 const GONE = 410
 
 export class Reflector implements Disposable {
@@ -70,7 +71,8 @@ export class Reflector implements Disposable {
         else await this.#watch(this.#version, signal)
       } catch (error) {
         if (signal.aborted) return
-        if (isForgotten(error)) this.#version = null
+        // Not served, if that is so, is for a list to say; and what went meanwhile only a list tells.
+        if (isForgotten(error) || (verb === 'watch' && isNotFound(error))) this.#version = null
         else this.#observer.trouble(error, verb)
         await this.#pause(error, signal)
       }
@@ -210,4 +212,8 @@ function codeOf(status: unknown): number {
 /** The version is older than what the server remembers: only a new list helps. */
 function isForgotten(error: unknown): boolean {
   return error instanceof ApiError && (error.status === GONE || error.reason === 'Expired' || error.reason === 'Gone')
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.status === NOT_FOUND
 }

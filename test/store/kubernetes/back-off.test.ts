@@ -1,56 +1,12 @@
 // How often an API server that refuses is asked again: by a scripted server and a clock that stands still until it is told.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { expect, test } from '@jest/globals'
 import { FakeClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { KubernetesStore } from '../../../src/store/kubernetes/adapter.ts'
 import { ApiError, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
 import { Recorder } from '../recorder.ts'
-
-type Answer = (request: IncomingMessage, response: ServerResponse) => void
-
-/** Answers with `answer`, which may be exchanged; lets a test wait for the n-th request. */
-class ScriptedServer implements AsyncDisposable {
-  readonly #server = createServer((request, response) => {
-    this.requests.push(request.url ?? '')
-    this.answer(request, response)
-    this.#wake()
-  })
-  readonly requests: string[] = []
-  answer: Answer
-  #wake: () => void = () => {}
-
-  constructor(answer: Answer) {
-    this.answer = answer
-  }
-
-  async connection() {
-    if (!this.#server.listening) await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
-    const address = this.#server.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
-    return { url: new URL(`http://127.0.0.1:${port}`), options: async () => ({}), [Symbol.dispose]() {} }
-  }
-
-  async until(count: number): Promise<void> {
-    while (this.requests.length < count) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections()
-    await new Promise((resolve) => this.#server.close(resolve))
-  }
-}
-
-const refuse =
-  (status: number, headers: Readonly<Record<string, string>> = {}): Answer =>
-  (_, response) =>
-    void response.writeHead(status, headers).end('no')
-const list: Answer = (_, response) => void response.end(JSON.stringify({ metadata: { resourceVersion: '1' }, items: [] }))
-const isWatch = ({ url = '' }: IncomingMessage): boolean => url.includes('watch=true')
+import { isWatch, list, refuse, ScriptedServer } from './scripted-server.ts'
 
 /** Steps through the waits of one watch, and gives their lengths in ms, as long as the clock says. */
 async function waits(clock: FakeClock, server: ScriptedServer, count: number): Promise<readonly number[]> {

@@ -1,6 +1,7 @@
-// Program inside a namespace: sends numbered datagrams at a steady rate and notes the number of every datagram it receives. When
-// the event loop was late it makes up for the missed ones, and reports the longest pause, so that a test knows what was watched.
+// Program inside a namespace: sends numbered datagrams at a steady rate and notes the number of every datagram it receives. It reports
+// the longest pause, so that a test knows what was watched.
 import dgram from 'node:dgram'
+import { datagramOf, numberOf, type Sent, SteadySender } from './numbered.ts'
 
 export type ProbeCommand =
   | { readonly op: 'start'; readonly local: string; readonly remote: string; readonly port: number; readonly everyMs: number }
@@ -11,26 +12,16 @@ export type ProbeCommand =
 export type ProbeEvent =
   | { readonly event: 'ready' }
   | { readonly event: 'receiving' }
-  | {
+  | ({
       readonly event: 'report'
-      /** Numbers sent since `begin`: from `first` up to and without `next`. */
-      readonly first: number
-      readonly next: number
-      /** Wall-clock milliseconds when each of them was sent. */
-      readonly sentAtMs: readonly number[]
-      readonly longestPauseMs: number
       readonly sendErrors: Readonly<Record<string, number>>
       /** Every number received, in order of arrival. */
       readonly received: readonly number[]
-    }
+    } & Sent)
 
 const received: number[] = []
-const sentAtMs: number[] = []
 const sendErrors: Record<string, number> = {}
-let next = 0
-let first = 0
-let longestPauseMs = 0
-let timer: NodeJS.Timeout | undefined
+const sender = new SteadySender()
 let socket: dgram.Socket | undefined
 
 function tell(event: ProbeEvent): void {
@@ -43,27 +34,16 @@ function start({ local, remote, port, everyMs }: Extract<ProbeCommand, { op: 'st
   opened.on('error', () => {}) // an ICMP answer to an earlier datagram: that one counts as lost
   opened.on('message', (datagram) => {
     if (received.length === 0) tell({ event: 'receiving' })
-    received.push(datagram.readUInt32BE(0))
+    received.push(numberOf(datagram))
   })
   opened.bind(port, local, () => {
     tell({ event: 'ready' })
-    const startedMs = performance.now()
-    let lastMs = startedMs
-    const origin = next
-    timer = setInterval(() => {
-      const nowMs = performance.now()
-      longestPauseMs = Math.max(longestPauseMs, nowMs - lastMs)
-      lastMs = nowMs
-      for (const due = origin + Math.floor((nowMs - startedMs) / everyMs); next < due; ) sendOne(opened, remote, port)
-    }, everyMs)
+    sender.start(everyMs, (number) => sendOne(opened, number, remote, port))
   })
 }
 
-function sendOne(from: dgram.Socket, remote: string, port: number): void {
-  const datagram = Buffer.alloc(64)
-  datagram.writeUInt32BE(next++)
-  sentAtMs.push(Date.now())
-  from.send(datagram, port, remote, (cause) => {
+function sendOne(from: dgram.Socket, number: number, remote: string, port: number): void {
+  from.send(datagramOf(number), port, remote, (cause) => {
     if (cause === null) return
     const code = (cause as NodeJS.ErrnoException).code ?? cause.message
     sendErrors[code] = (sendErrors[code] ?? 0) + 1
@@ -76,14 +56,13 @@ function perform(command: ProbeCommand): void {
       start(command)
       return
     case 'begin':
-      first = next
-      longestPauseMs = 0
+      sender.begin()
       return
     case 'end':
-      clearInterval(timer)
+      sender.end()
       return
     case 'report':
-      tell({ event: 'report', first, next, sentAtMs: sentAtMs.slice(first), longestPauseMs, sendErrors, received })
+      tell({ event: 'report', ...sender.sent(), sendErrors, received })
       socket?.close()
       return
     default:

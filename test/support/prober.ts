@@ -3,21 +3,16 @@
 import type { ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import type { Netns } from './netns.ts'
+import { type Comparison, compare } from './numbered.ts'
 import { until } from './poll.ts'
 import type { ProbeCommand, ProbeEvent } from './prober-main.ts'
 
 export type ProbeEnd = { readonly node: string; readonly address: string }
 
 /** One direction. */
-export type ProbeResult = {
+export type ProbeResult = Comparison & {
   readonly from: string
   readonly to: string
-  readonly sent: number
-  readonly received: number
-  readonly lost: number
-  readonly duplicated: number
-  /** Runs of consecutive lost numbers: how many, and when the first of them was sent (wall-clock milliseconds). */
-  readonly gaps: readonly { readonly lost: number; readonly atMs: number }[]
   /** The longest time in which nothing was sent: a gap that short could hide in it. */
   readonly longestPauseMs: number
   readonly sendErrors: Readonly<Record<string, number>>
@@ -73,34 +68,8 @@ type Report = Extract<ProbeEvent, { event: 'report' }>
 
 /** Compares the numbers one end sent with those the other received. */
 export function count(from: string, to: string, sender: Report, receiver: Pick<Report, 'received'>): ProbeResult {
-  const arrived = new Set<number>()
-  let duplicated = 0
-  for (const number of receiver.received) {
-    if (number < sender.first || number >= sender.next) continue
-    if (arrived.has(number)) duplicated++
-    arrived.add(number)
-  }
-  const gaps: { lost: number; atMs: number }[] = []
-  let previousLost = false
-  for (let number = sender.first; number < sender.next; number++) {
-    const lost = !arrived.has(number)
-    const last = gaps.at(-1)
-    if (lost && previousLost && last !== undefined) last.lost++
-    else if (lost) gaps.push({ lost: 1, atMs: sender.sentAtMs[number - sender.first] ?? 0 })
-    previousLost = lost
-  }
-  const sent = sender.next - sender.first
-  return {
-    from,
-    to,
-    sent,
-    received: arrived.size,
-    lost: sent - arrived.size,
-    duplicated,
-    gaps,
-    longestPauseMs: Math.round(sender.longestPauseMs),
-    sendErrors: sender.sendErrors,
-  }
+  const { longestPauseMs, sendErrors } = sender
+  return { from, to, ...compare(sender, receiver.received), longestPauseMs, sendErrors }
 }
 
 class Probe {

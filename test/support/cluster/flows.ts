@@ -2,6 +2,7 @@
 // stream a pair.
 import { type ChildProcess, spawn } from 'node:child_process'
 import path from 'node:path'
+import { compare, type Gap } from '../numbered.ts'
 import { until } from '../poll.ts'
 import type { FlowCommand, FlowEvent, StreamReport } from './flow-main.ts'
 import type { Place } from './process.ts'
@@ -13,7 +14,7 @@ export type Loss = {
   readonly from: string
   readonly to: string
   readonly lost: number
-  readonly gaps: readonly { readonly lost: number; readonly atMs: number }[]
+  readonly gaps: readonly Gap[]
 }
 
 export type FlowsResult = {
@@ -87,8 +88,8 @@ export class Flows implements AsyncDisposable {
         if (from === to || sender.isIpv6 !== receiver.isIpv6 || sending === undefined || receiving === undefined) continue
         directions++
         sent += sending.next - sending.first
-        const loss = compare(sending, receiving.received.find(([id]) => id === from)?.[1] ?? [])
-        if (loss.lost > 0) losses.push({ from: sender.name, to: receiver.name, ...loss })
+        const { lost, gaps } = compare(sending, receiving.received.find(([id]) => id === from)?.[1] ?? [])
+        if (lost > 0) losses.push({ from: sender.name, to: receiver.name, lost, gaps })
       }
     const streams: readonly StreamReport[] = reports.flatMap((each) => each.streams)
     return {
@@ -99,27 +100,13 @@ export class Flows implements AsyncDisposable {
       streams: streams.length,
       breaks: streams.reduce((sum, each) => sum + each.breaks, 0),
       longestStallMs: Math.max(0, ...streams.map((each) => each.longestStallMs)),
-      longestPauseMs: Math.round(Math.max(...reports.map((each) => each.longestPauseMs))),
+      longestPauseMs: Math.max(...reports.map((each) => each.longestPauseMs)),
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#ends.map((end) => end.kill()))
   }
-}
-
-function compare({ first, next, sentAtMs }: Report, received: readonly number[]): Pick<Loss, 'lost' | 'gaps'> {
-  const arrived = new Set(received)
-  const gaps: { lost: number; atMs: number }[] = []
-  let lost = 0
-  for (let number = first; number < next; number++) {
-    if (arrived.has(number)) continue
-    lost++
-    const last = gaps.at(-1)
-    if (last !== undefined && !arrived.has(number - 1) && number > first) last.lost++
-    else gaps.push({ lost: 1, atMs: sentAtMs[number - first] ?? 0 })
-  }
-  return { lost, gaps }
 }
 
 class End {

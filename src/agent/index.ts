@@ -21,7 +21,7 @@ export type { Detections } from './derive/addresses.ts'
 export { type Detection, parseDetection } from './derive/detection.ts'
 export { type AgentOptions, type CniOptions, DEFAULT_CNI_BIN_DIRS, defaultStateDir } from './options.ts'
 export { ExplainError, type ExplainQuery, type Explanation, explainPolicy } from './policy/index.ts'
-export { AGENT_RIGHTS, type Right } from './rights.ts'
+export { AGENT_RIGHTS } from './rights.ts'
 
 /** Runs an agent until it is told to end; resolves with the exit status of the process. Rejects if it cannot start. */
 export async function runAgent(options: AgentOptions): Promise<number> {

@@ -1,21 +1,15 @@
 // What an agent needs to be allowed in a cluster: exactly this, and every line of it. The chart's roles are checked against it, and
 // test/kube/agent runs an agent that has no more.
+import type { Right } from '../store/index.ts'
 
-export type Right = {
-  /** `''` for the kinds of Kubernetes' core. */
-  readonly apiGroup: string
-  readonly resources: readonly string[]
-  readonly verbs: readonly ('get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete')[]
-  /** `agentNamespace`: in the agent's own namespace alone (a Role). */
-  readonly scope: 'cluster' | 'agentNamespace'
+export type AgentRight = Right & {
   /** Only where this is used: `pods` with --cni-socket, `detection` with --ipv4-detection or --ipv6-detection, `services` where a range of them is set. */
   readonly when: 'always' | 'pods' | 'detection' | 'services'
-  readonly why: string
 }
 
 const GROUP = 'fibula.network'
 
-export const AGENT_RIGHTS: readonly Right[] = [
+export const AGENT_RIGHTS: readonly AgentRight[] = [
   {
     apiGroup: GROUP,
     resources: ['bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'ipreservations', 'ipamconfigurations'],
@@ -68,7 +62,7 @@ export const AGENT_RIGHTS: readonly Right[] = [
     apiGroup: '',
     resources: ['secrets'],
     verbs: ['list', 'watch'],
-    scope: 'agentNamespace',
+    scope: 'ownNamespace',
     when: 'always',
     why: 'passwords of BGP sessions; each Secret is asked for by its name, so resourceNames may name those there are',
   },

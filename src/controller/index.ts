@@ -6,7 +6,7 @@ export { CLUSTER_KINDS, CLUSTER_SELECTIONS, type ClusterSnapshot } from './clust
 export type { ConditionType, Finding, Severity } from './findings/finding.ts'
 export { findFindings } from './findings/index.ts'
 export type { ControllerOptions } from './options.ts'
-export { CONTROLLER_RIGHTS, type Rights } from './rights.ts'
+export { CONTROLLER_RIGHTS } from './rights.ts'
 
 /** Runs a replica of the controller until it is told to end; resolves with the exit status of the process. Rejects if it cannot start. */
 export async function runController(options: ControllerOptions): Promise<number> {

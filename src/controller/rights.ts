@@ -1,68 +1,58 @@
 // What the service account of the controller must be allowed to do, and nothing more: the chart grants exactly this, and a test
 // against a real API server takes each away.
-
-export type Rights = {
-  readonly apiGroup: string
-  readonly resources: readonly string[]
-  readonly verbs: readonly string[]
-  /** Only these objects. */
-  readonly resourceNames?: readonly string[]
-  /** `Cluster`: a ClusterRole. `Namespace`: a Role in the namespace of Fibula. */
-  readonly scope: 'Cluster' | 'Namespace'
-  readonly why: string
-}
+import type { Right } from '../store/index.ts'
 
 const FIBULA = 'fibula.network'
 export const LEASE_NAME = 'fibula-controller'
 
-export const CONTROLLER_RIGHTS: readonly Rights[] = [
+export const CONTROLLER_RIGHTS: readonly Right[] = [
   {
     apiGroup: FIBULA,
     resources: ['bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'ipreservations', 'ipamconfigurations'],
     verbs: ['list', 'watch'],
-    scope: 'Cluster',
+    scope: 'cluster',
     why: 'what people want of the cluster',
   },
   {
     apiGroup: FIBULA,
     resources: ['bgpconfigurations/status', 'bgppeers/status', 'ippools/status'],
     verbs: ['update'],
-    scope: 'Cluster',
+    scope: 'cluster',
     why: 'conditions, sessions and use of pools',
   },
   {
     apiGroup: FIBULA,
     resources: ['nodenetworks'],
     verbs: ['list', 'watch', 'delete'],
-    scope: 'Cluster',
+    scope: 'cluster',
     why: 'what agents report; that of a node that is gone is removed',
   },
   {
     apiGroup: FIBULA,
     resources: ['ipamblocks'],
     verbs: ['get', 'list', 'watch', 'update', 'delete'],
-    scope: 'Cluster',
+    scope: 'cluster',
     why: 'leaked addresses are released, and empty blocks of nodes that are gone removed; read anew before each change',
   },
   {
     apiGroup: '',
     resources: ['nodes'],
     verbs: ['get', 'list', 'watch'],
-    scope: 'Cluster',
+    scope: 'cluster',
     why: 'which nodes there are; asked for by name before anything of one that is gone is freed',
   },
   {
     apiGroup: '',
     resources: ['pods'],
     verbs: ['get', 'list'],
-    scope: 'Cluster',
+    scope: 'cluster',
     why: 'whose addresses are in use; asked for by name before an address is freed',
   },
   {
     apiGroup: 'coordination.k8s.io',
     resources: ['leases'],
     verbs: ['create'],
-    scope: 'Namespace',
+    scope: 'ownNamespace',
     why: 'the Lease of the leader, the first time (create cannot be limited to a name)',
   },
   {
@@ -70,7 +60,7 @@ export const CONTROLLER_RIGHTS: readonly Rights[] = [
     resources: ['leases'],
     verbs: ['get', 'patch'],
     resourceNames: [LEASE_NAME],
-    scope: 'Namespace',
+    scope: 'ownNamespace',
     why: 'who leads',
   },
 ]

@@ -60,5 +60,6 @@ export {
   type WriteOptions,
 } from './port.ts'
 export { formatIdentity, type StoreProblem } from './problem.ts'
+export type { Right } from './right.ts'
 export { type Snapshot, SnapshotBuilder } from './snapshot.ts'
 export { type FieldFault, type Identity, parseResource } from './validate.ts'

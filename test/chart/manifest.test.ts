@@ -7,9 +7,11 @@ import { renderChartCrds, renderCrds } from '../../scripts/crds.ts'
 import { CHART, type KubeObject, MANIFEST, NAMESPACE, objectsIn } from '../../scripts/manifests.ts'
 import { AGENT_RIGHTS } from '../../src/agent/index.ts'
 import { CONTROLLER_RIGHTS } from '../../src/controller/index.ts'
+import type { Right } from '../../src/store/index.ts'
+import type { PolicyRule } from '../support/kube/apply.ts'
+import { ruleOf } from '../support/kube/rights.ts'
 
-type Rule = { readonly apiGroups: string[]; readonly resources: string[]; readonly verbs: string[]; readonly resourceNames?: string[] }
-type Role = KubeObject & { readonly rules: readonly Rule[] }
+type Role = KubeObject & { readonly rules: readonly PolicyRule[] }
 type Container = {
   readonly name: string
   readonly image: string
@@ -60,7 +62,7 @@ function find<T extends KubeObject>(kind: string, name: string): T {
 
 describe('rights', () => {
   /** One line for each verb on each resource, and each name. */
-  const linesOf = (rules: readonly Rule[]): readonly string[] =>
+  const linesOf = (rules: readonly PolicyRule[]): readonly string[] =>
     rules
       .flatMap(({ apiGroups, resources, verbs, resourceNames = ['*'] }) =>
         apiGroups.flatMap((group) =>
@@ -68,37 +70,19 @@ describe('rights', () => {
         ),
       )
       .sort()
-  const linesOfRights = (
-    rights: readonly {
-      readonly apiGroup: string
-      readonly resources: readonly string[]
-      readonly verbs: readonly string[]
-      readonly resourceNames?: readonly string[]
-    }[],
-  ): readonly string[] => [
-    ...new Set(
-      linesOf(
-        rights.map(({ apiGroup, resources, verbs, resourceNames }) => ({
-          apiGroups: [apiGroup],
-          resources: [...resources],
-          verbs: [...verbs],
-          ...(resourceNames === undefined ? {} : { resourceNames: [...resourceNames] }),
-        })),
-      ),
-    ),
-  ]
+  const linesOfRights = (rights: readonly Right[]): readonly string[] => [...new Set(linesOf(rights.map(ruleOf)))]
 
   test.each([
     ['ClusterRole', 'cluster'],
-    ['Role', 'agentNamespace'],
+    ['Role', 'ownNamespace'],
   ] as const)('%s of the agent: what src/agent/rights.ts names, and no more', (kind, scope) => {
     const wanted = AGENT_RIGHTS.filter((right) => right.scope === scope && right.when !== 'detection')
     expect(linesOf(find<Role>(kind, 'fibula-agent').rules)).toEqual(linesOfRights(wanted))
   })
 
   test.each([
-    ['ClusterRole', 'Cluster'],
-    ['Role', 'Namespace'],
+    ['ClusterRole', 'cluster'],
+    ['Role', 'ownNamespace'],
   ] as const)('%s of the controller: what src/controller/rights.ts names, and no more', (kind, scope) => {
     const wanted = CONTROLLER_RIGHTS.filter((right) => right.scope === scope)
     expect(linesOf(find<Role>(kind, 'fibula-controller').rules)).toEqual(linesOfRights(wanted))

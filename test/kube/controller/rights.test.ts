@@ -2,8 +2,9 @@
 // the server would refuse, and nothing is too much, which nobody would ever ask for.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { Controller } from '../../../src/controller/controller.ts'
-import { CONTROLLER_RIGHTS, type Rights } from '../../../src/controller/index.ts'
+import { CONTROLLER_RIGHTS } from '../../../src/controller/index.ts'
 import type { Log, LogFields } from '../../../src/lib/log.ts'
+import type { Right } from '../../../src/store/index.ts'
 import { KubernetesStore } from '../../../src/store/kubernetes/adapter.ts'
 import { fill, ipamBlock, network } from '../../controller/world.ts'
 import { configuration, peer, pool } from '../../store/objects.ts'
@@ -57,7 +58,7 @@ function rightOf({ method, path, isWatch }: Asked): string {
   return `${resource}${subresource === undefined ? '' : `/${subresource}`}${group === '' ? '' : `.${group}`} ${verb}${named}`
 }
 
-function granted({ apiGroup, resources, verbs, resourceNames }: Rights): readonly string[] {
+function granted({ apiGroup, resources, verbs, resourceNames }: Right): readonly string[] {
   return resources.flatMap((resource) =>
     verbs.flatMap((verb) => {
       const right = `${resource}${apiGroup === '' ? '' : `.${apiGroup}`} ${verb}`

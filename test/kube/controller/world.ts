@@ -5,12 +5,13 @@ import https from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { CONTROLLER_RIGHTS, type Rights } from '../../../src/controller/index.ts'
+import { CONTROLLER_RIGHTS } from '../../../src/controller/index.ts'
 import type { Lease, Store } from '../../../src/store/index.ts'
 import { KubernetesStore } from '../../../src/store/kubernetes/adapter.ts'
 import { ApiServer } from '../../../src/store/kubernetes/api-server.ts'
 import { ADMIN, KubeApi } from '../../support/kube/api-server.ts'
-import { allow, installCrds, makeNamespace, type PolicyRule } from '../../support/kube/apply.ts'
+import { allow, installCrds, makeNamespace } from '../../support/kube/apply.ts'
+import { ruleOf } from '../../support/kube/rights.ts'
 import { type PollOptions, until } from '../../support/poll.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -94,8 +95,8 @@ export class World implements AsyncDisposable {
     const world = new World(kube)
     await installCrds(kube.connection())
     await makeNamespace(kube.connection(), NAMESPACE)
-    for (const scope of ['Cluster', 'Namespace'] as const) {
-      const namespace = scope === 'Cluster' ? null : NAMESPACE
+    for (const scope of ['cluster', 'ownNamespace'] as const) {
+      const namespace = scope === 'cluster' ? null : NAMESPACE
       const rules = CONTROLLER_RIGHTS.filter((right) => right.scope === scope).map(ruleOf)
       await allow(kube.connection(), { user: USER.name, role: 'fibula-controller', namespace, rules })
     }
@@ -181,10 +182,6 @@ export class World implements AsyncDisposable {
 }
 
 export type Column = { readonly name: string; readonly type: string; readonly priority: number }
-
-function ruleOf({ apiGroup, resources, verbs, resourceNames }: Rights): PolicyRule {
-  return { apiGroups: [apiGroup], resources, verbs, ...(resourceNames === undefined ? {} : { resourceNames }) }
-}
 
 function fetchText(url: URL): Promise<string> {
   const headers = { authorization: `Bearer ${ADMIN}`, accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' }

@@ -1,15 +1,14 @@
 // Roles for the user of a test: what an agent may do, and no more.
-import type { Right } from '../../../src/agent/index.ts'
+import type { Right } from '../../../src/store/index.ts'
 import { type ApiConnection, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
+import type { PolicyRule } from './apply.ts'
 
 const GROUP = '/apis/rbac.authorization.k8s.io/v1'
 const apiVersion = 'rbac.authorization.k8s.io/v1'
 
-type Rule = {
-  readonly apiGroups: readonly string[]
-  readonly resources: readonly string[]
-  readonly verbs: readonly string[]
-  readonly resourceNames?: readonly string[]
+/** The rule of a role that grants it. */
+export function ruleOf({ apiGroup, resources, verbs, resourceNames }: Right): PolicyRule {
+  return { apiGroups: [apiGroup], resources, verbs, ...(resourceNames === undefined ? {} : { resourceNames }) }
 }
 
 /** Binds the user to these rights: a ClusterRole, and a Role in `namespace`. */
@@ -19,16 +18,19 @@ export async function grantRights(
   namespace: string,
   rights: readonly Right[],
 ): Promise<void> {
-  const rules = (scope: Right['scope']): readonly Rule[] =>
-    rights.filter((right) => right.scope === scope).map(({ apiGroup, resources, verbs }) => ({ apiGroups: [apiGroup], resources, verbs }))
+  const rules = (scope: Right['scope']): readonly PolicyRule[] => rights.filter((right) => right.scope === scope).map(ruleOf)
   await put(connect, `${GROUP}/clusterroles`, { kind: 'ClusterRole', metadata: { name: 'agent' }, rules: rules('cluster') })
   await put(connect, `${GROUP}/clusterrolebindings`, binding('ClusterRoleBinding', 'ClusterRole', user))
-  await setSecretsRole(connect, namespace, rules('agentNamespace'))
+  await setSecretsRole(connect, namespace, rules('ownNamespace'))
   await put(connect, `${GROUP}/namespaces/${namespace}/rolebindings`, binding('RoleBinding', 'Role', user))
 }
 
 /** Replaces what the agent may do in its own namespace. */
-export async function setSecretsRole(connect: () => Promise<ApiConnection>, namespace: string, rules: readonly Rule[]): Promise<void> {
+export async function setSecretsRole(
+  connect: () => Promise<ApiConnection>,
+  namespace: string,
+  rules: readonly PolicyRule[],
+): Promise<void> {
   await put(connect, `${GROUP}/namespaces/${namespace}/roles`, { kind: 'Role', metadata: { name: 'agent' }, rules })
 }
 

@@ -20,8 +20,8 @@ import {
   alreadyExists,
   checkVersion,
   created,
-  notFound,
   parseForWrite,
+  required,
   statusOf,
   updated,
   updatedStatus,
@@ -59,11 +59,7 @@ export class MemoryStore implements Store {
     return this.#feed.list(selection)
   }
 
-  async create<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    _options?: WriteOptions,
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>> {
+  async create<K extends KindName>(object: ManifestOf<K>, _options?: WriteOptions, signal?: AbortSignal): Promise<ResourceOf<K>> {
     this.#begin(signal)
     const parsed = parseForWrite(object)
     if (this.#feed.get(parsed.kind, parsed.metadata) !== null) throw alreadyExists(parsed)
@@ -71,16 +67,12 @@ export class MemoryStore implements Store {
     return this.#put<K>(created(parsed, { resourceVersion: this.#nextVersion(), uid: randomUUID(), now }))
   }
 
-  async update<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    _options?: WriteOptions,
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>> {
+  async update<K extends KindName>(object: ManifestOf<K>, _options?: WriteOptions, signal?: AbortSignal): Promise<ResourceOf<K>> {
     this.#begin(signal)
     return this.#replace<K>(object, updated)
   }
 
-  async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
+  async updateStatus<K extends KindName>(object: ManifestOf<K>, signal?: AbortSignal): Promise<ResourceOf<K>> {
     this.#begin(signal)
     const written = this.#replace<K>(object, updatedStatus)
     const id = appliedId(written as Resource) // a ResourceOf<K> is a Resource
@@ -96,8 +88,7 @@ export class MemoryStore implements Store {
     signal?: AbortSignal,
   ): Promise<ResourceOf<K>> {
     this.#begin(signal)
-    const current: Resource | null = this.#feed.get(kind, key)
-    if (current === null) throw notFound(kind, key)
+    const current = required(this.#feed.get(kind, key), kind, key)
     const id = appliedId(current)
     const applied = this.#applied.get(id) ?? {}
     const before = applied[manager] ?? []
@@ -114,8 +105,7 @@ export class MemoryStore implements Store {
 
   async delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void> {
     this.#begin(signal)
-    const current: Resource | null = this.#feed.get(kind, key)
-    if (current === null) throw notFound(kind, key)
+    const current = required(this.#feed.get(kind, key), kind, key)
     if (key.resourceVersion !== undefined) checkVersion(current, key.resourceVersion)
     this.#applied.delete(appliedId(current))
     this.#feed.apply([{ type: 'gone', object: current }])
@@ -146,8 +136,7 @@ export class MemoryStore implements Store {
     merge: (current: Resource, next: Resource, version: string) => Resource | null,
   ): ResourceOf<K> {
     const next = parseForWrite(object)
-    const current: Resource | null = this.#feed.get(next.kind, next.metadata)
-    if (current === null) throw notFound(next.kind, next.metadata)
+    const current = required(this.#feed.get(next.kind, next.metadata), next.kind, next.metadata)
     checkVersion(current, next.metadata.resourceVersion)
     const merged = merge(current, next, String(this.#version + 1))
     if (merged === null) return current as ResourceOf<K> // the caller's K is the object's kind

@@ -66,19 +66,11 @@ export interface Store extends AsyncDisposable {
   /** In order of namespace and name. */
   list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal): Promise<readonly ResourceOf<K>[]>
   /** ALREADY_EXISTS, INVALID. A status in `object` is not stored for kinds of our own group. */
-  create<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    options?: WriteOptions,
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>>
+  create<K extends KindName>(object: ManifestOf<K>, options?: WriteOptions, signal?: AbortSignal): Promise<ResourceOf<K>>
   /** Replaces all but the status, if `metadata.resourceVersion` is still current. NOT_FOUND, CONFLICT, INVALID. */
-  update<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    options?: WriteOptions,
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>>
+  update<K extends KindName>(object: ManifestOf<K>, options?: WriteOptions, signal?: AbortSignal): Promise<ResourceOf<K>>
   /** Replaces the status alone, on the same terms. */
-  updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>>
+  updateStatus<K extends KindName>(object: ManifestOf<K>, signal?: AbortSignal): Promise<ResourceOf<K>>
   /**
    * Makes these the conditions of `manager` in an object's status, by their `type`, whatever version it has: all else in the object
    * stays, whoever writes it at the same time. Conditions that `manager` applied before and leaves out now go. Applying the same

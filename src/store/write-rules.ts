@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { identityOf, toIdentity } from './identity.ts'
 import { type KindName, kindInfo, type Resource } from './kinds/registry.ts'
-import { StoreError } from './port.ts'
+import { type ObjectKey, StoreError } from './port.ts'
 import { formatIdentity } from './problem.ts'
 import { parseResource } from './validate.ts'
 
@@ -84,8 +84,14 @@ export function checkVersion(current: Resource, wanted: string | undefined): voi
     throw new StoreError('CONFLICT', `${what} has changed since it was read (version ${wanted}, now ${has}); read it again and retry`)
 }
 
-export function notFound(kind: KindName, key: { readonly name: string; readonly namespace?: string }): StoreError {
+export function notFound(kind: KindName, key: ObjectKey): StoreError {
   return new StoreError('NOT_FOUND', `there is no ${formatIdentity(toIdentity(kind, key))}`)
+}
+
+/** `current`, if there is one; throws NOT_FOUND. */
+export function required(current: Resource | null, kind: KindName, key: ObjectKey): Resource {
+  if (current === null) throw notFound(kind, key)
+  return current
 }
 
 export function alreadyExists(object: Resource): StoreError {

@@ -94,9 +94,9 @@ class View {
 
   readonly port: Pick<Store, 'get' | 'create' | 'update'> = {
     get: (kind, key, signal) => this.#call(() => this.#store.get(kind, key), signal),
-    create: <K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, options?: WriteOptions, signal?: AbortSignal) =>
+    create: <K extends KindName>(object: ManifestOf<K>, options?: WriteOptions, signal?: AbortSignal) =>
       this.#call(() => this.#store.create<K>(object, options), signal),
-    update: <K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, options?: WriteOptions, signal?: AbortSignal) =>
+    update: <K extends KindName>(object: ManifestOf<K>, options?: WriteOptions, signal?: AbortSignal) =>
       this.#call(() => this.#store.update<K>(object, options), signal),
   }
 

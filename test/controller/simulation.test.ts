@@ -50,13 +50,13 @@ class Shaky implements Store {
   list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal) {
     return this.#call(() => this.#store.list(selection), signal)
   }
-  create<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, options?: WriteOptions, signal?: AbortSignal) {
+  create<K extends KindName>(object: ManifestOf<K>, options?: WriteOptions, signal?: AbortSignal) {
     return this.#call(() => this.#store.create<K>(object, options), signal)
   }
-  update<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, options?: WriteOptions, signal?: AbortSignal) {
+  update<K extends KindName>(object: ManifestOf<K>, options?: WriteOptions, signal?: AbortSignal) {
     return this.#call(() => this.#store.update<K>(object, options), signal)
   }
-  updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal) {
+  updateStatus<K extends KindName>(object: ManifestOf<K>, signal?: AbortSignal) {
     return this.#call(() => this.#store.updateStatus<K>(object), signal)
   }
   applyConditions(): Promise<never> {

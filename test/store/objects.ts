@@ -1,17 +1,15 @@
 // Objects as small as they may be, for tests.
-import { GROUP_VERSION, type KindName, type ManifestOf } from '../../src/store/index.ts'
-
-type Manifest<K extends KindName> = ManifestOf<K> & { readonly kind: K }
+import { GROUP_VERSION, type ManifestOf } from '../../src/store/index.ts'
 
 export function peer(
   name: string,
   spec: Partial<ManifestOf<'BGPPeer'>['spec']> = {},
   labels: Record<string, string> = {},
-): Manifest<'BGPPeer'> {
+): ManifestOf<'BGPPeer'> {
   return { apiVersion: GROUP_VERSION, kind: 'BGPPeer', metadata: { name, labels }, spec: { peerIP: '10.0.0.1', asNumber: 65001, ...spec } }
 }
 
-export function block(cidr: string, node: string, over: Partial<ManifestOf<'IPAMBlock'>['spec']> = {}): Manifest<'IPAMBlock'> {
+export function block(cidr: string, node: string, over: Partial<ManifestOf<'IPAMBlock'>['spec']> = {}): ManifestOf<'IPAMBlock'> {
   const name = cidr.replace(/[.:/]/g, '-')
   return {
     apiVersion: GROUP_VERSION,
@@ -21,11 +19,11 @@ export function block(cidr: string, node: string, over: Partial<ManifestOf<'IPAM
   }
 }
 
-export function pool(name: string, cidr: string, over: Partial<ManifestOf<'IPPool'>['spec']> = {}): Manifest<'IPPool'> {
+export function pool(name: string, cidr: string, over: Partial<ManifestOf<'IPPool'>['spec']> = {}): ManifestOf<'IPPool'> {
   return { apiVersion: GROUP_VERSION, kind: 'IPPool', metadata: { name }, spec: { cidr, ...over } }
 }
 
-export function secret(name: string, namespace: string, stringData: Record<string, string>): Manifest<'Secret'> {
+export function secret(name: string, namespace: string, stringData: Record<string, string>): ManifestOf<'Secret'> {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData }
 }
 
@@ -33,7 +31,7 @@ export function node(
   name: string,
   addresses: readonly string[] = [],
   over: { readonly labels?: Record<string, string>; readonly annotations?: Record<string, string> } = {},
-): Manifest<'Node'> {
+): ManifestOf<'Node'> {
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -42,10 +40,10 @@ export function node(
   }
 }
 
-export function configuration(name: string, spec: ManifestOf<'BGPConfiguration'>['spec']): Manifest<'BGPConfiguration'> {
+export function configuration(name: string, spec: ManifestOf<'BGPConfiguration'>['spec']): ManifestOf<'BGPConfiguration'> {
   return { apiVersion: GROUP_VERSION, kind: 'BGPConfiguration', metadata: { name }, spec }
 }
 
-export function filter(name: string, spec: ManifestOf<'BGPFilter'>['spec']): Manifest<'BGPFilter'> {
+export function filter(name: string, spec: ManifestOf<'BGPFilter'>['spec']): ManifestOf<'BGPFilter'> {
   return { apiVersion: GROUP_VERSION, kind: 'BGPFilter', metadata: { name }, spec }
 }

@@ -28,8 +28,8 @@ import {
   alreadyExists,
   checkVersion,
   created,
-  notFound,
   parseForWrite,
+  required,
   statusOf,
   updated,
   updatedStatus,
@@ -111,11 +111,7 @@ export class DirectoryStore implements Store {
     })
   }
 
-  async create<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    options: WriteOptions = {},
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>> {
+  async create<K extends KindName>(object: ManifestOf<K>, options: WriteOptions = {}, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const parsed = parseForWrite(object)
     return this.#write<K>(parsed, { signal, readUser: true }, async (current, lease) => {
       if (current !== null) throw alreadyExists(parsed)
@@ -125,11 +121,7 @@ export class DirectoryStore implements Store {
     })
   }
 
-  async update<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    options: WriteOptions = {},
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>> {
+  async update<K extends KindName>(object: ManifestOf<K>, options: WriteOptions = {}, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const parsed = parseForWrite(object)
     return this.#write<K>(parsed, { signal, readUser: true }, async (current, lease) => {
       const known = required(current, parsed.kind, parsed.metadata)
@@ -141,7 +133,7 @@ export class DirectoryStore implements Store {
     })
   }
 
-  async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
+  async updateStatus<K extends KindName>(object: ManifestOf<K>, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const parsed = parseForWrite(object)
     const readUser = !this.#isFollowing() // an agent reporting must not read what an editor is halfway through writing
     return this.#write<K>(parsed, { signal, readUser }, async (current, lease) => {
@@ -370,11 +362,6 @@ function statOf(path: string): Stats | undefined {
 
 function fail(cause: unknown): never {
   throw cause
-}
-
-function required(current: Resource | null, kind: KindName, key: ObjectKey): Resource {
-  if (current === null) throw notFound(kind, key)
-  return current
 }
 
 function versionOf({ metadata }: Resource): number {

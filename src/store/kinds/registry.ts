@@ -50,8 +50,8 @@ type DeepReadonly<T> = T extends (infer Item)[]
 
 /** An object of a kind, parsed: defaults are filled in. */
 export type ResourceOf<K extends KindName> = DeepReadonly<z.output<(typeof KINDS)[K]['schema']>>
-/** An object of a kind as a manifest may write it, defaults left out. */
-export type ManifestOf<K extends KindName> = DeepReadonly<z.input<(typeof KINDS)[K]['schema']>>
+/** An object of a kind as a manifest may write it, defaults left out; `kind` tells which. */
+export type ManifestOf<K extends KindName> = DeepReadonly<z.input<(typeof KINDS)[K]['schema']>> & { readonly kind: K }
 /** An object of any kind; `kind` tells which. */
 export type Resource = { readonly [K in KindName]: ResourceOf<K> }[KindName]
 

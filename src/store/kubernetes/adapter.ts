@@ -95,22 +95,14 @@ export class KubernetesStore implements Store {
     return objects.sort(compareResources)
   }
 
-  async create<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    _options?: WriteOptions,
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>> {
+  async create<K extends KindName>(object: ManifestOf<K>, _options?: WriteOptions, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const wanted = parseForWrite(object)
     const { resourceVersion: _version, uid: _uid, ...metadata } = wanted.metadata
     const body = { ...(hasOwnStatus(wanted.kind) ? withStatus(wanted, undefined) : wanted), metadata }
     return this.#write<K>({ method: 'POST', path: collectionPath(wanted.kind, wanted.metadata.namespace), body }, wanted.kind, signal)
   }
 
-  async update<K extends KindName>(
-    object: ManifestOf<K> & { readonly kind: K },
-    _options?: WriteOptions,
-    signal?: AbortSignal,
-  ): Promise<ResourceOf<K>> {
+  async update<K extends KindName>(object: ManifestOf<K>, _options?: WriteOptions, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const wanted = parseForWrite(object)
     requireVersion(wanted)
     const path = objectPath(wanted.kind, wanted.metadata)
@@ -122,7 +114,7 @@ export class KubernetesStore implements Store {
     return this.#write<K>({ method: 'PATCH', path, body, contentType: MERGE_PATCH }, wanted.kind, signal)
   }
 
-  async updateStatus<K extends KindName>(object: ManifestOf<K> & { readonly kind: K }, signal?: AbortSignal): Promise<ResourceOf<K>> {
+  async updateStatus<K extends KindName>(object: ManifestOf<K>, signal?: AbortSignal): Promise<ResourceOf<K>> {
     const wanted = parseForWrite(object)
     requireVersion(wanted)
     const path = objectPath(wanted.kind, wanted.metadata, 'status')

@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { ExecOutput } from '../../src/lib/exec.ts'
-import type { Cluster } from '../support/cluster/index.ts'
+import { type Cluster, PATIENCE_MS } from '../support/cluster/index.ts'
 import { HELM, toolPath } from '../support/tools/index.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
@@ -34,5 +34,5 @@ export function prompted(text: string): readonly string[] {
 /** Runs a block to its end, stopping at the first command that fails. `kubectl fibula` is there as the documents say. */
 export function runBlock(cluster: Cluster, text: string): Promise<ExecOutput> {
   const folders = [path.join(ROOT, 'bin'), path.dirname(toolPath('kubectl')), path.dirname(HELM), process.env['PATH']]
-  return cluster.run(['sh', '-eu', '-c', text], { cwd: ROOT, env: { PATH: folders.join(':') }, timeoutMs: 600_000 })
+  return cluster.run(['sh', '-eu', '-c', text], { cwd: ROOT, env: { PATH: folders.join(':') }, timeoutMs: 2 * PATIENCE_MS })
 }

@@ -2,7 +2,18 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { type ImageArchive, readArchive } from '../support/cluster/images.ts'
-import { API_PORT, type Cluster, CONTROL, NODES, POD_RANGE, sessionsOfRacks, TOR } from '../support/cluster/index.ts'
+import {
+  API_PORT,
+  type Cluster,
+  CONTROL,
+  KUBECTL_PATIENCE,
+  NODES,
+  PATIENCE_FLAG,
+  PATIENCE_MS,
+  POD_RANGE,
+  sessionsOfRacks,
+  TOR,
+} from '../support/cluster/index.ts'
 import { until } from '../support/poll.ts'
 import { HELM } from '../support/tools/index.ts'
 
@@ -22,8 +33,8 @@ function values(image: string): object {
       peerIP: TOR.addresses[rack][family],
       asNumber: TOR.asn,
       addressFamilies: [family === 'ipv4' ? 'IPv4Unicast' : 'IPv6Unicast'],
-      holdTime: '9s',
-      keepaliveTime: '3s',
+      holdTime: '30s',
+      keepaliveTime: '10s',
     },
   })
   return {
@@ -60,7 +71,7 @@ export async function installFibula(cluster: Cluster, image: string): Promise<vo
 
 /** `helm COMMAND … --namespace fibula-system`. */
 export async function helm(cluster: Cluster, ...args: readonly string[]): Promise<string> {
-  const run = await cluster.run([HELM, ...args, '--namespace', NAMESPACE], { timeoutMs: 300_000 })
+  const run = await cluster.run([HELM, ...args, '--namespace', NAMESPACE], { timeoutMs: PATIENCE_MS })
   return run.stdout
 }
 
@@ -68,7 +79,7 @@ export async function helm(cluster: Cluster, ...args: readonly string[]): Promis
 export async function installed(cluster: Cluster): Promise<void> {
   const wait = async (what: string): Promise<void> => {
     await cluster
-      .kubectl(['rollout', 'status', what, '--namespace', NAMESPACE, '--timeout=240s'], { timeoutMs: 250_000 })
+      .kubectl(['rollout', 'status', what, '--namespace', NAMESPACE, PATIENCE_FLAG], KUBECTL_PATIENCE)
       .catch(async (cause: Error) => {
         const seen = await diagnose(cluster)
         throw new Error(`${cause.message}\n${seen}`, { cause })
@@ -89,7 +100,7 @@ export async function sessionsUp(cluster: Cluster): Promise<void> {
       down = peers.filter((_, at) => states[at] !== true)
       return down.length === 0
     },
-    { deadlineMs: 90_000, everyMs: 250, explain: () => `down: ${down.join(', ')}` },
+    { deadlineMs: PATIENCE_MS, everyMs: 250, explain: () => `down: ${down.join(', ')}` },
   )
 }
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { bridgeConflist } from '../support/cluster/bridge.ts'
-import type { Cluster, KubeProxyMode } from '../support/cluster/index.ts'
+import { type Cluster, KUBECTL_PATIENCE, type KubeProxyMode, PATIENCE_FLAG, PATIENCE_MS } from '../support/cluster/index.ts'
 import { until } from '../support/poll.ts'
 import { toolPath } from '../support/tools/index.ts'
 import { installed } from './install.ts'
@@ -31,7 +31,7 @@ export async function ipamCheck(cluster: Cluster): Promise<void> {
       last = run instanceof Error ? `${run.message}\n${'stdout' in run ? String(run.stdout) : ''}` : run.stdout
       return !(run instanceof Error)
     },
-    { deadlineMs: 90_000, everyMs: 2_000, explain: () => last.slice(-3_000) },
+    { deadlineMs: PATIENCE_MS, everyMs: 2_000, explain: () => last.slice(-3_000) },
   )
 }
 
@@ -53,14 +53,14 @@ export async function scaleUpAndDown(cluster: Cluster, replicas: number, times: 
   for (let round = 0; round < times; round++) {
     const began = performance.now()
     await cluster.kubectl(['scale', `deployment/${SCALE}`, '--namespace', SCALE, `--replicas=${replicas}`])
-    await cluster.kubectl(['rollout', 'status', `deployment/${SCALE}`, '--namespace', SCALE, '--timeout=300s'], { timeoutMs: 310_000 })
+    await cluster.kubectl(['rollout', 'status', `deployment/${SCALE}`, '--namespace', SCALE, PATIENCE_FLAG], KUBECTL_PATIENCE)
     seconds.push((performance.now() - began) / 1000)
     await cluster.kubectl(['scale', `deployment/${SCALE}`, '--namespace', SCALE, '--replicas=0'])
     const args = ['get', 'pods', '--namespace', SCALE, '-o', 'name']
-    await cluster.kubectlUntil('all pods are gone', args, (text) => text.trim() === '', 180_000)
+    await cluster.kubectlUntil('all pods are gone', args, (text) => text.trim() === '')
   }
   await ipamCheck(cluster)
-  await cluster.kubectl(['delete', 'namespace', SCALE, '--timeout=60s'])
+  await cluster.kubectl(['delete', 'namespace', SCALE, PATIENCE_FLAG], KUBECTL_PATIENCE)
   return `${replicas} pods ready in ${seconds.map((each) => each.toFixed(0)).join(', ')} s; no address leaked`
 }
 
@@ -82,9 +82,7 @@ export async function rebootNode(cluster: Cluster, name: string, kubeProxy: Kube
 export async function drainAndDelete(cluster: Cluster, name: string, kubeProxy: KubeProxyMode): Promise<string> {
   const node = cluster.node(name)
   const seen = await underTraffic(cluster, async () => {
-    await cluster.kubectl(['drain', name, '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=120s'], {
-      timeoutMs: 130_000,
-    })
+    await cluster.kubectl(['drain', name, '--ignore-daemonsets', '--delete-emptydir-data', '--force', PATIENCE_FLAG], KUBECTL_PATIENCE)
     await node.powerOff()
     await cluster.kubectl(['delete', 'node', name])
   }, [name])
@@ -93,7 +91,7 @@ export async function drainAndDelete(cluster: Cluster, name: string, kubeProxy: 
   await until(
     `the blocks of ${name} are freed`,
     async () => (await cluster.get<Blocks>(['ipamblocks'])).items.every(({ spec }) => spec.node !== name),
-    { deadlineMs: 180_000, everyMs: 2_000 },
+    { deadlineMs: PATIENCE_MS, everyMs: 2_000 },
   )
   const freedSeconds = ((performance.now() - began) / 1000).toFixed(0)
   await ipamCheck(cluster)
@@ -108,7 +106,7 @@ export async function drainAndDelete(cluster: Cluster, name: string, kubeProxy: 
 
 async function probesReady(cluster: Cluster): Promise<void> {
   await cluster.ready()
-  await cluster.kubectl(['rollout', 'status', `daemonset/${PROBES}`, '--namespace', PROBES, '--timeout=180s'], { timeoutMs: 190_000 })
+  await cluster.kubectl(['rollout', 'status', `daemonset/${PROBES}`, '--namespace', PROBES, PATIENCE_FLAG], KUBECTL_PATIENCE)
 }
 
 /** Every pair talks again. What the API says of a node that was away may be old for a while. */
@@ -117,7 +115,7 @@ async function reachable(cluster: Cluster): Promise<void> {
     await underTraffic(cluster, async () => {})
     return true
   }
-  await until('every pair talks again', talk, { deadlineMs: 120_000, everyMs: 1_000 })
+  await until('every pair talks again', talk, { deadlineMs: PATIENCE_MS, everyMs: 1_000 })
 }
 
 /**
@@ -174,16 +172,16 @@ async function readySeconds(cluster: Cluster, nodeName: string, label: string, r
     })
     const began = performance.now()
     await cluster.kubectl(['create', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: pods }) })
-    await until('the pods are ready', () => names.every((name) => readyAtMs.has(name)), { deadlineMs: 60_000, everyMs: 20 })
+    await until('the pods are ready', () => names.every((name) => readyAtMs.has(name)), { deadlineMs: PATIENCE_MS, everyMs: 20 })
     const addresses = await cluster.kubectl(['get', 'pods', '--selector', 'app=ready', '-o', 'jsonpath={.items[*].status.podIP}'])
     for (const each of addresses.stdout.split(' '))
       if (!each.startsWith(range)) throw new Error(`${each} is not an address of the network measured`)
     return names.map((name) => ((readyAtMs.get(name) ?? 0) - began) / 1000)
   } finally {
     watch.kill('SIGKILL')
-    await cluster.kubectl(['delete', 'pods', '--selector', 'app=ready', '--wait=true', '--timeout=60s'])
+    await cluster.kubectl(['delete', 'pods', '--selector', 'app=ready', '--wait=true', PATIENCE_FLAG], KUBECTL_PATIENCE)
     // The API forgets a pod before its network is taken away, which has to happen with the network it has.
-    await until('the network of the pods is gone', () => node.podNamespaces() <= before, { deadlineMs: 60_000 })
+    await until('the network of the pods is gone', () => node.podNamespaces() <= before, { deadlineMs: PATIENCE_MS })
   }
 }
 

@@ -4,7 +4,7 @@
 //   ADDRESS   the API server's
 
 import { ExecError } from '../../src/lib/exec.ts'
-import { type Cluster, CONTROL, NODES, POD_RANGE, TOR } from '../support/cluster/index.ts'
+import { type Cluster, CONTROL, KUBECTL_PATIENCE, NODES, PATIENCE_FLAG, PATIENCE_MS, POD_RANGE, TOR } from '../support/cluster/index.ts'
 import { peerConfig } from '../support/daemons/index.ts'
 import { until, untilEqual } from '../support/poll.ts'
 import { block, fillIn, prompted, runBlock } from './documented.ts'
@@ -78,12 +78,12 @@ async function podAnswers(cluster: Cluster): Promise<void> {
       spec: { nodeName: 'node-1', terminationGracePeriodSeconds: 1, containers: [container] },
     },
   ])
-  await cluster.kubectl(['wait', '--for=condition=Ready', `pod/${POD}`, '--timeout=240s'], { timeoutMs: 250_000 })
+  await cluster.kubectl(['wait', '--for=condition=Ready', `pod/${POD}`, PATIENCE_FLAG], KUBECTL_PATIENCE)
   const { status } = await cluster.get<Pod>(['pod', POD])
   const address = status.podIP ?? ''
   if (!address.startsWith('10.244.')) throw new Error(`${address} is not of ${POD_RANGE.ipv4}, the README's pool`)
   await until('the pod answers the router', () => cluster.fabric.net.exec('tor', 'ping', ['-c', '1', '-W', '2', address]))
-  await cluster.kubectl(['delete', 'pod', POD, '--timeout=120s'], { timeoutMs: 130_000 })
+  await cluster.kubectl(['delete', 'pod', POD, PATIENCE_FLAG], KUBECTL_PATIENCE)
 }
 
 /** How many blocks nodes have, all of them in the router's kernel by way of their node. */
@@ -101,6 +101,6 @@ async function blocksRouted(cluster: Cluster): Promise<number> {
       })
       return isRouted && owned.length > 0 ? owned.length : null
     },
-    { deadlineMs: 120_000, everyMs: 500, explain: () => routes.join('\n') },
+    { deadlineMs: PATIENCE_MS, everyMs: 500, explain: () => routes.join('\n') },
   )
 }

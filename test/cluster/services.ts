@@ -1,7 +1,7 @@
 // Routes of services, with whatever kube-proxy translates: a client behind the router reaches a cluster IP over every node, and an
 // address with externalTrafficPolicy: Local over the nodes that have an endpoint, as itself; and what nobody translates is dropped by the
 // first node instead of coming back to the router.
-import { type Cluster, type Node, OUTSIDE, SERVICE_RANGE } from '../support/cluster/index.ts'
+import { type Cluster, KUBECTL_PATIENCE, type Node, OUTSIDE, PATIENCE_FLAG, PATIENCE_MS, SERVICE_RANGE } from '../support/cluster/index.ts'
 import { holds, until, untilEqual } from '../support/poll.ts'
 import { CheckFailed } from './report.ts'
 
@@ -40,7 +40,7 @@ export async function serviceRoutes(cluster: Cluster): Promise<string> {
     for (const address of UNTRANSLATED) guarded.push(`${address}: ${await dropped(cluster, address)} by our guard`)
     return `${clusterIPs.length} cluster IPs over ${all.length} nodes, one address over ${LOCAL.length}, ${CONNECTIONS} connections each; dropped of ${DATAGRAMS}: ${guarded.join(', ')}`
   } finally {
-    await cluster.kubectl(['delete', 'namespace', NAMESPACE, '--timeout=180s'], { timeoutMs: 190_000 })
+    await cluster.kubectl(['delete', 'namespace', NAMESPACE, PATIENCE_FLAG], KUBECTL_PATIENCE)
     await setRanges(cluster, { serviceClusterIPs: null, serviceLoadBalancerIPs: null })
     for (const range of [SERVICE_RANGE.ipv4, SERVICE_RANGE.ipv6, VIP]) await routedOver(cluster, range, [])
   }
@@ -59,7 +59,7 @@ async function startServices(cluster: Cluster): Promise<void> {
       image: cluster.upstream.agnhost,
       imagePullPolicy: 'Never',
       args: ['netexec', '--http-port=8080'],
-      readinessProbe: { httpGet: { path: '/hostname', port: 8080 }, periodSeconds: 1 },
+      readinessProbe: { httpGet: { path: '/hostname', port: 8080 }, periodSeconds: 1, timeoutSeconds: 5 },
     }
     return {
       apiVersion: 'apps/v1',
@@ -89,7 +89,7 @@ async function startServices(cluster: Cluster): Promise<void> {
   const patch = ['patch', 'service', 'local', '--namespace', NAMESPACE, '--subresource=status', '--type=merge', '--patch', status]
   await cluster.kubectl(patch)
   for (const name of ['everywhere', 'local'])
-    await cluster.kubectl(['rollout', 'status', `daemonset/${name}`, '--namespace', NAMESPACE, '--timeout=240s'], { timeoutMs: 250_000 })
+    await cluster.kubectl(['rollout', 'status', `daemonset/${name}`, '--namespace', NAMESPACE, PATIENCE_FLAG], KUBECTL_PATIENCE)
 }
 
 /** Waits until the router's kernel has exactly these nodes as next hops of an address or a range. */
@@ -127,7 +127,7 @@ async function reached(cluster: Cluster, address: string, nodes: readonly string
 async function connect(cluster: Cluster, address: string, times: number, what = 'hostname'): Promise<readonly string[]> {
   const url = `http://${address.includes(':') ? `[${address}]` : address}/${what}`
   const loop = `for each in $(seq ${times}); do curl --globoff --silent --show-error --fail --max-time 20 '${url}'; echo; done`
-  const { stdout } = await cluster.fabric.net.exec('outside', 'sh', ['-eu', '-c', loop], { timeoutMs: 300_000 })
+  const { stdout } = await cluster.fabric.net.exec('outside', 'sh', ['-eu', '-c', loop], { timeoutMs: PATIENCE_MS })
   return stdout.trim().split('\n')
 }
 

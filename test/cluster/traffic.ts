@@ -3,7 +3,7 @@
 
 import { type FlowEnd, Flows, type FlowsResult } from '../support/cluster/flows.ts'
 import type { Cluster, Dual } from '../support/cluster/index.ts'
-import { OUTSIDE } from '../support/cluster/index.ts'
+import { KUBECTL_PATIENCE, OUTSIDE, PATIENCE_FLAG } from '../support/cluster/index.ts'
 import { CheckFailed } from './report.ts'
 
 export const PROBES = 'probes'
@@ -34,7 +34,7 @@ export async function startProbes(cluster: Cluster): Promise<void> {
       },
     },
   ])
-  await cluster.kubectl(['rollout', 'status', `daemonset/${PROBES}`, '--namespace', PROBES, '--timeout=120s'], { timeoutMs: 130_000 })
+  await cluster.kubectl(['rollout', 'status', `daemonset/${PROBES}`, '--namespace', PROBES, PATIENCE_FLAG], KUBECTL_PATIENCE)
 }
 
 /** The ends of the traffic; `without`: nodes that take no part. */

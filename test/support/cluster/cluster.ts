@@ -12,6 +12,7 @@ import { Fabric } from './fabric.ts'
 import { type ImageArchive, readArchive, upstreamImages } from './images.ts'
 import { NODES } from './layout.ts'
 import { type KubeProxyMode, Node } from './node.ts'
+import { KUBECTL_PATIENCE, PATIENCE_FLAG, PATIENCE_MS } from './patience.ts'
 import type { Place } from './process.ts'
 
 export type ClusterOptions = {
@@ -99,12 +100,10 @@ export class Cluster implements AsyncDisposable {
   /** Waits until every node is Ready, and DNS if there is one. */
   async ready(): Promise<void> {
     // A kubelet that could not write its CSINode because the node was not registered yet tries again after two minutes.
-    await this.kubectl(['wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=240s'], { timeoutMs: 250_000 })
+    await this.kubectl(['wait', '--for=condition=Ready', 'nodes', '--all', PATIENCE_FLAG], KUBECTL_PATIENCE)
     const deployments = await this.kubectl(['get', 'deployments', '--namespace', 'kube-system', '-o', 'name'])
     if (deployments.stdout.includes('coredns'))
-      await this.kubectl(['rollout', 'status', 'deployment/coredns', '--namespace', 'kube-system', '--timeout=120s'], {
-        timeoutMs: 130_000,
-      })
+      await this.kubectl(['rollout', 'status', 'deployment/coredns', '--namespace', 'kube-system', PATIENCE_FLAG], KUBECTL_PATIENCE)
   }
 
   node(name: string): Node {
@@ -125,7 +124,11 @@ export class Cluster implements AsyncDisposable {
   /** Runs a program with the administrator's kubeconfig, where the control plane is. */
   run(command: readonly string[], options: ExecOptions = {}): Promise<ExecOutput> {
     const [first = '', ...rest] = [...this.place, ...command]
-    return exec(first, rest, { ...options, env: { ...process.env, ...options.env, KUBECONFIG: this.adminConfig, HOME: this.folder } })
+    return exec(first, rest, {
+      timeoutMs: PATIENCE_MS,
+      ...options,
+      env: { ...process.env, ...options.env, KUBECONFIG: this.adminConfig, HOME: this.folder },
+    })
   }
 
   kubectl(args: readonly string[], options: ExecOptions = {}): Promise<ExecOutput> {
@@ -141,7 +144,7 @@ export class Cluster implements AsyncDisposable {
     await this.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }) })
   }
 
-  async kubectlUntil(what: string, args: readonly string[], holds: (stdout: string) => boolean, deadlineMs = 60_000): Promise<void> {
+  async kubectlUntil(what: string, args: readonly string[], holds: (stdout: string) => boolean, deadlineMs = PATIENCE_MS): Promise<void> {
     let seen = ''
     await until(
       what,

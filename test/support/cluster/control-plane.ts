@@ -5,6 +5,7 @@ import { until } from '../poll.ts'
 import { toolPath } from '../tools/index.ts'
 import type { Credentials } from './credentials.ts'
 import { API_PORT, CONTROL, SERVICE_RANGE } from './layout.ts'
+import { PATIENCE_MS } from './patience.ts'
 import { type Place, Program } from './process.ts'
 
 export class ControlPlane {
@@ -54,7 +55,7 @@ export class ControlPlane {
         for (const each of [etcd, apiServer]) each.assertRunning()
         return await kubectl('get', '--raw', '/readyz')
       },
-      { deadlineMs: 60_000, everyMs: 200 },
+      { deadlineMs: PATIENCE_MS, everyMs: 200 },
     )
     const controllerManager = start(
       'kube-controller-manager',
@@ -71,7 +72,7 @@ export class ControlPlane {
         for (const each of [controllerManager, scheduler]) each.assertRunning()
         return await kubectl('get', 'serviceaccount', 'default')
       },
-      { deadlineMs: 60_000, everyMs: 200 },
+      { deadlineMs: PATIENCE_MS, everyMs: 200 },
     )
     return new ControlPlane([scheduler, controllerManager, apiServer, etcd])
   }

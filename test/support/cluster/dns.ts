@@ -57,7 +57,7 @@ export function dnsManifests(image: string): readonly object[] {
                 imagePullPolicy: 'Never',
                 args: ['-conf', '/etc/coredns/Corefile'],
                 ports: ports.map(({ name, port, protocol }) => ({ name, containerPort: port, protocol })),
-                readinessProbe: { httpGet: { path: '/ready', port: 8181 }, periodSeconds: 1 },
+                readinessProbe: { httpGet: { path: '/ready', port: 8181 }, periodSeconds: 1, timeoutSeconds: 5 },
                 volumeMounts: [{ name: 'config', mountPath: '/etc/coredns' }],
               },
             ],

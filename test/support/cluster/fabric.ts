@@ -166,7 +166,7 @@ export function sessionsOfRacks(): readonly DaemonPeerConfig[] {
         asn: node.asn,
         families: [family === 'ipv4' ? 'IPv4Unicast' : 'IPv6Unicast'],
         gracefulRestart: { restartTimeSeconds: 120 },
-        holdTimeSeconds: 9,
+        holdTimeSeconds: 30,
       }),
     ),
   )

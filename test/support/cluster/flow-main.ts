@@ -1,6 +1,7 @@
 // Program inside a namespace, a pod's or another: exchanges numbered datagrams with every other such program at a steady rate, both ways,
 // and holds TCP connections whose every message has to come back. Reports what was sent, what arrived, and what broke.
 import dgram from 'node:dgram'
+import fs from 'node:fs'
 import net from 'node:net'
 import { datagramOf, numberOf, type Sent, SteadySender } from '../numbered.ts'
 
@@ -18,7 +19,7 @@ export type FlowCommand =
     }
   | { readonly op: 'begin' } // count from here on
   | { readonly op: 'end' } // send no more
-  | { readonly op: 'report' }
+  | { readonly op: 'report' } // any number of times
 
 export type StreamReport = {
   readonly peer: number
@@ -37,6 +38,8 @@ export type FlowEvent =
       readonly event: 'report'
       /** Numbers received since the start, by peer. */
       readonly received: readonly (readonly [number, readonly number[]])[]
+      /** Datagrams since `begin`, by peer, that did arrive and found the buffer full, because this program did not get to read. */
+      readonly overflowed: readonly (readonly [number, number])[]
       readonly streams: readonly StreamReport[]
     } & Sent)
 
@@ -62,7 +65,7 @@ const NEW_STREAM = { socket: undefined, sent: 0, returnedBytes: 0, breaks: 0, op
 
 const received = new Map<number, number[]>()
 const streams: Stream[] = []
-const sockets: dgram.Socket[] = []
+const overflowedBefore = new Map<number, number>()
 const sender = new SteadySender()
 let hearing: NodeJS.Timeout | undefined
 
@@ -78,7 +81,6 @@ function start({ id, local, peers, streams: to, everyMs }: Extract<FlowCommand, 
     socket.on('error', () => {}) // an ICMP answer to an earlier datagram: that one counts as lost
     socket.on('message', (datagram) => numbers.push(numberOf(datagram)))
     socket.bind(UDP_PORT + peer, local)
-    sockets.push(socket)
     return { socket, address }
   })
   const server = net.createServer((client) => {
@@ -100,6 +102,18 @@ function start({ id, local, peers, streams: to, everyMs }: Extract<FlowCommand, 
 function tellHeard(): void {
   const datagrams = [...received].filter(([, numbers]) => numbers.length > 0).map(([peer]) => peer)
   tell({ event: 'heard', datagrams, streams: streams.filter((each) => each.open).map(({ peer }) => peer.id) })
+}
+
+/** What the kernel dropped for want of room, by peer: the last column of /proc/net/udp and udp6, in the line of the port. */
+function overflows(): ReadonlyMap<number, number> {
+  const drops = new Map<number, number>()
+  for (const file of ['/proc/net/udp', '/proc/net/udp6'])
+    for (const line of fs.readFileSync(file, 'utf8').split('\n').slice(1)) {
+      const columns = line.trim().split(/\s+/)
+      const peer = Number.parseInt(columns[1]?.split(':')[1] ?? '', 16) - UDP_PORT
+      if (received.has(peer)) drops.set(peer, Number(columns.at(-1)))
+    }
+  return drops
 }
 
 function open(stream: Stream): void {
@@ -136,6 +150,7 @@ function perform(command: FlowCommand): void {
     case 'begin':
       clearInterval(hearing)
       sender.begin()
+      for (const [peer, drops] of overflows()) overflowedBefore.set(peer, drops)
       for (const stream of streams) {
         stream.breaks = 0
         stream.longestStallMs = 0
@@ -149,6 +164,7 @@ function perform(command: FlowCommand): void {
         event: 'report',
         ...sender.sent(),
         received: [...received],
+        overflowed: [...overflows()].map(([peer, drops]) => [peer, drops - (overflowedBefore.get(peer) ?? 0)]),
         streams: streams.map(({ peer, sent, returnedBytes, breaks, longestStallMs }) => ({
           peer: peer.id,
           sent,
@@ -157,7 +173,6 @@ function perform(command: FlowCommand): void {
           longestStallMs: Math.round(longestStallMs),
         })),
       })
-      for (const each of sockets) each.close()
       return
     default:
       throw new Error(`unknown command: ${JSON.stringify(command satisfies never)}`)

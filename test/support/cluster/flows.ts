@@ -5,6 +5,7 @@ import path from 'node:path'
 import { compare, type Gap } from '../numbered.ts'
 import { until } from '../poll.ts'
 import type { FlowCommand, FlowEvent, StreamReport } from './flow-main.ts'
+import { PATIENCE_MS } from './patience.ts'
 import type { Place } from './process.ts'
 
 export type FlowEnd = { readonly name: string; readonly place: Place; readonly address: string }
@@ -32,7 +33,9 @@ export type FlowsResult = {
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const EVERY_MS = 10
-const UNDER_WAY_MS = 500
+/** What is missing counts as lost when so many looks in a row have found no more of it. */
+const SETTLED_AFTER = 10
+const LOOK_EVERY_MS = 500
 
 type Report = Extract<FlowEvent, { event: 'report' }>
 
@@ -44,7 +47,7 @@ export class Flows implements AsyncDisposable {
   }
 
   /** Resolves once every pair hears each other; what was lost until then does not count. */
-  static async start(places: readonly FlowEnd[], deadlineMs = 60_000): Promise<Flows> {
+  static async start(places: readonly FlowEnd[], deadlineMs = PATIENCE_MS): Promise<Flows> {
     const flows = new Flows(places.map((each, id) => new End(id, each)))
     try {
       for (const end of flows.#ends) {
@@ -74,11 +77,20 @@ export class Flows implements AsyncDisposable {
     }
   }
 
-  /** Ends sending, waits for what is still under way, and counts. */
+  /** Ends sending, waits for what is still under way (or waits to be read), and counts. */
   async finish(): Promise<FlowsResult> {
     for (const end of this.#ends) end.command({ op: 'end' })
-    await new Promise((resolve) => setTimeout(resolve, UNDER_WAY_MS))
-    for (const end of this.#ends) end.command({ op: 'report' })
+    let result = await this.#count()
+    for (let unchanged = 0; result.lost > 0 && unchanged < SETTLED_AFTER; ) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+      const next = await this.#count()
+      unchanged = next.lost === result.lost ? unchanged + 1 : 0
+      result = next
+    }
+    return result
+  }
+
+  async #count(): Promise<FlowsResult> {
     const reports = await Promise.all(this.#ends.map((end) => end.report()))
     const losses: Loss[] = []
     let [directions, sent] = [0, 0]
@@ -88,7 +100,8 @@ export class Flows implements AsyncDisposable {
         if (from === to || sender.isIpv6 !== receiver.isIpv6 || sending === undefined || receiving === undefined) continue
         directions++
         sent += sending.next - sending.first
-        const { lost, gaps } = compare(sending, receiving.received.find(([id]) => id === from)?.[1] ?? [])
+        const { lost: missing, gaps } = compare(sending, of(receiving.received, from) ?? [])
+        const lost = missing - (of(receiving.overflowed, from) ?? 0)
         if (lost > 0) losses.push({ from: sender.name, to: receiver.name, lost, gaps })
       }
     const streams: readonly StreamReport[] = reports.flatMap((each) => each.streams)
@@ -107,6 +120,10 @@ export class Flows implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#ends.map((end) => end.kill()))
   }
+}
+
+function of<T>(byPeer: readonly (readonly [number, T])[], peer: number): T | undefined {
+  return byPeer.find(([id]) => id === peer)?.[1]
 }
 
 class End {
@@ -152,8 +169,10 @@ class End {
     this.#child.send(command)
   }
 
-  report(): Promise<Report> {
-    return until(`the count of ${this.name}`, () => this.#report)
+  async report(): Promise<Report> {
+    this.#report = undefined
+    this.command({ op: 'report' })
+    return until(`the count of ${this.name}`, () => this.#report, { deadlineMs: PATIENCE_MS })
   }
 
   async kill(): Promise<void> {

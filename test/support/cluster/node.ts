@@ -9,6 +9,7 @@ import { makeCgroup } from './cgroups.ts'
 import type { Credentials } from './credentials.ts'
 import type { Fabric } from './fabric.ts'
 import { DNS_SERVICE, type NodeSpec, POD_RANGE } from './layout.ts'
+import { PATIENCE_MS } from './patience.ts'
 import { type Place, Program } from './process.ts'
 
 export type KubeProxyMode = {
@@ -116,21 +117,29 @@ export class Node {
     const command = [...unshare, 'sh', '-eu', '-c', BOOT, 'boot', this.#folder, this.name, toolPath('pause')]
     const init = Program.start(`${this.name} boot`, this.#fabric.place(this.name), command, this.#log('boot'))
     this.#init = init
-    await until(`${this.name} boots`, () => {
-      init.assertRunning()
-      const [child] = fs.readFileSync(`/proc/${init.pid}/task/${init.pid}/children`, 'utf8').trim().split(' ')
-      if (child === undefined || child === '' || !fs.existsSync(`/proc/${child}/root/run/booted`)) return false
-      this.#pid = Number(child)
-      return true
-    })
+    await until(
+      `${this.name} boots`,
+      () => {
+        init.assertRunning()
+        const [child] = fs.readFileSync(`/proc/${init.pid}/task/${init.pid}/children`, 'utf8').trim().split(' ')
+        if (child === undefined || child === '' || !fs.existsSync(`/proc/${child}/root/run/booted`)) return false
+        this.#pid = Number(child)
+        return true
+      },
+      { deadlineMs: PATIENCE_MS },
+    )
     fs.writeFileSync(path.join(this.#folder, 'containerd.toml'), containerdConfig(this.#pauseImage))
     this.#start('containerd', [toolPath('containerd'), '--config', path.join(this.#folder, 'containerd.toml')], {
       env: { ...process.env, PATH: `${path.dirname(toolPath('containerd-shim-runc-v2'))}:${process.env['PATH']}` },
     })
-    await until(`${this.name}: containerd answers`, async () => {
-      this.#program('containerd').assertRunning()
-      return await this.ctr('version')
-    })
+    await until(
+      `${this.name}: containerd answers`,
+      async () => {
+        this.#program('containerd').assertRunning()
+        return await this.ctr('version')
+      },
+      { deadlineMs: PATIENCE_MS },
+    )
   }
 
   /** How many network namespaces of pods the runtime holds: one goes only after the network has been told. */
@@ -162,7 +171,7 @@ export class Node {
   }
 
   ctr(...args: readonly string[]): Promise<ExecOutput> {
-    return this.exec([toolPath('ctr'), '--namespace', 'k8s.io', ...args], { timeoutMs: 300_000 })
+    return this.exec([toolPath('ctr'), '--namespace', 'k8s.io', ...args], { timeoutMs: PATIENCE_MS })
   }
 
   async importImage(archive: string): Promise<void> {
@@ -215,7 +224,7 @@ export class Node {
         this.#program('kube-proxy').assertRunning()
         return (await this.exec(['ss', '-Hltn', 'sport = :10256'])).stdout !== ''
       },
-      { deadlineMs: 60_000, everyMs: 250 },
+      { deadlineMs: PATIENCE_MS, everyMs: 250 },
     )
   }
 

@@ -57,6 +57,15 @@ export class Bird implements Daemon {
     return (await this.control(`show protocols ${this.#protocol(peer)}`)).includes('Established')
   }
 
+  /** The time of the last change of a session's state, in BIRD's words. */
+  async since(peer: string): Promise<string> {
+    const name = this.#protocol(peer)
+    const line = (await this.control(`show protocols ${name}`)).split('\n').find((each) => each.startsWith(`${name} `))
+    const time = line?.split(/\s+/)[4] // name, BGP, table, state, since
+    if (time === undefined) throw new Error(`BIRD shows nothing of its session with ${peer}`)
+    return time
+  }
+
   async received(peer: string): Promise<readonly ReceivedPath[]> {
     const protocol = this.#protocol(peer)
     const session = this.#config.peers.find((each) => each.address === peer)

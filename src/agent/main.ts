@@ -34,7 +34,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const beats = new Beats(LOOPS, () => systemClock.nowMs())
   const readiness = new Readiness(systemClock, peersUpBefore ?? [], cni !== null)
   const end = Promise.withResolvers<Ending>()
-  const store = openStore(options.store, { clock: systemClock, log })
+  const store = openStore(options.store, { clock: systemClock, log, waitsForFolder: true })
   const cache = new InputCache(join(stateDir, CACHE_FILE), { node, namespace, store: options.store }, { clock: systemClock, log })
   let turns = { applied: 0, failed: 0, lastSeconds: 0 }
   const agent = new Agent({

@@ -15,7 +15,7 @@ export async function runController(options: ControllerOptions): Promise<number>
   const log = createLog({ level: logLevel, fields: { identity } })
   log.info('controller.process.started', { version, store: options.store, namespace, leakGraceMs })
   await using resources = new AsyncDisposableStack()
-  const store = resources.use(openStore(options.store, { clock: systemClock, log }))
+  const store = resources.use(openStore(options.store, { clock: systemClock, log, waitsForFolder: true }))
   const controller = resources.use(new Controller({ store, log, namespace, identity, leakGraceMs, statusIntervalMs }))
   if (metricsPort !== null) {
     resources.use(

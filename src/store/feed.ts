@@ -6,9 +6,16 @@ import type { Change, ObjectKey, Selection, Watch, WatchObserver } from './port.
 import type { StoreProblem } from './problem.ts'
 import { SnapshotBuilder } from './snapshot.ts'
 
-type Watcher = { selections: readonly Selection[]; readonly observer: WatchObserver; synced: boolean; readonly waiting: (() => void)[] }
+type Watcher = {
+  selections: readonly Selection[]
+  readonly observer: WatchObserver
+  synced: boolean
+  /** Problems, as it knows them. */
+  told: readonly StoreProblem[]
+  readonly waiting: (() => void)[]
+}
 
-/** A watcher as its adapter holds it: it gets nothing before `begin`, which delivers all there is, then `synced`. */
+/** A watcher as its adapter holds it: it gets nothing but `tellWaiting` before `begin`, which delivers all there is, then `synced`. */
 export type Membership = { readonly watch: Watch; readonly begin: () => void }
 
 export class Feed {
@@ -56,19 +63,24 @@ export class Feed {
   setProblems(problems: readonly StoreProblem[]): void {
     if (isDeepStrictEqual(problems, this.#problems)) return
     this.#problems = problems
-    for (const { observer, synced } of this.#watchers) if (synced) observer.problems(problems)
+    for (const watcher of this.#watchers) if (watcher.synced) tell(watcher, problems)
+  }
+
+  /** What keeps watchers from their first listing is for those who wait for it, too. */
+  tellWaiting(): void {
+    for (const watcher of this.#watchers) if (!watcher.synced) tell(watcher, this.#problems)
   }
 
   /** Adds a watcher; `onLeave` is called when it ends. */
   join(selections: readonly Selection[], observer: WatchObserver, onLeave: () => void = () => {}): Membership {
-    const watcher: Watcher = { selections, observer, synced: false, waiting: [] }
+    const watcher: Watcher = { selections, observer, synced: false, told: [], waiting: [] }
     this.#watchers.add(watcher)
     const begin = (): void => {
       if (watcher.synced || !this.#watchers.has(watcher)) return
       watcher.synced = true
       const wanted = this.#selected(watcher.selections)
       if (wanted.length > 0) observer.changed(wanted.map((object) => ({ type: 'put', object })))
-      if (this.#problems.length > 0) observer.problems(this.#problems)
+      tell(watcher, this.#problems)
       observer.synced()
       for (const resolve of watcher.waiting.splice(0)) resolve()
     }
@@ -102,6 +114,12 @@ export class Feed {
     const objects = kinds.flatMap((kind) => this.#objects.all(kind))
     return objects.filter((object) => selections.some((selection) => selects(selection, object)))
   }
+}
+
+function tell(watcher: Watcher, problems: readonly StoreProblem[]): void {
+  if (isDeepStrictEqual(watcher.told, problems)) return
+  watcher.told = problems
+  watcher.observer.problems(problems)
 }
 
 function seenBy(selections: readonly Selection[], change: Change, before: Resource | undefined): readonly Change[] {

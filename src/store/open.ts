@@ -11,6 +11,8 @@ export type StoreOptions = {
   readonly log?: Log
   /** Context of the kubeconfig; null or absent: the cluster we run in, or the current context. */
   readonly context?: string | null
+  /** What runs for long waits for a folder that is not there yet, as for an API server; a command says so and ends. Default false. */
+  readonly waitsForFolder?: boolean
 }
 
 /** Opens `dir:PATH`, or `kubernetes`: the cluster we run in or that of the kubeconfig. Throws StoreError: INVALID if the text names no store there is, UNAVAILABLE if it cannot be reached. */

@@ -1,5 +1,6 @@
 // A folder as people use it: editors that save in their own ways, mistakes, duplicates, files cut short.
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -18,7 +19,7 @@ import { type Clock, FakeClock } from '../../src/lib/clock.ts'
 import { UserFolder } from '../../src/store/directory/user-folder.ts'
 import { DirectoryStore, type Resource } from '../../src/store/index.ts'
 import { block, peer, secret } from './objects.ts'
-import { watching } from './recorder.ts'
+import { Recorder, watching } from './recorder.ts'
 
 let path: string
 beforeEach(() => {
@@ -523,3 +524,55 @@ ${peerText('c', 65001, ' # right')}# the end
 function asNumberOf(object: Resource): number | undefined {
   return object.kind === 'BGPPeer' ? object.spec.asNumber : undefined
 }
+
+describe('a folder that is not there', () => {
+  const elsewhere = (): string => `${path}-away`
+  afterEach(() => rmSync(elsewhere(), { recursive: true, force: true }))
+
+  test('is waited for, if so asked: nothing is listed, a problem says why, and it is not made; then it is read', async () => {
+    renameSync(path, elsewhere())
+    await using store = new DirectoryStore(path, { waitsForFolder: true })
+    const recorder = new Recorder()
+    using _watch = store.watch([{ kind: 'BGPPeer' }], recorder)
+    await recorder.until((seen) => seen.lastProblems.length > 0)
+    const message = expect.stringContaining('there is no folder')
+    expect(recorder.lastProblems).toMatchObject([{ severity: 'error', subject: path, message }])
+    await expect(store.list({ kind: 'BGPPeer' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    await expect(store.create(block('10.0.0.0/26', 'n1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect([recorder.changesBeforeSync, existsSync(path)]).toEqual([null, false])
+    writeFileSync(join(elsewhere(), 'a.yaml'), peerText('a'))
+    renameSync(elsewhere(), path)
+    await recorder.untilSynced()
+    expect(recorder.names()).toEqual(['BGPPeer/a'])
+    await recorder.until((seen) => seen.lastProblems.length === 0)
+    await store.create(block('10.0.0.0/26', 'n1'))
+  })
+
+  test('because it was taken away: everything stays as it was known, and comes back with it', async () => {
+    save('a.yaml', peerText('a'))
+    await using store = new DirectoryStore(path)
+    await store.create(block('10.0.0.0/26', 'n1'))
+    using watch = await watching(store, [{ kind: 'BGPPeer' }, { kind: 'IPAMBlock' }])
+    const { recorder } = watch
+    const known = ['BGPPeer/a', 'IPAMBlock/10-0-0-0-26']
+    expect([...recorder.names()].sort()).toEqual(known)
+    renameSync(path, elsewhere())
+    await recorder.until((seen) => seen.lastProblems.length > 0)
+    await expect(store.get('IPAMBlock', { name: '10-0-0-0-26' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect([...recorder.names()].sort()).toEqual(known)
+    expect(existsSync(path)).toBe(false)
+    writeFileSync(join(elsewhere(), 'b.yaml'), peerText('b'))
+    renameSync(elsewhere(), path)
+    await recorder.until((seen) => seen.names().includes('BGPPeer/b') && seen.lastProblems.length === 0)
+    expect(recorder.changes.filter(({ type }) => type === 'gone')).toEqual([])
+  })
+
+  test('that is emptied has nothing: it is there', async () => {
+    save('a.yaml', peerText('a'))
+    await using store = new DirectoryStore(path)
+    using watch = await watching(store, [{ kind: 'BGPPeer' }])
+    unlinkSync(join(path, 'a.yaml'))
+    await watch.recorder.until((seen) => seen.names().length === 0)
+    expect(watch.recorder.lastProblems).toEqual([])
+  })
+})

@@ -35,7 +35,7 @@ import {
   updatedStatus,
   withStatus,
 } from '../write-rules.ts'
-import { codeOf, listNames, messageOf, removeTemporaries } from './files.ts'
+import { assertFolder, codeOf, listNames, messageOf, missingFolder, removeTemporaries } from './files.ts'
 import { Follower } from './follower.ts'
 import { FolderLock, type Lease } from './lock.ts'
 import { isStateKind, stateFileName, toKey } from './state-files.ts'
@@ -49,6 +49,8 @@ export type DirectoryOptions = {
   readonly log?: Log
   /** Everything is looked at anew this often, in case an event was lost. Default 30 s. */
   readonly rescanMs?: number
+  /** A folder that is not there yet is waited for, as an API server is. Default: refused, since whoever types its name wants to know. */
+  readonly waitsForFolder?: boolean
 }
 
 const RESCAN_MS = 30_000
@@ -75,12 +77,11 @@ export class DirectoryStore implements Store {
   #sourceProblem: StoreProblem | null = null
   #disposed = false
 
-  /** Throws StoreError UNAVAILABLE if there is no such folder. */
+  /** Throws StoreError UNAVAILABLE if there is no such folder and it is not to be waited for, or something else in its place. */
   constructor(path: string, options: DirectoryOptions = {}) {
     const found = statOf(path)
-    if (found === undefined)
-      throw new StoreError('UNAVAILABLE', `there is no folder ${path}; make it, or name another with --store dir:PATH`)
-    if (!found.isDirectory()) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
+    if (found === undefined && options.waitsForFolder !== true) throw missingFolder(path)
+    if (found?.isDirectory() === false) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
     const { clock = systemClock, log = silentLog, rescanMs = RESCAN_MS } = options
     this.#path = path
     this.#clock = clock
@@ -96,6 +97,7 @@ export class DirectoryStore implements Store {
   async get<K extends KindName>(kind: K, key: ObjectKey, signal?: AbortSignal): Promise<ResourceOf<K> | null> {
     signal?.throwIfAborted()
     return this.#serially(async () => {
+      await assertFolder(this.#path)
       await this.#refreshUser(kind)
       this.#publish(await this.#state.read(stateFileName(kind, key)))
       return this.#feed.get(kind, key)
@@ -105,6 +107,7 @@ export class DirectoryStore implements Store {
   async list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal): Promise<readonly ResourceOf<K>[]> {
     signal?.throwIfAborted()
     return this.#serially(async () => {
+      await assertFolder(this.#path)
       await this.#refreshUser(selection.kind)
       this.#publish(await this.#state.scan())
       return this.#feed.list(selection)
@@ -193,6 +196,7 @@ export class DirectoryStore implements Store {
   async problems(signal?: AbortSignal): Promise<readonly StoreProblem[]> {
     signal?.throwIfAborted()
     return this.#serially(async () => {
+      await assertFolder(this.#path)
       if (!this.#isFollowing()) await this.#scanUser(false)
       this.#publish(await this.#state.scan())
       return this.#feed.problems
@@ -280,8 +284,9 @@ export class DirectoryStore implements Store {
 
   /** Runs `work` with the folder's lock held, after all other work of this store. */
   #locked<T>(signal: AbortSignal | undefined, work: (lease: Lease) => Promise<T>): Promise<T> {
-    const turn = this.#writes.then(() => {
+    const turn = this.#writes.then(async () => {
       signal?.throwIfAborted()
+      await assertFolder(this.#path) // the lock would make it
       return this.#lock.hold((lease) => this.#serially(() => this.#sweep().then(() => work(lease))), signal)
     })
     this.#writes = turn.catch(() => {}) // whoever asked for it has the outcome
@@ -341,12 +346,14 @@ export class DirectoryStore implements Store {
     void this.#serially(async () => {
       if (this.#disposed) return
       try {
+        await assertFolder(this.#path)
         await work()
       } catch (cause) {
         if (!(cause instanceof StoreError) && codeOf(cause) === null) return queueMicrotask(() => fail(cause)) // a bug: end the process
         const message = messageOf(cause)
         this.#sourceProblem = { severity: 'error', subject: this.#path, message, file: null, document: null, line: null, field: null }
         this.#publishProblems()
+        this.#feed.tellWaiting()
       }
     })
   }

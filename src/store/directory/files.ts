@@ -21,6 +21,20 @@ export async function listNames(directory: string): Promise<readonly string[]> {
   }
 }
 
+/** Throws StoreError UNAVAILABLE if there is no such folder. */
+export async function assertFolder(path: string): Promise<void> {
+  const found = await stat(path).catch((cause: unknown) => {
+    if (codeOf(cause) === 'ENOENT') return null
+    throw new StoreError('UNAVAILABLE', `cannot look at ${path}: ${messageOf(cause)}`, { cause })
+  })
+  if (found === null) throw missingFolder(path)
+  if (!found.isDirectory()) throw new StoreError('UNAVAILABLE', `${path} is not a folder; name the folder the manifests are in`)
+}
+
+export function missingFolder(path: string): StoreError {
+  return new StoreError('UNAVAILABLE', `there is no folder ${path}; make it, or name another with --store dir:PATH`)
+}
+
 /** The signature of a regular file, or null if there is none. */
 export async function signatureOf(path: string): Promise<FileSignature | null> {
   try {

@@ -19,12 +19,13 @@ export class FolderWatch implements Disposable {
     return this.#watcher !== null
   }
 
-  /** Watches the directory that is at the path now, if it is not the one watched already. */
+  /** Watches the directory that is at the path now, if it is not the one watched already. Where there was none and is none, nobody is told. */
   renew(): void {
-    if (this.#watcher !== null && inodeOf(this.#path) === this.#inode) return
+    const before = this.#inode
+    if (this.#watcher !== null && inodeOf(this.#path) === before) return
     this[Symbol.dispose]()
     this.#start()
-    this.#touched(null)
+    if (before !== null || this.#inode !== null) this.#touched(null)
   }
 
   #start(): void {

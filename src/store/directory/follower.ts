@@ -1,5 +1,5 @@
 // When to look at a folder: what inotify tells, how long people's files take to come to rest, and a timer for what nobody told.
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import { FolderWatch } from './folder-watch.ts'
@@ -36,13 +36,10 @@ export class Follower implements Disposable {
     this.#options = options
     this.#looks = looks
     const { path, statePath, log } = options
-    try {
-      mkdirSync(statePath, { recursive: true })
-    } catch {
-      // A folder we may only read: then nobody writes state here, or the timer finds it.
-    }
+    this.#makeStateFolder()
     this.#watches = [new FolderWatch(path, () => this.settle()), new FolderWatch(statePath, (name) => this.#stateTouched(name))]
-    if (!this.#isTold())
+    if (!existsSync(path)) log.warn('store.folder.missing', { path, remedy: `make it: it is looked for every ${POLL_MS} ms` })
+    else if (!this.#isTold())
       log.warn('store.folder.notWatched', { path, remedy: `polled every ${POLL_MS} ms; raise fs.inotify.max_user_watches` })
     this.#rescan = this.#rescanLater()
   }
@@ -51,6 +48,7 @@ export class Follower implements Disposable {
   settle(): void {
     this.#settle ??= this.#options.clock.after(SETTLE_MS, () => {
       this.#settle = null
+      this.#noticeLoss()
       this.#looks.atPeoplesFiles()
     })
   }
@@ -59,6 +57,24 @@ export class Follower implements Disposable {
     for (const watch of this.#watches) watch[Symbol.dispose]()
     this.#settle?.[Symbol.dispose]()
     this.#rescan[Symbol.dispose]()
+  }
+
+  /** Nobody tells of a folder that was taken away: from then on it is looked for. */
+  #noticeLoss(): void {
+    const wasTold = this.#isTold()
+    for (const watch of this.#watches) watch.renew()
+    if (!wasTold || this.#isTold()) return
+    this.#rescan[Symbol.dispose]()
+    this.#rescan = this.#rescanLater()
+  }
+
+  /** Never the folder itself: one that was taken away must not come back empty. */
+  #makeStateFolder(): void {
+    try {
+      mkdirSync(this.#options.statePath)
+    } catch {
+      // It is there; or its folder is not, or we may only read: then nobody writes state here, or the timer finds it.
+    }
   }
 
   #isTold(): boolean {
@@ -73,6 +89,7 @@ export class Follower implements Disposable {
   #rescanLater(): Disposable {
     const { clock, rescanMs } = this.#options
     return clock.after(this.#isTold() ? rescanMs : Math.min(POLL_MS, rescanMs), () => {
+      this.#makeStateFolder()
       for (const watch of this.#watches) watch.renew()
       this.#looks.atAll()
       this.#rescan = this.#rescanLater()

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Resource } from '../kinds/registry.ts'
 import { MAX_MANIFEST_BYTES, parseManifests } from '../manifest.ts'
 import { fileProblem, type StoreProblem } from '../problem.ts'
-import { type FileSignature, listNames, messageOf, readText, sameSignature, signatureOf } from './files.ts'
+import { assertFolder, type FileSignature, listNames, messageOf, readText, sameSignature, signatureOf } from './files.ts'
 import { type Claim, mergeUserFiles, type UserFile, type UserObject } from './merge.ts'
 
 type KnownFile = { readonly signature: FileSignature; readonly wasYoung: boolean; readonly text: string | null; readonly content: UserFile }
@@ -62,9 +62,10 @@ export class UserFolder {
 
   /**
    * Reads what has changed. With `onlySettled`, a file touched a moment ago keeps its known content; the result says whether one
-   * was passed over so, and another scan is due.
+   * was passed over so, and another scan is due. Throws StoreError UNAVAILABLE, and all stays as it was known, if there is no such folder.
    */
   async scan(onlySettled: boolean): Promise<{ readonly again: boolean }> {
+    await assertFolder(this.#path)
     const names = new Set([...(await listNames(this.#path)).filter(isManifestName), ...this.#files.keys()])
     const files = new Map<string, KnownFile>()
     let again = false
@@ -75,6 +76,7 @@ export class UserFolder {
       if (seen.file !== undefined) files.set(name, seen.file)
     }
     const isSame = files.size === this.#files.size && [...files].every(([name, file]) => this.#files.get(name)?.content === file.content)
+    if ([...this.#files.keys()].some((name) => !files.has(name))) await assertFolder(this.#path) // it may have gone in the middle of this
     this.#files = files
     if (!isSame) this.#merge()
     return { again }

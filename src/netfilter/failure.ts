@@ -90,3 +90,22 @@ function tableModules(tool: string): string {
       : 'the modules ip_tables, iptable_filter, iptable_nat, iptable_mangle and iptable_raw'
   return 'the modules nf_tables and nft_compat'
 }
+
+/** A transaction that was not carried out. `owners`: whose rules or sets the tools refused; empty if nobody's in particular. */
+export class WriteFailure extends Error {
+  readonly code: ToolError['code']
+  readonly owners: readonly string[]
+  constructor(code: ToolError['code'], message: string, owners: readonly string[]) {
+    super(message)
+    this.name = 'WriteFailure'
+    this.code = code
+    this.owners = owners
+  }
+}
+
+/** Throws what is none of the tools'. */
+export function toWriteFailure(cause: unknown, owners: readonly string[], line?: string, where = ''): WriteFailure {
+  if (!(cause instanceof ToolError)) throw cause
+  const shown = line === undefined ? '' : `; the line was ${JSON.stringify(line.slice(0, 200))}${where}`
+  return new WriteFailure(cause.code, `${cause.message}${shown}`, owners)
+}

@@ -5,27 +5,15 @@ import type { IpFamily } from '../net/index.ts'
 import type { Wanted, WantedFamily } from './compose.ts'
 import type { NetfilterProblem } from './contract.ts'
 import { packetCounters } from './counters.ts'
-import { ToolError } from './failure.ts'
+import { ToolError, toWriteFailure, WriteFailure } from './failure.ts'
+import { KnownState } from './known-state.ts'
 import { emptyPrinted, type FamilyPlan, learnPrinted, type Printed, planFamily } from './plan.ts'
 import type { ChainCounters, Variant } from './port.ts'
-import { KernelReader, type Reading } from './reader.ts'
-import { emptyFamily, type FamilyState } from './save.ts'
-import { planSets, type SetPlan, setsOfChanges } from './set-plan.ts'
+import { planSets, setsOfChanges } from './set-plan.ts'
+import { SetWriter } from './set-writer.ts'
 import { withStandIns } from './stand-ins.ts'
 import type { NetfilterTools } from './tools.ts'
 import { chooseVariant, otherVariant } from './variant.ts'
-
-/** A transaction that was not carried out. `owners`: whose rules or sets the tools refused; empty if nobody's in particular. */
-export class WriteFailure extends Error {
-  readonly code: ToolError['code']
-  readonly owners: readonly string[]
-  constructor(code: ToolError['code'], message: string, owners: readonly string[]) {
-    super(message)
-    this.name = 'WriteFailure'
-    this.code = code
-    this.owners = owners
-  }
-}
 
 export type Written = {
   readonly changed: boolean
@@ -46,11 +34,11 @@ const SHOWN = 5
 /** Read-backs in a row that find our jumps changed: somebody insists. */
 const QUARREL_AFTER = 3
 const NOTHING_WANTED: WantedFamily = { chains: new Map(), hooks: new Map() }
-const NOTHING_READ: Reading = { families: [], variants: { nft: null, legacy: null }, sets: new Map(), setsFault: null }
 
 export class KernelRules {
   readonly #tools: NetfilterTools
-  readonly #reader: KernelReader
+  readonly #known: KnownState
+  readonly #sets: SetWriter
   readonly #log: Log
   readonly #choice: Variant | 'auto'
   readonly #printed: { readonly [F in IpFamily]: Printed } = { 4: emptyPrinted(), 6: emptyPrinted() }
@@ -60,18 +48,16 @@ export class KernelRules {
   readonly #toLearn = new Set<string>()
   /** By family and built-in chain: read-backs in a row that found our jumps changed. */
   #quarrels: ReadonlyMap<string, number> = new Map()
-  #reading: Reading = NOTHING_READ
   #variant: Variant | null = null
   #held: Wanted | null = null
-  #setProblems: readonly NetfilterProblem[] = []
   #sweepProblem: NetfilterProblem | null = null
-  #isInDoubt = true
-  transactions = 0
+  #restores = 0
   drifts = 0
 
   constructor({ tools, log, variant }: KernelRulesOptions) {
     this.#tools = tools
-    this.#reader = new KernelReader(tools)
+    this.#known = new KnownState(tools)
+    this.#sets = new SetWriter(tools, this.#known, log)
     this.#log = log
     this.#choice = variant
   }
@@ -82,7 +68,11 @@ export class KernelRules {
 
   /** What is known may not be true: a write needs a read-back first. */
   get isInDoubt(): boolean {
-    return this.#isInDoubt
+    return this.#known.isInDoubt
+  }
+
+  get transactions(): number {
+    return this.#restores + this.#sets.transactions
   }
 
   /** What was written last. */
@@ -93,7 +83,7 @@ export class KernelRules {
   problems(): readonly NetfilterProblem[] {
     const quarrels = [...this.#quarrels].filter(([, times]) => times >= QUARREL_AFTER)
     return [
-      ...this.#setProblems,
+      ...this.#sets.problems,
       ...(this.#sweepProblem === null ? [] : [this.#sweepProblem]),
       ...quarrels.map(([chain]): NetfilterProblem => {
         const message = `another program keeps removing our jumps in ${chain}, or puts rules before them that let packets through: find and stop it`
@@ -115,11 +105,15 @@ export class KernelRules {
     return [...(await ofFamily(4)), ...(await ofFamily(6))]
   }
 
-  /** Reads everything, counts what others changed of ours, and settles on a variant. Rejects with WriteFailure. */
-  async readBack(): Promise<void> {
-    this.#isInDoubt = true
+  /**
+   * Reads everything, counts what others changed of ours, and settles on a variant; nothing of that, but the reading, if it was abandoned
+   * meanwhile. Rejects with WriteFailure.
+   */
+  async readBack(isAbandoned: () => boolean = () => false): Promise<void> {
     try {
-      this.#reading = await this.#reader.readAll(this.#variant)
+      const adopt = await this.#known.read(this.#variant, isAbandoned)
+      if (isAbandoned()) return
+      adopt()
     } catch (cause) {
       throw toWriteFailure(cause, [])
     }
@@ -130,7 +124,6 @@ export class KernelRules {
     } else if (this.#held !== null) this.#countDrift(this.#held, variant)
     this.#unverified.clear()
     this.#variant = variant
-    this.#isInDoubt = false
   }
 
   /**
@@ -141,12 +134,12 @@ export class KernelRules {
     const before = this.transactions
     let hasBusySets = false
     for (let step = 0; step < STEPS; step++) {
-      const sets = await this.#raiseSets(wanted, maySweep, this.#laterThanChains(wanted))
+      const sets = await this.#sets.raise(wanted.sets, maySweep, this.#laterThanChains(wanted))
       const effective = sets.standIns.size === 0 ? wanted : withStandIns(wanted, sets.standIns)
       await this.#writeFamilies(effective, maySweep)
       if (maySweep) await this.#sweepOther()
-      if (sets.hasLater) await this.#raiseSets(effective, maySweep, () => false)
-      hasBusySets = await this.#dropSets(sets.down)
+      if (sets.hasLater) await this.#sets.raise(effective.sets, maySweep, () => false)
+      hasBusySets = await this.#sets.drop(sets.down)
       if (sets.standIns.size === 0 || hasBusySets) break
     }
     this.#held = wanted
@@ -166,7 +159,7 @@ export class KernelRules {
   }
 
   #choose(): Variant {
-    const { variants } = this.#reading
+    const { variants } = this.#known.reading
     const preferred = this.#choice === 'auto' ? chooseVariant(variants) : this.#choice
     if (preferred !== null && variants[preferred] !== null) return preferred
     if (variants.nft !== null) return 'nft'
@@ -178,8 +171,8 @@ export class KernelRules {
   #countDrift(held: Wanted, variant: Variant): void {
     const found: string[] = []
     const quarrels = new Map<string, number>()
-    for (const family of this.#reading.families) {
-      const state = this.#stateOf(variant, family)
+    for (const family of this.#known.reading.families) {
+      const state = this.#known.stateOf(variant, family)
       const { chains, hooks } = planFamily(held.families[family], state, this.#printed[family], { maySweep: false, rewrite: false })
       for (const key of [...chains, ...hooks]) {
         const name = `IPv${family} ${key}`
@@ -190,83 +183,15 @@ export class KernelRules {
       }
     }
     this.#quarrels = quarrels
-    if (this.#reading.setsFault === null) found.push(...planSets(held.sets, this.#reading.sets, false).changed)
+    if (this.#known.reading.setsFault === null) found.push(...planSets(held.sets, this.#known.reading.sets, false).changed)
     if (found.length === 0) return
     this.drifts += found.length
     this.#log.warn('netfilter.drift.found', { variant, count: found.length, first: found.slice(0, SHOWN) })
   }
 
-  // Sets
-
-  async #raiseSets(wanted: Wanted, maySweep: boolean, isLater: (set: string) => boolean): Promise<SetPlan> {
-    const { setsFault } = this.#reading
-    if (setsFault !== null && wanted.sets.size > 0) {
-      throw this.#failed(setsFault, [...new Set([...wanted.sets.values()].map(({ owner }) => owner))])
-    }
-    const plan = planSets(wanted.sets, this.#reading.sets, maySweep, isLater)
-    try {
-      await this.#restoreSets(plan)
-      return plan
-    } catch (cause) {
-      if (!(cause instanceof ToolError) || cause.code !== 'REFUSED') throw this.#failed(cause, [])
-      this.#log.warn('netfilter.sets.refused', { err: cause, line: plan.up[(cause.line ?? 0) - 1] })
-    }
-    return await this.#raiseSetsAnew(wanted, maySweep)
-  }
-
-  /** Others may have changed sets since we looked: looks, and tries once more. */
-  async #raiseSetsAnew(wanted: Wanted, maySweep: boolean): Promise<SetPlan> {
-    let plan: SetPlan | null = null
-    try {
-      this.#reading = { ...this.#reading, sets: await this.#reader.readSets() }
-      plan = planSets(wanted.sets, this.#reading.sets, maySweep)
-      await this.#restoreSets(plan)
-      return plan
-    } catch (cause) {
-      const at = cause instanceof ToolError && cause.line !== null ? cause.line - 1 : -1
-      const owner = wanted.sets.get(plan?.subjects[at] ?? '')?.owner
-      throw this.#failed(cause, owner === undefined ? [] : [owner], plan?.up[at])
-    }
-  }
-
-  async #restoreSets(plan: SetPlan): Promise<void> {
-    this.#setProblems = plan.problems
-    if (plan.up.length > 0) {
-      await this.#tools.restoreSets(`${plan.up.join('\n')}\n`)
-      this.transactions++
-    }
-    this.#reading = { ...this.#reading, sets: plan.after }
-  }
-
-  /** True if some are still held: a rule that is gone lets go of its sets a little later. */
-  async #dropSets(names: readonly string[]): Promise<boolean> {
-    const left = names.filter((name) => this.#reading.sets.has(name))
-    let hasBusy = false
-    while (left.length > 0) {
-      let gone = left.length
-      let isStuck = false
-      try {
-        await this.#tools.restoreSets(left.map((name) => `destroy ${name}\n`).join(''))
-        this.transactions++
-      } catch (cause) {
-        if (!(cause instanceof ToolError)) throw cause
-        if (cause.line === null) return true
-        gone = cause.line - 1
-        isStuck = !cause.message.includes('does not exist')
-        hasBusy ||= isStuck
-      }
-      for (const name of left.splice(0, gone)) this.#reading.sets.delete(name)
-      const stuck = left.shift()
-      if (stuck !== undefined && !isStuck) this.#reading.sets.delete(stuck)
-    }
-    return hasBusy
-  }
-
-  // Chains and jumps
-
   async #writeFamilies(wanted: Wanted, maySweep: boolean): Promise<void> {
     const outcomes = await Promise.allSettled(
-      this.#reading.families.map((family) => this.#writeFamily(family, wanted.families[family], maySweep)),
+      this.#known.reading.families.map((family) => this.#writeFamily(family, wanted.families[family], maySweep)),
     )
     const failures = outcomes.flatMap((outcome): readonly WriteFailure[] => {
       if (outcome.status === 'fulfilled') return []
@@ -283,7 +208,7 @@ export class KernelRules {
   async #writeFamily(family: IpFamily, wanted: WantedFamily, maySweep: boolean): Promise<void> {
     const variant = this.#inUse()
     const printed = this.#printed[family]
-    const plan = planFamily(wanted, this.#stateOf(variant, family), printed, { maySweep, rewrite: false })
+    const plan = planFamily(wanted, this.#known.stateOf(variant, family), printed, { maySweep, rewrite: false })
     try {
       await this.#restore(variant, family, plan)
       await this.#learn(variant, family, plan, wanted)
@@ -299,8 +224,8 @@ export class KernelRules {
   async #rewriteFamily(variant: Variant, family: IpFamily, wanted: WantedFamily, maySweep: boolean): Promise<void> {
     let plan: FamilyPlan | null = null
     try {
-      this.#setState(variant, family, await this.#reader.readFamily(variant, family))
-      plan = planFamily(wanted, this.#stateOf(variant, family), this.#printed[family], { maySweep, rewrite: true })
+      await this.#known.readFamily(variant, family)
+      plan = planFamily(wanted, this.#known.stateOf(variant, family), this.#printed[family], { maySweep, rewrite: true })
       await this.#restore(variant, family, plan)
       this.#log.info('netfilter.rules.rewritten', { family, variant, lines: plan.lines.length })
     } catch (cause) {
@@ -314,20 +239,19 @@ export class KernelRules {
   async #restore(variant: Variant, family: IpFamily, plan: FamilyPlan): Promise<void> {
     if (plan.lines.length > 0) {
       await this.#tools.restoreRules(variant, family, `${plan.lines.join('\n')}\n`)
-      this.transactions++
+      this.#restores++
       for (const key of [...plan.chains, ...plan.hooks]) this.#unverified.add(`IPv${family} ${key}`)
       for (const key of plan.removed) this.#printed[family].chains.delete(key)
     }
-    this.#setState(variant, family, plan.after)
+    this.#known.setState(variant, family, plan.after, plan.lines.length > 0)
   }
 
   async #learn(variant: Variant, family: IpFamily, plan: FamilyPlan, wanted: WantedFamily): Promise<void> {
     const isNew = (key: string): boolean => this.#toLearn.delete(`IPv${family} ${key}`)
     const learnt = { chains: plan.chains.filter(isNew), hooks: plan.hooks.filter(isNew) }
     if (learnt.chains.length + learnt.hooks.length === 0) return
-    const state = await this.#reader.readFamily(variant, family)
-    learnPrinted(learnt, wanted, state, this.#printed[family])
-    this.#setState(variant, family, state)
+    await this.#known.readFamily(variant, family)
+    learnPrinted(learnt, wanted, this.#known.stateOf(variant, family), this.#printed[family])
     for (const key of [...learnt.chains, ...learnt.hooks]) this.#unverified.delete(`IPv${family} ${key}`)
   }
 
@@ -335,8 +259,8 @@ export class KernelRules {
   async #sweepOther(): Promise<void> {
     const other = otherVariant(this.#inUse())
     this.#sweepProblem = null
-    for (const family of this.#reading.families) {
-      const plan = planFamily(NOTHING_WANTED, this.#stateOf(other, family), emptyPrinted(), { maySweep: true, rewrite: false })
+    for (const family of this.#known.reading.families) {
+      const plan = planFamily(NOTHING_WANTED, this.#known.stateOf(other, family), emptyPrinted(), { maySweep: true, rewrite: false })
       if (plan.lines.length === 0) continue
       try {
         await this.#restore(other, family, { ...plan, chains: [], hooks: [], removed: [] })
@@ -354,18 +278,8 @@ export class KernelRules {
     return this.#variant
   }
 
-  #stateOf(variant: Variant, family: IpFamily): FamilyState {
-    return this.#reading.variants[variant]?.[family] ?? emptyFamily()
-  }
-
-  #setState(variant: Variant, family: IpFamily, state: FamilyState): void {
-    const { variants } = this.#reading
-    const states = { 4: this.#stateOf(variant, 4), 6: this.#stateOf(variant, 6), [family]: state }
-    this.#reading = { ...this.#reading, variants: { ...variants, [variant]: states } }
-  }
-
   #failed(cause: unknown, owners: readonly string[], line?: string, where = ''): WriteFailure {
-    this.#isInDoubt = true
+    this.#known.isInDoubt = true
     return toWriteFailure(cause, owners, line, where)
   }
 }
@@ -376,10 +290,4 @@ function locate({ lines, subjects }: FamilyPlan, { line, message }: ToolError): 
   if (subjects[at] != null) return at
   const names = [...message.matchAll(/[`'"]([^\s`'"]+)['"]|\bin chain (\S+)/g)].map(([, quoted, chain]) => ` ${quoted ?? chain ?? ''} `)
   return lines.findIndex((each, index) => subjects[index] != null && names.some((name) => ` ${each.replace(/^:/, '')} `.includes(name)))
-}
-
-function toWriteFailure(cause: unknown, owners: readonly string[], line?: string, where = ''): WriteFailure {
-  if (!(cause instanceof ToolError)) throw cause
-  const shown = line === undefined ? '' : `; the line was ${JSON.stringify(line.slice(0, 200))}${where}`
-  return new WriteFailure(cause.code, `${cause.message}${shown}`, owners)
 }

@@ -1,16 +1,20 @@
 // The kernel's netfilter interface without a program in between, for what is asked often and said in few words: which generation its rules are,
 // and small changes of sets. The socket stays open: closing one waits until everything deleted is gone. Its calls are synchronous.
+import { createHash } from 'node:crypto'
 import { SysError } from '../sys/libc.ts'
 import { eachAttribute, NLM_F_ACK, NLM_F_REQUEST, NLMSG_HEADER_LENGTH, putHeader } from '../sys/netlink-message.ts'
 import type { NetlinkSocket } from '../sys/netlink-socket.ts'
 import type { NetlinkRequest } from '../sys/rtnetlink/message.ts'
-import { setMessage } from './set-messages.ts'
+import { saveMessage, setMessage } from './set-messages.ts'
 
 const NFNL_SUBSYS_NFTABLES = 10 << 8
 const NFT_MSG_NEWGEN = NFNL_SUBSYS_NFTABLES | 15
 const NFT_MSG_GETGEN = NFNL_SUBSYS_NFTABLES | 16
 const NFTA_GEN_ID = 1
 const NFGENMSG_LENGTH = 4
+/** In struct nlmsghdr. */
+const FLAGS_AT = 6
+const SEQUENCE_AT = 8
 /** More lines are the program's: it has no event loop that waits. */
 const MAX_LINES = 1_000
 /** In one datagram. */
@@ -46,6 +50,21 @@ export class KernelSocket {
         })
       })
       return generation
+    })
+  }
+
+  /** IPSET_CMD_SAVE as a hash of the kernel's words: another one means that something in some set is not as it was. Null: no ipset. */
+  setsPrint(): string | null {
+    return this.#with((socket) => {
+      const hash = createHash('sha1')
+      const { name, bytes } = saveMessage()
+      const sequence = socket.reserveSequences(1)
+      const request = bytes.slice()
+      new DataView(request.buffer).setUint32(SEQUENCE_AT, sequence, true)
+      const outcome = socket.dump(name, request, sequence, (view, _type, _flags, from, to) => {
+        hash.update(new Uint8Array(view.buffer, view.byteOffset + from, to - from))
+      })
+      return outcome === 'consistent' ? hash.digest('base64') : null
     })
   }
 
@@ -105,8 +124,8 @@ function send(socket: NetlinkSocket, requests: readonly NetlinkRequest[]): numbe
   let at = 0
   for (const [index, request] of requests.entries()) {
     bytes.set(request.bytes, at)
-    view.setUint32(at + 8, (first + index) >>> 0, true)
-    if (index === requests.length - 1) view.setUint16(at + 6, view.getUint16(at + 6, true) | NLM_F_ACK, true)
+    view.setUint32(at + SEQUENCE_AT, (first + index) >>> 0, true)
+    if (index === requests.length - 1) view.setUint16(at + FLAGS_AT, view.getUint16(at + FLAGS_AT, true) | NLM_F_ACK, true)
     at += request.bytes.length
   }
   let refused: number | null = null

@@ -6,7 +6,8 @@ import { Coalescer } from '../lib/coalesce.ts'
 import type { Log } from '../lib/log.ts'
 import { compose, type Request } from './compose.ts'
 import type { NetfilterProblem, Ruleset } from './contract.ts'
-import { KernelRules, WriteFailure } from './kernel-rules.ts'
+import { WriteFailure } from './failure.ts'
+import { KernelRules } from './kernel-rules.ts'
 import type { ChainCounters, NetfilterClient, NetfilterOutcome, NetfilterService, NetfilterStatus, Variant } from './port.ts'
 import { type NetfilterTools, ProcessTools } from './tools.ts'
 
@@ -39,6 +40,8 @@ const RETRY: BackoffLimits = { baseMs: 250, capMs: 60_000 }
 const BUSY_SETS_MS = 1_000
 /** A read-back may take at most this part of the time. */
 const READ_BACK_SHARE = 100
+/** A read-back that made way for a change is made up for after this time without one. */
+const READ_BACK_LATER_MS = 1_000
 
 export class Netfilter implements NetfilterService {
   readonly #kernel: KernelRules
@@ -52,6 +55,8 @@ export class Netfilter implements NetfilterService {
   readonly #coalescer = new Coalescer(() => this.#turn())
   #timer: Disposable | null = null
   #readBackDueMs = Number.NEGATIVE_INFINITY
+  /** Ends a read-back that a change would have to wait for. */
+  #abandonReadBack: (() => void) | null = null
   #attempt = 0
   #failures = 0
   #hasSynced = false
@@ -113,6 +118,7 @@ export class Netfilter implements NetfilterService {
     if (this.#isDisposed) return
     this.#isDisposed = true
     this.#timer?.[Symbol.dispose]()
+    this.#abandonReadBack?.()
     await this.#coalescer.request()
     this.#tools.close()
   }
@@ -123,6 +129,7 @@ export class Netfilter implements NetfilterService {
     this.#hasSynced = false
     const { promise, resolve } = Promise.withResolvers<NetfilterOutcome>()
     client.waiters.push(resolve)
+    this.#abandonReadBack?.()
     void this.#coalescer.request()
     return promise
   }
@@ -137,7 +144,8 @@ export class Netfilter implements NetfilterService {
     await Promise.resolve() // requests made in the same breath make one transaction
     const waiting = new Map([...this.#clients].map(([name, client]) => [name, client.waiters]))
     for (const client of this.#clients.values()) client.waiters = []
-    const { problems, changed, hasBusySets } = this.#isDisposed ? this.#closed() : await this.#sync()
+    const isAsked = [...waiting.values()].some(({ length }) => length > 0)
+    const { problems, changed, hasBusySets } = this.#isDisposed ? this.#closed() : await this.#sync(isAsked)
     const isGood = problems.size === 0
     for (const [name, client] of this.#clients) {
       client.problems = problems.get(name) ?? []
@@ -157,13 +165,17 @@ export class Netfilter implements NetfilterService {
     return { problems: new Map([...this.#clients.keys()].map((name) => [name, [problem]])), changed: false, hasBusySets: false }
   }
 
-  /** One transaction; leaves out clients whose rules are refused, then what they had before stays. */
-  async #sync(): Promise<Turn> {
+  /**
+   * One transaction, after a read-back if one is due and nobody waits; leaves out clients whose rules are refused, then what they had before
+   * stays.
+   */
+  async #sync(isAsked: boolean): Promise<Turn> {
     const asked = new Map([...this.#clients].flatMap(([name, { wanted }]) => (wanted === null ? [] : [[name, wanted] as const])))
     const problems: Problems = new Map()
     const before = this.#kernel.transactions
     let hasBusySets = false
     try {
+      if (asked.size > 0) await this.#readBackIfDue(isAsked)
       // Each round but the last leaves out at least one client more.
       for (let isDone = asked.size === 0; !isDone; ) {
         const result = await this.#write(asked, problems, new Set())
@@ -186,7 +198,7 @@ export class Netfilter implements NetfilterService {
    * to be destroyed, or to the failure where it could be a client's fault. Rejects with WriteFailure where it is nobody's.
    */
   async #write(asked: Asked, problems: Problems, postponed: ReadonlySet<string>): Promise<boolean | WriteFailure> {
-    if (this.#kernel.isInDoubt || this.#clock.nowMs() >= this.#readBackDueMs) await this.#readBack()
+    if (this.#kernel.isInDoubt) await this.#readBack()
     const requests: Request[] = []
     for (const [client, wanted] of asked) {
       const ruleset = problems.has(client) || postponed.has(client) ? this.#stateOf(client).good : wanted
@@ -222,15 +234,41 @@ export class Netfilter implements NetfilterService {
     }
   }
 
-  async #readBack(): Promise<void> {
+  /**
+   * Changes do not wait for it: it is put off while somebody waits, and abandoned when somebody asks. But not for ever: one that is overdue
+   * by more than the time between two takes place.
+   */
+  async #readBackIfDue(isAsked: boolean): Promise<void> {
+    const overdueMs = this.#clock.nowMs() - this.#readBackDueMs
+    if (overdueMs < 0 || this.#kernel.isInDoubt) return
+    if (overdueMs > this.#readBackIntervalMs) return this.#readBack()
+    if (isAsked) return
+    const abandoned = Promise.withResolvers<void>()
+    let isAbandoned = false
+    this.#abandonReadBack = () => {
+      isAbandoned = true
+      abandoned.resolve()
+    }
+    const reading = this.#readBack(() => isAbandoned)
+    try {
+      await Promise.race([reading, abandoned.promise])
+    } finally {
+      this.#abandonReadBack = null
+    }
+    if (isAbandoned) reading.catch(() => {}) // it is read again soon
+  }
+
+  async #readBack(isAbandoned: () => boolean = () => false): Promise<void> {
     const startedMs = this.#clock.nowMs()
-    await this.#kernel.readBack()
+    await this.#kernel.readBack(isAbandoned)
+    if (isAbandoned()) return
     const nowMs = this.#clock.nowMs()
     this.#readBackDueMs = nowMs + Math.max(this.#readBackIntervalMs, READ_BACK_SHARE * (nowMs - startedMs))
   }
 
   #arm(isGood: boolean, hasBusySets: boolean): void {
-    const readBackMs = Math.max(1, this.#readBackDueMs - this.#clock.nowMs())
+    const untilDueMs = this.#readBackDueMs - this.#clock.nowMs()
+    const readBackMs = untilDueMs > 0 ? untilDueMs : READ_BACK_LATER_MS
     const soonerMs = isGood ? (hasBusySets ? BUSY_SETS_MS : readBackMs) : backoffMs(this.#attempt - 1, RETRY, this.#random())
     this.#timer?.[Symbol.dispose]()
     this.#timer = this.#clock.after(

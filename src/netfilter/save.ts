@@ -115,6 +115,32 @@ export function parseSave(text: string): FamilyState {
   return parser.state
 }
 
+/**
+ * What an `iptables-save` output says of rules, in as few pieces as will do: without the time of day and the counters of built-in chains,
+ * which differ each time.
+ */
+export function* lastingParts(text: string): Iterable<string> {
+  for (let at = 0; at < text.length; ) {
+    const first = text[at]
+    const end = first === '-' ? endOfRules(text, at) : endOfLine(text, at)
+    if (first === ':') yield text.slice(at, end).replace(COUNTERS, '')
+    else if (first !== '#') yield text.slice(at, end)
+    at = end + 1
+  }
+}
+
+const COUNTERS = / \[\d+:\d+\]\s*$/
+/** Rules of a table stand together. */
+function endOfRules(text: string, at: number): number {
+  const end = text.indexOf('\nCOMMIT', at)
+  return end === -1 ? text.length : end
+}
+
+function endOfLine(text: string, at: number): number {
+  const end = text.indexOf('\n', at)
+  return end === -1 ? text.length : end
+}
+
 function isMarked(rule: string): boolean {
   return ` ${rule} `.includes(` --comment ${MARK} `)
 }

@@ -1,12 +1,14 @@
 // Lines of `ipset restore` as messages of the kernel's own interface (linux/netfilter/ipset/ip_set.h), for the changes that are made
 // all the time: sets of our four types come and go, and so do their members. Numbers are in network order. Pure.
 import { bitsOf, familyOf, ipToBytes, parseIp } from '../net/index.ts'
+import { NLM_F_DUMP } from '../sys/netlink-message.ts'
 import { AF_INET, AF_INET6, MessageWriter, type NetlinkRequest, struct } from '../sys/rtnetlink/message.ts'
 
 const NFNL_SUBSYS_IPSET = 6 << 8
 const CMD = {
   create: NFNL_SUBSYS_IPSET | 2,
   destroy: NFNL_SUBSYS_IPSET | 3,
+  save: NFNL_SUBSYS_IPSET | 8,
   add: NFNL_SUBSYS_IPSET | 9,
   del: NFNL_SUBSYS_IPSET | 10,
 } as const
@@ -39,6 +41,12 @@ export function setMessage(line: string): NetlinkRequest | null {
     default:
       return null
   }
+}
+
+/** Asks for all sets with their members. */
+export function saveMessage(): NetlinkRequest {
+  const nfgenmsg = struct(4, (view) => view.setUint8(0, AF_INET))
+  return new MessageWriter('save sets', CMD.save, NLM_F_DUMP, nfgenmsg).u8(ATTR.PROTOCOL, PROTOCOL).finish()
 }
 
 /** Acknowledgements are asked for by whoever sends. Without NLM_F_EXCL what is there already is no error. */

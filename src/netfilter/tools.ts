@@ -23,6 +23,8 @@ export interface NetfilterTools {
   restoreSets(input: string): Promise<void>
   /** Number of the state of all rules that nft holds; any other means that somebody changed something. Null: not known here. */
   generation(): number | null
+  /** A hash of all sets with their members: another one means that something changed. Null: not known here. */
+  setsPrint(): string | null
   /** Ends what it keeps running; a later call starts it again. */
   close(): void
 }
@@ -95,6 +97,10 @@ export class ProcessTools implements NetfilterTools {
 
   generation(): number | null {
     return this.#kernel?.generation() ?? null
+  }
+
+  setsPrint(): string | null {
+    return this.#kernel?.setsPrint() ?? null
   }
 
   async #iptables(variant: Variant, family: IpFamily, verb: 'save' | 'restore', args: readonly string[], input?: string): Promise<string> {

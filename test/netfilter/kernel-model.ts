@@ -29,7 +29,16 @@ export class KernelModel implements NetfilterTools {
   /** How save spells a rule. */
   spell: (rule: string) => string = (rule) => rule
   saves = 0
+  /** Sets were listed with all their members so often. */
+  setSaves = 0
+  /** False: nothing is known of rules and sets but what save prints. */
+  hasSocket = true
+  /** What every save waits for. */
+  gate: Promise<void> | null = null
+  /** What every save fails with. */
+  saveFault: ToolError | null = null
   isClosed = false
+  #generation = 1
 
   async families(): Promise<readonly IpFamily[]> {
     return this.present
@@ -37,6 +46,8 @@ export class KernelModel implements NetfilterTools {
 
   async saveRules(variant: Variant, family: IpFamily): Promise<string> {
     this.saves++
+    await this.gate
+    if (this.saveFault !== null) throw this.saveFault
     return [...this.rules[variant][family]]
       .map(([name, table]) => {
         const chains = [...table].map(([chain, { policy }]) => `:${chain} ${policy} [0:0]\n`).join('')
@@ -66,12 +77,17 @@ export class KernelModel implements NetfilterTools {
         table = new Map(
           [...(tables.get(name) ?? this.#newTable(name))].map(([chain, each]) => [chain, { ...each, rules: [...each.rules] }]),
         )
-      } else if (line === 'COMMIT') tables.set(name, table)
-      else if (line !== '') this.#command(table, line, refuse)
+      } else if (line === 'COMMIT') {
+        tables.set(name, table)
+        if (variant === 'nft') this.#generation++
+      } else if (line !== '') this.#command(table, line, refuse)
     }
   }
 
   async saveSets(): Promise<string> {
+    this.setSaves++
+    await this.gate
+    if (this.saveFault !== null) throw this.saveFault
     return [...this.sets]
       .map(([name, set]) => [`create ${name} ${set.header}`, ...[...set.members].map((member) => `add ${name} ${member}`), ''].join('\n'))
       .join('')
@@ -84,7 +100,11 @@ export class KernelModel implements NetfilterTools {
   }
 
   generation(): number | null {
-    return null
+    return this.hasSocket ? this.#generation : null
+  }
+
+  setsPrint(): string | null {
+    return this.hasSocket ? JSON.stringify([...this.sets].map(([name, { header, members }]) => [name, header, ...members])) : null
   }
 
   close(): void {
@@ -100,6 +120,7 @@ export class KernelModel implements NetfilterTools {
     const tables = this.rules[variant][family]
     const state = tables.get(table) ?? this.#newTable(table)
     tables.set(table, state)
+    if (variant === 'nft') this.#generation++
     for (const line of lines)
       this.#command(state, line, (why) => {
         throw new Error(`${line}: ${why}`)

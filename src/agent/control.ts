@@ -2,10 +2,10 @@
 // file a killed agent left behind is replaced; one that a living agent answers on is not.
 import { chmodSync, rmSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Log } from '../lib/log.ts'
 import { http } from '../lib/node-http.ts'
+import { isAnswered } from '../lib/unix-socket.ts'
 import { CONTROL_SOCKET } from './control-api.ts'
 
 /** A request that cannot be answered, with the HTTP status that says why. */
@@ -47,18 +47,6 @@ async function answer(routes: Routes, request: IncomingMessage): Promise<unknown
 
 function respond(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-}
-
-/** True if a living process listens on this unix socket. */
-export function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.once('error', () => resolve(false))
-  })
 }
 
 /** Rejects if another agent runs with this run directory: to be asked before anything of its is touched. */

@@ -1,10 +1,11 @@
 // The agent's end of the socket that plugin processes connect to: one request a connection (frame.ts says how it looks). What
 // is malformed, too large or too slow is dropped, and costs no other connection anything.
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
+import { isAnswered } from '../lib/unix-socket.ts'
 import { CNI_CODE, type CniReply, faultReply } from './error.ts'
 import { type CniInvocation, decodeRequest, encodeResponse, requestLength } from './frame.ts'
 
@@ -124,16 +125,5 @@ function receive(socket: Socket): Promise<CniInvocation | string> {
     })
     socket.on('end', () => settle(`ended after ${size} octets`))
     socket.on('close', () => settle(`closed after ${size} octets`))
-  })
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.once('error', () => resolve(false))
   })
 }

@@ -18,8 +18,8 @@ import {
   writeConflist,
 } from '../../cni/index.ts'
 import { createNodeIpam, type IpamConfig, type NodeIpam } from '../../ipam/index.ts'
+import { isAnswered } from '../../lib/unix-socket.ts'
 import { formatIp, type IpAddress } from '../../net/index.ts'
-import { isAnswered } from '../control.ts'
 import type { IpamStatus, PodStatus, Problem } from '../control-api.ts'
 import { RequestFigures } from './figures.ts'
 import type { CniFigures, PodHost, Pods } from './index.ts'

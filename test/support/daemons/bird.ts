@@ -17,6 +17,7 @@ import {
   type Feature,
   familyOfPrefix,
   type ReceivedPath,
+  readied,
   runFolder,
   sorted,
 } from './daemon.ts'
@@ -304,13 +305,6 @@ export const bird: Omit<DaemonDriver, 'start'> & { start(net: Netns, node: strin
   supports: SUPPORTS,
   async start(net, node, config) {
     assertSupported(bird, config)
-    const daemon = new Bird(net, node, config)
-    try {
-      await daemon.ready()
-      return daemon
-    } catch (cause) {
-      await daemon[Symbol.asyncDispose]()
-      throw cause
-    }
+    return await readied(new Bird(net, node, config))
   },
 }

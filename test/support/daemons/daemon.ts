@@ -185,6 +185,17 @@ export function runFolder(name: DaemonName): string {
   return folder
 }
 
+/** The daemon once it is ready; one that does not come up leaves nothing behind. */
+export async function readied<D extends AsyncDisposable & { ready(): Promise<void> }>(daemon: D): Promise<D> {
+  try {
+    await daemon.ready()
+    return daemon
+  } catch (cause) {
+    await daemon[Symbol.asyncDispose]()
+    throw cause
+  }
+}
+
 /** Throws if a configuration asks for what the daemon does not have: a test must not pass because a feature was left out. */
 export function assertSupported(driver: Pick<DaemonDriver, 'name' | 'supports'>, config: DaemonConfig): void {
   const need = (feature: Feature, when: boolean): void => {

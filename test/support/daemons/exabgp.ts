@@ -17,6 +17,7 @@ import {
   type DaemonPeerConfig,
   familyOfPrefix,
   type ReceivedPath,
+  readied,
   runFolder,
   sorted,
 } from './daemon.ts'
@@ -238,13 +239,6 @@ export const exabgp: DaemonDriver = {
   supports: new Set(['md5', 'addPathSend', 'addPathReceive', 'gracefulRestart', 'extendedMessage', 'foreignAsPath']),
   async start(net, node, config) {
     assertSupported(exabgp, config)
-    const daemon = new Exabgp(net, node, config)
-    try {
-      await daemon.ready()
-      return daemon
-    } catch (cause) {
-      await daemon[Symbol.asyncDispose]()
-      throw cause
-    }
+    return await readied(new Exabgp(net, node, config))
   },
 }

@@ -17,6 +17,7 @@ import {
   type DaemonPeerConfig,
   familyOfPrefix,
   type ReceivedPath,
+  readied,
   runFolder,
   sorted,
 } from './daemon.ts'
@@ -297,13 +298,6 @@ export const frr: Omit<DaemonDriver, 'start'> & { start(net: Netns, node: string
   ]),
   async start(net, node, config) {
     assertSupported(frr, config)
-    const daemon = new Frr(net, node, config)
-    try {
-      await daemon.ready()
-      return daemon
-    } catch (cause) {
-      await daemon[Symbol.asyncDispose]()
-      throw cause
-    }
+    return await readied(new Frr(net, node, config))
   },
 }

@@ -15,6 +15,7 @@ import {
   type DaemonPeerConfig,
   familyOfPrefix,
   type ReceivedPath,
+  readied,
   runFolder,
   sorted,
 } from './daemon.ts'
@@ -244,13 +245,6 @@ export const gobgp: DaemonDriver = {
   ]),
   async start(net, node, config) {
     assertSupported(gobgp, config)
-    const daemon = new Gobgp(net, node, config)
-    try {
-      await daemon.ready()
-      return daemon
-    } catch (cause) {
-      await daemon[Symbol.asyncDispose]()
-      throw cause
-    }
+    return await readied(new Gobgp(net, node, config))
   },
 }

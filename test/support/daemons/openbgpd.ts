@@ -15,6 +15,7 @@ import {
   type DaemonDriver,
   type DaemonPeerConfig,
   type ReceivedPath,
+  readied,
   runFolder,
   sorted,
 } from './daemon.ts'
@@ -210,13 +211,6 @@ export const openbgpd: DaemonDriver = {
   supports: new Set(['md5', 'gtsm', 'addPathSend', 'addPathReceive', 'passOn', 'gracefulRestart', 'role']),
   async start(net, node, config) {
     assertSupported(openbgpd, config)
-    const daemon = new Openbgpd(net, node, config)
-    try {
-      await daemon.ready()
-      return daemon
-    } catch (cause) {
-      await daemon[Symbol.asyncDispose]()
-      throw cause
-    }
+    return await readied(new Openbgpd(net, node, config))
   },
 }

@@ -13,6 +13,8 @@ const POLICY: Selection = { kind: 'ClusterNetworkPolicy', isOptional: true }
 const NAME = 'ClusterNetworkPolicy/strict'
 /** A longer wait than any between two tries. */
 const NEXT_TRY_MS = 60_000
+/** Of the event loop, for what takes a few hundred of them. */
+const MOST_TURNS = 100_000
 
 const policy = (resourceVersion: string) => ({
   metadata: { name: 'strict', resourceVersion },
@@ -24,12 +26,15 @@ class Cluster {
   items: readonly object[] = []
   version = '9'
   isServed = true
+  /** What it says while it does not serve. */
+  refusal = 404
   /** 404 for watches alone. */
   servesWatches = true
   readonly #open = new Set<ServerResponse>()
 
   readonly answer: Answer = (request, response) => {
-    if (!this.isServed || (!this.servesWatches && isWatch(request))) return refuse(404)(request, response)
+    if (!this.isServed) return refuse(this.refusal)(request, response)
+    if (!this.servesWatches && isWatch(request)) return refuse(404)(request, response)
     if (!isWatch(request)) {
       response.end(JSON.stringify({ metadata: { resourceVersion: this.version }, items: this.items }))
       return
@@ -63,7 +68,8 @@ class World implements AsyncDisposable {
 
   /** Time passes until it holds. */
   async until(holds: () => boolean): Promise<void> {
-    while (!holds()) {
+    for (let turn = 0; !holds(); turn++) {
+      if (turn === MOST_TURNS) throw new Error(`in vain: ${holds}`)
       this.#clock.advance(NEXT_TRY_MS)
       await new Promise((resolve) => setImmediate(resolve))
     }
@@ -130,6 +136,25 @@ describe('a kind that may be missing', () => {
     await world.until(() => cluster.watches === 1)
     expect(recorder.names()).toEqual([NAME])
   })
+
+  test.each([403, 500, 503])(
+    'a server that refuses with %d does not say that: what was shown stays, and the trouble is told',
+    async (refusal) => {
+      await using world = new World()
+      const { cluster, recorder } = world
+      cluster.items = [policy('5')]
+      world.follow()
+      await world.until(() => cluster.watches === 1)
+      cluster.refusal = refusal
+      cluster.isServed = false
+      cluster.cutWatches()
+      await world.until(() => recorder.lastProblems.length > 0)
+      expect(recorder.names()).toEqual([NAME])
+      cluster.isServed = true
+      await world.until(() => recorder.lastProblems.length === 0)
+      expect(recorder.changes).toHaveLength(1)
+    },
+  )
 
   test('a watch alone that is not found takes nothing away: a list has the last word', async () => {
     await using world = new World()

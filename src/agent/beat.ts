@@ -2,7 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Beat } from './threads.ts'
 
-export const BEAT_EVERY_MS = 1_000
+const BEAT_EVERY_MS = 1_000
 /** A loop that has not beaten for this long is stuck. */
 export const STUCK_AFTER_MS = 15_000
 

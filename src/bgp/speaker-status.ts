@@ -67,7 +67,7 @@ function lastErrorOf(peering: Peering): { readonly text: string | null; readonly
 }
 
 /** What both sides agreed on, one line a feature. */
-export function negotiatedText(negotiated: Negotiated): readonly string[] {
+function negotiatedText(negotiated: Negotiated): readonly string[] {
   const lines: string[] = negotiated.families.map((family) => `multiprotocol ${family}`)
   const say = (isOn: boolean, text: string) => {
     if (isOn) lines.push(text)

@@ -41,7 +41,7 @@ function selectPeer(peers: readonly Session[], wanted: string): readonly Session
   throw new CliError(`no peer ${JSON.stringify(wanted)}: ${known === '' ? 'no peer is configured' : `there are ${known}`}`)
 }
 
-export function formatPeers(peers: readonly Session[], screen: Screen): string {
+function formatPeers(peers: readonly Session[], screen: Screen): string {
   if (peers.length === 0) return 'no peers: create a BGPPeer that selects this node, or turn the node-to-node mesh on\n'
   return formatTable(withNodes(peers, COLUMNS), peers, screen)
 }
@@ -65,7 +65,7 @@ function addressOf({ address, interface: name, port }: PeerStatus): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-export function stateCell({ state, adminShutdown, gracefulRestart }: PeerStatus): Cell {
+function stateCell({ state, adminShutdown, gracefulRestart }: PeerStatus): Cell {
   if (adminShutdown) return { text: 'Shutdown', tone: 'warning' }
   if (gracefulRestart !== 'none') return { text: `${state}, ${gracefulRestart}`, tone: 'warning' }
   return { text: state, tone: state === 'Established' ? 'good' : 'bad' }

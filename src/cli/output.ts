@@ -5,7 +5,7 @@ import { styleText } from 'node:util'
 import { unreachable } from '../lib/result.ts'
 
 export type OutputFormat = 'table' | 'json' | 'yaml'
-export const OUTPUT_FORMATS = ['table', 'json', 'yaml'] as const
+const OUTPUT_FORMATS = ['table', 'json', 'yaml'] as const
 
 /** The `-o` option every command takes; spread into a yargs builder, or registered once for all. */
 export const OUTPUT_OPTION = {

@@ -82,7 +82,7 @@ function rethrow(cause: unknown): never {
   throw cause
 }
 
-export function formatExplanation({ from, to, port, allowed, flows }: Explanation, screen: Screen): string {
+function formatExplanation({ from, to, port, allowed, flows }: Explanation, screen: Screen): string {
   const head = formatFields(
     [
       ['From', from],

@@ -32,7 +32,7 @@ export function addRoutes(cli: Cli, describe: string, environment: Environment):
 }
 
 /** A stale route waits for its sweep after a restart and still carries traffic: that is as it should be. */
-export function isUnhealthy({ state }: KernelRouteStatus): boolean {
+function isUnhealthy({ state }: KernelRouteStatus): boolean {
   return state === 'missing' || state === 'failed' || state === 'shadowed'
 }
 
@@ -46,7 +46,7 @@ const COLUMNS: readonly Column<NodeRoute>[] = [
   { title: 'detail', cell: ({ detail }) => detail ?? '', shrinks: true },
 ]
 
-export function formatKernelRoutes(routes: readonly NodeRoute[], screen: Screen): string {
+function formatKernelRoutes(routes: readonly NodeRoute[], screen: Screen): string {
   const counts = new Map<KernelRouteStatus['state'], number>()
   for (const { state } of routes) counts.set(state, (counts.get(state) ?? 0) + 1)
   const summary = [...counts].map(([state, count]) => `${count} ${wordsOf(state)}`).join(', ')

@@ -42,7 +42,7 @@ async function snapshotOf(store: Store): Promise<ClusterSnapshot> {
   return new SnapshotBuilder(lists.flat()).snapshot
 }
 
-export function clusterStatus(snapshot: ClusterSnapshot, addresses: Addresses): ClusterStatus {
+function clusterStatus(snapshot: ClusterSnapshot, addresses: Addresses): ClusterStatus {
   const findings = findFindings(snapshot).map(({ severity, subject, reason, message }) => ({ severity, subject, reason, message }))
   const names = new Set([...snapshot.Node.keys(), ...(snapshot.Node.size === 0 ? snapshot.NodeNetwork.keys() : [])])
   return {
@@ -98,7 +98,7 @@ const FINDING_COLUMNS: readonly Column<ClusterStatus['findings'][number]>[] = [
 /** Above this many nodes only those are listed that are not well. */
 const MOST_NODES = 50
 
-export function formatClusterStatus({ healthy, nodes, pools, findings }: ClusterStatus, screen: Screen): string {
+function formatClusterStatus({ healthy, nodes, pools, findings }: ClusterStatus, screen: Screen): string {
   const ready = nodes.filter((node) => node.ready).length
   const [configured, established] = nodes.reduce(
     ([all, up], { sessions }) => [all + (sessions?.configured ?? 0), up + (sessions?.established ?? 0)],

@@ -28,7 +28,7 @@ export function addStatus(cli: Cli, describe: string, environment: Environment):
 }
 
 /** Everything that keeps the node from being healthy: loops, readiness, sessions, routes, and the problems the agent found. */
-export function troublesOf(status: AgentStatus, peers: readonly PeerStatus[]): readonly Problem[] {
+function troublesOf(status: AgentStatus, peers: readonly PeerStatus[]): readonly Problem[] {
   const troubles: Problem[] = []
   const add = (subject: string, message: string): void => void troubles.push({ severity: 'error', subject, message })
   if (!status.live) add('agent', 'a loop of the agent is stuck: restart the agent and report its log')

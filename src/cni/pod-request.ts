@@ -5,9 +5,9 @@ import { familyOf, formatIp, type IpAddress, parseIp } from '../net/index.ts'
 import { CNI_CODE, type CniFault } from './error.ts'
 import { shown } from './json.ts'
 
-export const ADDRESSES_ANNOTATION = 'fibula.network/ip-addrs'
-export const IPV4_POOLS_ANNOTATION = 'fibula.network/ipv4-pools'
-export const IPV6_POOLS_ANNOTATION = 'fibula.network/ipv6-pools'
+const ADDRESSES_ANNOTATION = 'fibula.network/ip-addrs'
+const IPV4_POOLS_ANNOTATION = 'fibula.network/ipv4-pools'
+const IPV6_POOLS_ANNOTATION = 'fibula.network/ipv6-pools'
 
 export type PodRequest = {
   readonly requested: readonly IpAddress[]

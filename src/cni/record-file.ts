@@ -6,7 +6,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from '
 const PAGE_BYTES = 4096
 const OPEN_OR_MAKE = constants.O_RDWR | constants.O_CREAT
 /** Longest record, in octets. */
-export const MAX_RECORD_BYTES = PAGE_BYTES
+const MAX_RECORD_BYTES = PAGE_BYTES
 
 export class RecordFile implements Disposable {
   readonly #path: string

@@ -105,10 +105,7 @@ function isEmpty(tracked: TrackedBlock, node: string): boolean {
  * Claims that are of no use: of addresses that an IPReservation keeps back now, of pools that give nothing to this node now, and those
  * beyond twice the target; borrowed ones as soon as own ones suffice.
  */
-export function reservesToGiveUp(
-  blocks: NodeBlocks,
-  targetOf: (pool: PoolConfig) => number,
-): ReadonlyMap<TrackedBlock, readonly BlockReserve[]> {
+function reservesToGiveUp(blocks: NodeBlocks, targetOf: (pool: PoolConfig) => number): ReadonlyMap<TrackedBlock, readonly BlockReserve[]> {
   const { node, config } = blocks
   const givenUp = new Map<TrackedBlock, readonly BlockReserve[]>()
   const spare = new Map<PoolConfig, number>()
@@ -130,7 +127,7 @@ export function reservesToGiveUp(
  * Empty blocks that are due: all of pools that give nothing to this node now; of the others those whose pool has enough without them,
  * but never the last of a family.
  */
-export function blocksToRetire(
+function blocksToRetire(
   blocks: NodeBlocks,
   {
     nowMs,

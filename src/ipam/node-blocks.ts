@@ -271,6 +271,6 @@ export class NodeBlocks {
 }
 
 /** True if `node` has an address in the block. */
-export function hasPartIn(block: BlockRecord, node: string): boolean {
+function hasPartIn(block: BlockRecord, node: string): boolean {
   return block.reserves.some((each) => each.node === node) || block.allocations.some((each) => nodeOfAllocation(block, each) === node)
 }

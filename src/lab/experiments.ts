@@ -17,7 +17,7 @@ import { waitFor } from './wait.ts'
 import { cutLines, wireOf } from './wiring.ts'
 
 /** Probes a second on every flow, each way. */
-export const PROBES_PER_SECOND = 100
+const PROBES_PER_SECOND = 100
 const BEFORE_MS = 1000
 /** Longer than the hold time: a router that does not notice a dead link moves its traffic only then. */
 const MOVE_DEADLINE_MS = 15_000

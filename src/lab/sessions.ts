@@ -23,7 +23,7 @@ export async function readSessions({ plan, paths }: Lab): Promise<readonly Sessi
 }
 
 /** The sessions of one speaker. */
-export async function readSpeaker(plan: Plan, paths: LabPaths, speaker: Speaker): Promise<readonly SessionReport[]> {
+async function readSpeaker(plan: Plan, paths: LabPaths, speaker: Speaker): Promise<readonly SessionReport[]> {
   const isFibula = speaker.role === 'node' || plan.routerKind === 'fibula'
   const seen = isFibula ? await askAgent(paths.run(speaker.name)) : await askRouter(plan, paths, speaker)
   const byAddress = new Map(seen?.map((session) => [session.remoteAddress, session]))

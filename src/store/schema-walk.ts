@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 /** The schema without the wrappers that make it optional or give it a default. */
-export function unwrapSchema(schema: z.core.$ZodType): z.core.$ZodType {
+function unwrapSchema(schema: z.core.$ZodType): z.core.$ZodType {
   const def = schema._zod.def
   switch (def.type) {
     case 'optional':

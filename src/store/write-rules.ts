@@ -53,7 +53,7 @@ export function updatedStatus(current: Resource, next: Resource, resourceVersion
   return sameButVersion(current, result) ? null : result
 }
 
-export function sameButVersion(a: Resource, b: Resource): boolean {
+function sameButVersion(a: Resource, b: Resource): boolean {
   const bare = (object: Resource): unknown => ({ ...object, metadata: { ...object.metadata, resourceVersion: '' } })
   return isDeepStrictEqual(bare(a), bare(b))
 }

@@ -29,7 +29,7 @@ const MD5_FLAG_PREFIX = 1
 
 /** Class selector 6, "network control" (RFC 2474 §4.2.2.2), as octet of the IP header. */
 const CS6 = 0xc0
-export const MAX_MD5_KEY_BYTES = 80
+const MAX_MD5_KEY_BYTES = 80
 
 /** A TCP socket of `family`, IPv6 ones for IPv6 only, marked as network control and without Nagle's delay. */
 export function openTcpSocket(family: IpFamily): number {

@@ -17,7 +17,7 @@ export function deriveFilters(snapshot: Snapshot, peers: readonly PeerConfig[]):
 }
 
 /** Stands in for a filter that does not exist: an unknown policy never widens what is let through. */
-export function rejectAll(name: string): Filter {
+function rejectAll(name: string): Filter {
   const nothing: FilterRule = {
     action: 'Reject',
     prefix: null,

@@ -123,7 +123,7 @@ function fromAddress(address: IpAddress | null): RouterId | null {
 }
 
 /** FNV-1a of the name in 32 bits; zero, which is no identifier, becomes one. */
-export function hashedIdentifier(name: string): RouterId {
+function hashedIdentifier(name: string): RouterId {
   let hash = 0x811c_9dc5
   for (const octet of new TextEncoder().encode(name)) hash = Math.imul(hash ^ octet, 0x0100_0193) >>> 0
   return routerId(hash === 0 ? 1 : hash)

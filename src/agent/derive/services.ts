@@ -7,7 +7,7 @@ import { IGNORED } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
 
 /** By its presence, whatever its value, as for load balancers of Kubernetes itself; kubeadm gives it to control plane nodes. */
-export const EXCLUDE_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers'
+const EXCLUDE_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers'
 
 /** null: no range of services is set for this node, so services are none of its business. */
 export function deriveServiceFacts(snapshot: Snapshot, node: string): ServiceFacts | null {

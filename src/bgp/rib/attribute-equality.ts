@@ -48,7 +48,7 @@ export function sameAttributes(a: PathAttributes, b: PathAttributes): boolean {
   )
 }
 
-export function sameNextHop(a: NextHop | null, b: NextHop | null): boolean {
+function sameNextHop(a: NextHop | null, b: NextHop | null): boolean {
   return a === b || (a !== null && b !== null && a.address === b.address && a.linkLocal === b.linkLocal)
 }
 

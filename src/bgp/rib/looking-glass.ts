@@ -171,7 +171,7 @@ function idText(id: number): string {
 const ORIGINS = ['igp', 'egp', 'incomplete'] as const
 
 /** `longer AS path (3 > 2)`. */
-export function lossText({ step, own, better }: Loss): string {
+function lossText({ step, own, better }: Loss): string {
   switch (step) {
     case 'longLivedStale':
       return 'long-lived stale'

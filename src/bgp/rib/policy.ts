@@ -52,7 +52,7 @@ export function decidingRule(residue: Residue, w0: number, w1: number, w2: numbe
 }
 
 /** `Equal` and `NotEqual` look at the prefix as it is; `In` and `NotIn` at everything inside it, within the bounds of length. */
-export class CompiledMatch {
+class CompiledMatch {
   readonly #cidr: PrefixWords
   readonly #mask: PrefixWords
   readonly #minLength: number

@@ -221,7 +221,7 @@ function classicNextHop(address: Ipv4): NextHop {
 }
 
 /** 4, 16 or 32 octets; the caller has checked that. A second half that is not link-local, or a first that is `::`, does not count. */
-export function decodeNextHop(octets: Uint8Array): NextHop {
+function decodeNextHop(octets: Uint8Array): NextHop {
   if (octets.length === 4) return { address: ipFromBytes(4, octets), linkLocal: null }
   const first = ipFromBytes(6, octets) as Ipv6
   if (octets.length === 16) return { address: first, linkLocal: null }

@@ -32,7 +32,7 @@ export function writeSysctls(settings: readonly Sysctl[]): readonly string[] {
   })
 }
 
-export class SettingError extends Error {
+class SettingError extends Error {
   constructor(message: string) {
     super(message)
     this.name = 'SettingError'

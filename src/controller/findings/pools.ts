@@ -6,7 +6,7 @@ import { byAge, type PoolUsage, type StrayBlock, usageRatio } from '../pool-usag
 import { type Finding, MOST_BY_NAME, SELECTS_NO_NODE } from './finding.ts'
 
 /** From this part of its addresses on a pool is nearly exhausted. */
-export const NEARLY_EXHAUSTED = 0.9
+const NEARLY_EXHAUSTED = 0.9
 
 export type PoolInput = {
   readonly snapshot: ClusterSnapshot

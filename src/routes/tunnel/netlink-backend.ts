@@ -112,7 +112,7 @@ function isStrictForAll(): boolean {
 }
 
 /** Reads the payload of RTM_NEWLINK; null if it is malformed. */
-export function readTunnel(family: IpFamily, view: DataView, from: number, to: number): TunnelState | null {
+function readTunnel(family: IpFamily, view: DataView, from: number, to: number): TunnelState | null {
   const link = readLink(view, from, to)
   if (link === null) return null
   const any = ip(family === 4 ? '0.0.0.0' : '::')

@@ -145,7 +145,7 @@ export class UserFolder {
 }
 
 /** Hidden files are editors' own. */
-export function isManifestName(name: string): boolean {
+function isManifestName(name: string): boolean {
   return /\.(ya?ml|json)$/.test(name) && !name.startsWith('.')
 }
 

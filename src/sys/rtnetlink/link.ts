@@ -40,9 +40,9 @@ const RTEXT_FILTER_SKIP_STATS = 8
 const IF_OPER_UP = 6
 
 /** IPV4_DEVCONF_* (linux/ip.h): what /proc/sys/net/ipv4/conf/INTERFACE shows, settable by netlink where /proc/sys is read-only. */
-export const IPV4_DEVCONF = { forwarding: 1, proxyArp: 3, rpFilter: 8 } as const
+const IPV4_DEVCONF = { forwarding: 1, proxyArp: 3, rpFilter: 8 } as const
 /** Places in IFLA_INET6_CONF (enum of linux/ipv6.h): what /proc/sys/net/ipv6/conf/INTERFACE shows; netlink can only read them. */
-export const IPV6_DEVCONF = { forwarding: 0, acceptRa: 3, disableIpv6: 26 } as const
+const IPV6_DEVCONF = { forwarding: 0, acceptRa: 3, disableIpv6: 26 } as const
 /** enum in6_addr_gen_mode (linux/if_link.h): how the kernel makes a link-local address of its own. */
 export const ADDR_GEN_MODE = { eui64: 0, none: 1 } as const
 

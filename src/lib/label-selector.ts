@@ -37,14 +37,3 @@ function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels)
 function labelValue(labels: Labels, key: string): string | undefined {
   return Object.hasOwn(labels, key) ? labels[key] : undefined // a label named `constructor` is only there if it is
 }
-
-/** The selector in the notation of `kubectl get -l`, for people. */
-export function formatSelector(selector: LabelSelector): string {
-  const equal = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`)
-  const others = (selector.matchExpressions ?? []).map(({ key, operator, values = [] }) => {
-    if (operator === 'Exists') return key
-    if (operator === 'DoesNotExist') return `!${key}`
-    return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`
-  })
-  return [...equal, ...others].join(',') || '(all)'
-}

@@ -1,6 +1,6 @@
 // One port to all objects, its adapters, and the kinds of objects there are.
 
-export { formatSelector, type LabelSelector, type Labels, matchesSelector } from '../lib/label-selector.ts'
+export { type LabelSelector, type Labels, matchesSelector } from '../lib/label-selector.ts'
 export { blockOfObject, createBlockStore } from './block-objects.ts'
 export { columnOf } from './columns.ts'
 export { DirectoryStore } from './directory/adapter.ts'

@@ -2,10 +2,11 @@
 import { describe, expect, test } from '@jest/globals'
 import { ORIGINATED, type PathAttributes } from '../../src/bgp/attributes.ts'
 import type { Family } from '../../src/bgp/family.ts'
-import { type Capability, encodeEndOfRib, encodeMessage, encodePrefixes, encodeRouteRefresh, nlriRun } from '../../src/bgp/wire/index.ts'
+import { type Capability, encodeEndOfRib, encodeMessage, encodeRouteRefresh } from '../../src/bgp/wire/index.ts'
 import { asn, cidr, ip } from '../../src/net/index.ts'
 import { keepalive, openOf, RawPeer } from './peer/peer-world.ts'
 import { config, originate, peer, type TestSpeaker, World } from './speaker-world.ts'
+import { encodePrefixes, nlriRun } from './wire/runs.ts'
 
 const A = '10.0.0.1'
 const B = '10.0.0.2'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { formatSelector, type LabelSelector, type Labels, matchesSelector } from '../../src/store/index.ts'
+import { type LabelSelector, type Labels, matchesSelector } from '../../src/store/index.ts'
 
 const LABELS: Labels = { rack: 'a', zone: '', constructor: 'x' }
 
@@ -36,19 +36,5 @@ describe('Kubernetes label selectors', () => {
 
   test('everything is matched by the empty selector, also nothing at all', () => {
     expect(matchesSelector({}, {})).toBe(true)
-  })
-
-  test('is shown as kubectl writes it', () => {
-    const selector: LabelSelector = {
-      matchLabels: { rack: 'a' },
-      matchExpressions: [
-        { key: 'zone', operator: 'In', values: ['x', 'y'] },
-        { key: 'old', operator: 'NotIn', values: ['z'] },
-        { key: 'gpu', operator: 'Exists' },
-        { key: 'spot', operator: 'DoesNotExist' },
-      ],
-    }
-    expect(formatSelector(selector)).toBe('rack=a,zone in (x,y),old notin (z),gpu,!spot')
-    expect(formatSelector({})).toBe('(all)')
   })
 })

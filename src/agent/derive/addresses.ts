@@ -28,8 +28,6 @@ export type NodeAddress = {
 /** What an agent was told to look for, of each family; null: nothing, so the Node's status comes first. */
 export type Detections = { readonly ipv4: Detection | null; readonly ipv6: Detection | null }
 
-export const NO_DETECTION: Detections = { ipv4: null, ipv6: null }
-
 const WRITTEN = { 4: NODE_ANNOTATION.ipv4Address, 6: NODE_ANNOTATION.ipv6Address } as const
 const DETECTED = { 4: NODE_ANNOTATION.detectedIpv4Address, 6: NODE_ANNOTATION.detectedIpv6Address } as const
 

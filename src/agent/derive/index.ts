@@ -19,7 +19,7 @@ import { derivePeers, type SessionOrigin } from './peers.ts'
 import { ProblemList } from './problems.ts'
 import { type NodeSettings, nodeSettings } from './settings.ts'
 
-export { type Detections, NO_DETECTION, type NodeAddress } from './addresses.ts'
+export type { Detections, NodeAddress } from './addresses.ts'
 export { type Detection, parseDetection } from './detection.ts'
 export type { SessionOrigin } from './peers.ts'
 export { isDerivedFrom } from './relevance.ts'

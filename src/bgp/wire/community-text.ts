@@ -1,5 +1,5 @@
 // Communities as people write them, both ways. Parsing is exact: text that is not a community gives null.
-import { type Asn, asn, formatIp, type Ipv4, ipv4, isIpv4, parseAsn, parseIp } from '../../net/index.ts'
+import { type Asn, formatIp, type Ipv4, ipv4, isIpv4, parseAsn, parseIp } from '../../net/index.ts'
 import { type AsPathSegment, type Community, community, type LargeCommunity, WELL_KNOWN_COMMUNITY } from '../attributes.ts'
 import { EXTENDED_COMMUNITY } from '../iana.ts'
 
@@ -130,11 +130,4 @@ export function formatAsPath(segments: readonly AsPathSegment[]): string {
       return `${open}${asns.join(between)}${close}`
     })
     .join(' ')
-}
-
-/** A space-separated list of ASNs (no sets), as manifests write a sequence; null if one of them is not an ASN. */
-export function parseAsSequence(text: string): readonly Asn[] | null {
-  const parts = text.trim() === '' ? [] : text.trim().split(/\s+/)
-  const found = parts.map(parseAsn)
-  return found.some((each) => each === null) ? null : found.flatMap((each) => (each === null ? [] : [asn(each)]))
 }

@@ -17,7 +17,6 @@ export {
   formatCommunity,
   formatExtendedCommunity,
   formatLargeCommunity,
-  parseAsSequence,
   parseCommunity,
   parseExtendedCommunity,
   parseLargeCommunity,
@@ -39,7 +38,7 @@ export type {
   RouteRefreshMessage,
   UpdateMessage,
 } from './message.ts'
-export { decodePrefixes, encodePrefixes, maxNlriOctets, NlriReader, nlriRun, writeNlri } from './nlri.ts'
+export { decodePrefixes, maxNlriOctets, NlriReader, writeNlri } from './nlri.ts'
 export {
   decodeMaxPrefixData,
   decodeShutdownMessage,

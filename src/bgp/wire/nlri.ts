@@ -1,6 +1,6 @@
 // NLRI (RFC 4271 §4.3, RFC 4760 §5, RFC 7911 §3): an optional path identifier, a length in bits, the address octets it needs.
 // Runs stay octets from socket to RIB: they are checked once, then walked without an object per prefix.
-import { ipFromBytes, ipToBytes, type Prefix, prefix } from '../../net/index.ts'
+import { ipFromBytes, type Prefix, prefix } from '../../net/index.ts'
 import { type Family, ipFamilyOf } from '../family.ts'
 import type { NlriRun } from './message.ts'
 import { u32 } from './octets.ts'
@@ -223,18 +223,6 @@ function writeU32(out: Uint8Array, at: number, value: number): void {
   out[at + 3] = value
 }
 
-/** Octets of a list of prefixes, each with its path identifier unless `pathIds` is null. For short lists: allocates. */
-export function encodePrefixes(prefixes: readonly Prefix[], pathIds: readonly number[] | null = null): Uint8Array {
-  const out = new Uint8Array(prefixes.length * 21)
-  let at = 0
-  for (const [index, { address, length }] of prefixes.entries()) {
-    const octets = ipToBytes(address)
-    const pathId = pathIds === null ? null : (pathIds[index] ?? 0)
-    at = writeNlri(out, at, length, u32(octets, 0), u32(octets, 4), u32(octets, 8), u32(octets, 12), pathId)
-  }
-  return out.slice(0, at)
-}
-
 /** The prefixes of a run as values. For logs, tests and short lists: allocates. */
 export function decodePrefixes(run: NlriRun): readonly { readonly prefix: Prefix; readonly pathId: number }[] {
   const reader = new NlriReader()
@@ -249,11 +237,4 @@ export function decodePrefixes(run: NlriRun): readonly { readonly prefix: Prefix
     found.push({ prefix: prefix(ipFromBytes(ipFamilyOf(run.family), octets), reader.length), pathId: reader.pathId })
   }
   return found
-}
-
-/** A run over NLRI octets of our own making. Throws RangeError if they are not well formed. */
-export function nlriRun(family: Family, bytes: Uint8Array, addPath = false): NlriRun {
-  const scan = new NlriScan()
-  if (!scan.scan(bytes, 0, bytes.length, family, addPath)) throw new RangeError('not a run of NLRI')
-  return { family, addPath, bytes, count: scan.count }
 }

@@ -4,7 +4,6 @@ import { eachAttribute, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from '../netlink-
 import { AF_INET, AF_INET6, addressFamily, MessageWriter, type NetlinkRequest, struct } from './message.ts'
 
 const RTM_NEWADDR = 20
-const RTM_DELADDR = 21
 const RTM_GETADDR = 22
 const IFADDRMSG_LENGTH = 8
 const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8 } as const
@@ -24,18 +23,16 @@ export type InterfaceAddress = {
  * EEXIST: it is there.
  */
 export function addAddress({ interfaceIndex, address, prefixLength }: InterfaceAddress): NetlinkRequest {
-  const writer = start(`add address to interface ${interfaceIndex}`, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, {
-    interfaceIndex,
-    address,
-    prefixLength,
+  const family = addressFamily(address)
+  const fixed = struct(IFADDRMSG_LENGTH, (view) => {
+    view.setUint8(0, family) // scope is universe (0); of an IPv6 address the kernel works it out itself
+    view.setUint8(1, prefixLength)
+    view.setUint32(4, interfaceIndex, true)
   })
-  if (addressFamily(address) === AF_INET6) writer.u32(IFA.FLAGS, IFA_F_NODAD | (prefixLength === 128 ? IFA_F_NOPREFIXROUTE : 0))
+  const writer = new MessageWriter(`add address to interface ${interfaceIndex}`, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, fixed)
+  writer.address(IFA.LOCAL, address).address(IFA.ADDRESS, address)
+  if (family === AF_INET6) writer.u32(IFA.FLAGS, IFA_F_NODAD | (prefixLength === 128 ? IFA_F_NOPREFIXROUTE : 0))
   return writer.finish()
-}
-
-/** Removes an address. EADDRNOTAVAIL: it is not there. */
-export function deleteAddress(address: InterfaceAddress): NetlinkRequest {
-  return start(`remove address from interface ${address.interfaceIndex}`, RTM_DELADDR, 0, address).finish()
 }
 
 /** Asks for all addresses of one interface (kernels without strict checking: of all). */
@@ -73,14 +70,4 @@ export function readAddress(view: DataView, from: number, to: number): AddressVi
     prefixLength: view.getUint8(from + 1),
     isUsable: (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0,
   }
-}
-
-/** Scope is universe (0); of an IPv6 address the kernel works it out itself. */
-function start(name: string, type: number, flags: number, { interfaceIndex, address, prefixLength }: InterfaceAddress): MessageWriter {
-  const fixed = struct(IFADDRMSG_LENGTH, (view) => {
-    view.setUint8(0, addressFamily(address))
-    view.setUint8(1, prefixLength)
-    view.setUint32(4, interfaceIndex, true)
-  })
-  return new MessageWriter(name, type, flags, fixed).address(IFA.LOCAL, address).address(IFA.ADDRESS, address)
 }

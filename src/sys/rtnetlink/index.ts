@@ -1,5 +1,5 @@
 // rtnetlink for links, addresses, neighbours and a pod's own routes: requests as values, and a synchronous socket to send them.
-export { type AddressView, addAddress, deleteAddress, type InterfaceAddress, listAddresses, readAddress } from './address.ts'
+export { type AddressView, addAddress, type InterfaceAddress, listAddresses, readAddress } from './address.ts'
 export {
   ADDR_GEN_MODE,
   changeLink,

@@ -1,5 +1,5 @@
 // Worlds of manifests, and what a node makes of them.
-import { type Derived, type Detections, derive, NO_DETECTION } from '../../../src/agent/derive/index.ts'
+import { type Derived, type Detections, derive } from '../../../src/agent/derive/index.ts'
 import { NO_SERVICES, type ServicePlan } from '../../../src/agent/services/index.ts'
 import type { PeerConfig } from '../../../src/bgp/index.ts'
 import { formatIp, formatPrefix, type HostNetwork, type IpAddress, ip, prefix } from '../../../src/net/index.ts'
@@ -48,7 +48,7 @@ export type More = {
 }
 
 export function deriveFor(node: string, objects: readonly unknown[], network: HostNetwork = NO_NETWORK, more: More = {}): Derived {
-  const { detections = NO_DETECTION, secretFaults = new Map(), podAddresses = null, services = NO_SERVICES } = more
+  const { detections = { ipv4: null, ipv6: null }, secretFaults = new Map(), podAddresses = null, services = NO_SERVICES } = more
   return derive({
     snapshot: snapshotOf(objects),
     node,

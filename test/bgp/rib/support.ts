@@ -5,15 +5,7 @@ import { FAMILIES, type Family, ipFamilyOf } from '../../../src/bgp/family.ts'
 import type { Filter, FilterRule } from '../../../src/bgp/filter.ts'
 import { type PeerId, Rib, type RibConfig, type RibPeerConfig, type RibSession } from '../../../src/bgp/rib/index.ts'
 import type { RouteStatus } from '../../../src/bgp/status.ts'
-import {
-  createDecodeContext,
-  decodeMessage,
-  decodePrefixes,
-  encodePrefixes,
-  type NlriRun,
-  nlriRun,
-  type UpdateMessage,
-} from '../../../src/bgp/wire/index.ts'
+import { createDecodeContext, decodeMessage, decodePrefixes, type NlriRun, type UpdateMessage } from '../../../src/bgp/wire/index.ts'
 import {
   type Asn,
   asn,
@@ -28,6 +20,7 @@ import {
   type Prefix,
   prefix,
 } from '../../../src/net/index.ts'
+import { encodePrefixes, nlriRun } from '../wire/runs.ts'
 
 export const V4: Family = 'IPv4Unicast'
 export const V6: Family = 'IPv6Unicast'

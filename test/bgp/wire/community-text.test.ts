@@ -7,7 +7,6 @@ import {
   formatExtendedCommunity,
   formatLargeCommunity,
   isNonTransitive,
-  parseAsSequence,
   parseCommunity,
   parseExtendedCommunity,
   parseLargeCommunity,
@@ -127,11 +126,5 @@ describe('AS paths', () => {
     ] as const
     expect(formatAsPath(path)).toBe('(1 2) 65001 4200000000 {3,4} [5,6]')
     expect(formatAsPath([])).toBe('')
-  })
-
-  test('sequences as manifests write them', () => {
-    expect(parseAsSequence('65001  1.10 7')).toEqual([65001, 65546, 7])
-    expect(parseAsSequence('')).toEqual([])
-    for (const text of ['0', '1 x', '{1,2}', '4294967296']) expect(parseAsSequence(text)).toBeNull()
   })
 })

@@ -1,14 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { community, ORIGINATED, type PathAttributes, routerId } from '../../../src/bgp/attributes.ts'
-import {
-  ByteWriter,
-  type EncodeContext,
-  encodePathAttributes,
-  encodePrefixes,
-  encodeUpdates,
-  nlriRun,
-  type UpdateBatch,
-} from '../../../src/bgp/wire/index.ts'
+import { ByteWriter, type EncodeContext, encodePathAttributes, encodeUpdates, type UpdateBatch } from '../../../src/bgp/wire/index.ts'
 import { asn, cidr, type Ipv4, type Ipv6, ip, type Prefix } from '../../../src/net/index.ts'
 import {
   announcedBy,
@@ -25,6 +17,7 @@ import {
   sending,
   withdrawnBy,
 } from './build.ts'
+import { encodePrefixes } from './runs.ts'
 
 const V4_HOP = { address: ip('192.0.2.1'), linkLocal: null }
 const V6_HOP = { address: ip('2001:db8::1'), linkLocal: null }
@@ -215,10 +208,6 @@ describe('packing UPDATEs', () => {
         expect(arrived.every((each, index) => each.endsWith(` #${index}`))).toBe(true)
       }
     }
-  })
-
-  test('NLRI that is not whole is a mistake of the caller', () => {
-    expect(() => nlriRun('IPv4Unicast', bytesOf('21c633640000'))).toThrow(RangeError)
   })
 })
 

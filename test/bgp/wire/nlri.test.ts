@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { Family } from '../../../src/bgp/family.ts'
-import { decodePrefixes, encodePrefixes, maxNlriOctets, NlriReader, nlriRun, writeNlri } from '../../../src/bgp/wire/index.ts'
+import { decodePrefixes, maxNlriOctets, NlriReader, writeNlri } from '../../../src/bgp/wire/index.ts'
 import { formatPrefix, type Ipv4, type Ipv6, type Prefix, prefix } from '../../../src/net/index.ts'
 import { bytesOf, hexOf } from './build.ts'
+import { encodePrefixes, nlriRun } from './runs.ts'
 
 const ipv4Prefix = fc
   .tuple(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 0, max: 32 }))

@@ -7,14 +7,13 @@ import {
   type Capability,
   decodeMessage,
   encodeMessage,
-  encodePrefixes,
   type Message,
   type NlriRun,
-  nlriRun,
   type UpdateMessage,
 } from '../../../src/bgp/wire/index.ts'
 import { asn, type Ipv4, type Ipv6, isUsableUnicast, type Prefix, prefix } from '../../../src/net/index.ts'
 import { BOTH, external } from './build.ts'
+import { encodePrefixes, nlriRun } from './runs.ts'
 
 const u8 = fc.integer({ min: 0, max: 255 })
 const u16 = fc.integer({ min: 0, max: 0xffff })

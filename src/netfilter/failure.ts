@@ -1,7 +1,10 @@
 // What the tools say when they fail, in words that name the remedy.
 
-/** `LOCKED`: try again. `MISSING`: no such program. `UNSUPPORTED`: the kernel lacks something. `REFUSED`: this input. `FAILED`: the rest. */
-export type ToolFailureCode = 'LOCKED' | 'MISSING' | 'UNSUPPORTED' | 'REFUSED' | 'FAILED'
+/**
+ * `LOCKED`: try again. `MISSING`: no such program. `UNSUPPORTED`: the kernel lacks something. `NO_TABLES`: the kernel has this variant, but
+ * no tables of this family in it. `REFUSED`: this input. `FAILED`: the rest.
+ */
+export type ToolFailureCode = 'LOCKED' | 'MISSING' | 'UNSUPPORTED' | 'NO_TABLES' | 'REFUSED' | 'FAILED'
 
 /** A run of iptables or ipset that did not work. */
 export class ToolError extends Error {
@@ -50,6 +53,12 @@ const EXPLANATIONS: readonly Explanation[] = [
     says: /Permission denied|Operation not permitted|you must be root/i,
     code: 'UNSUPPORTED',
     remedy: () => 'the agent needs the capabilities NET_ADMIN and NET_RAW',
+  },
+  {
+    says: /TABLE_ADD failed \(Operation not supported\)/i,
+    code: 'NO_TABLES',
+    remedy: (tool) =>
+      `the kernel was built without ${tool.startsWith('ip6') ? 'CONFIG_NF_TABLES_IPV6' : 'CONFIG_NF_TABLES_IPV4'}: install iptables-legacy`,
   },
   {
     says: /Table does not exist|can't initialize|Address family not supported|rule set generation id|Protocol not supported/i,

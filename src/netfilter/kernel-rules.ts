@@ -49,6 +49,8 @@ export class KernelRules {
   /** By family and built-in chain: read-backs in a row that found our jumps changed. */
   #quarrels: ReadonlyMap<string, number> = new Map()
   #variant: Variant | null = null
+  /** Variants of whose IPv4 tables the kernel turned out to have none: what is read there is empty, and only a write shows why. */
+  readonly #withoutTables = new Set<Variant>()
   #held: Wanted | null = null
   #sweepProblem: NetfilterProblem | null = null
   #restores = 0
@@ -132,6 +134,22 @@ export class KernelRules {
    */
   async write(wanted: Wanted, maySweep: boolean): Promise<Written> {
     const before = this.transactions
+    try {
+      const hasBusySets = await this.#writeAll(wanted, maySweep)
+      return { changed: this.transactions > before, hasBusySets }
+    } catch (cause) {
+      const other = otherVariant(this.#inUse())
+      const mayGiveWay = this.#withoutTables.has(this.#inUse()) && !this.#withoutTables.has(other)
+      if (!mayGiveWay || this.#known.reading.variants[other] === null) throw cause
+      this.#log.warn('netfilter.variant.unusable', { variant: this.#inUse(), err: cause })
+    }
+    await this.readBack()
+    const hasBusySets = await this.#writeAll(wanted, maySweep)
+    return { changed: this.transactions > before, hasBusySets }
+  }
+
+  /** Resolves to whether sets are left to be destroyed. */
+  async #writeAll(wanted: Wanted, maySweep: boolean): Promise<boolean> {
     let hasBusySets = false
     for (let step = 0; step < STEPS; step++) {
       const sets = await this.#sets.raise(wanted.sets, maySweep, this.#laterThanChains(wanted))
@@ -143,7 +161,7 @@ export class KernelRules {
       if (sets.standIns.size === 0 || hasBusySets) break
     }
     this.#held = wanted
-    return { changed: this.transactions > before, hasBusySets }
+    return hasBusySets
   }
 
   /**
@@ -159,7 +177,9 @@ export class KernelRules {
   }
 
   #choose(): Variant {
-    const { variants } = this.#known.reading
+    const { variants: read } = this.#known.reading
+    const usable = { nft: this.#withoutTables.has('nft') ? null : read.nft, legacy: this.#withoutTables.has('legacy') ? null : read.legacy }
+    const variants = usable.nft === null && usable.legacy === null ? read : usable
     const preferred = this.#choice === 'auto' ? chooseVariant(variants) : this.#choice
     if (preferred !== null && variants[preferred] !== null) return preferred
     if (variants.nft !== null) return 'nft'
@@ -214,6 +234,7 @@ export class KernelRules {
       await this.#learn(variant, family, plan, wanted)
       return
     } catch (cause) {
+      if (cause instanceof ToolError && cause.code === 'NO_TABLES' && family === 4) this.#withoutTables.add(variant)
       if (!(cause instanceof ToolError) || cause.code !== 'REFUSED') throw this.#failed(cause, [])
       this.#log.warn('netfilter.rules.refused', { family, variant, err: cause, line: plan.lines[(cause.line ?? 0) - 1] })
     }

@@ -55,6 +55,7 @@ export class KnownState {
    * called before anything is written: of a reading that was abandoned meanwhile it must not be.
    */
   async read(inUse: Variant | null, isAbandoned: () => boolean = () => false): Promise<() => void> {
+    // Asked before: what changes while it is read makes the next read-back read again.
     const generation = this.#tools.generation()
     const setsPrint = this.#hasFewMembers() ? this.#tools.setsPrint() : null
     const isSure = !this.isInDoubt
@@ -67,11 +68,10 @@ export class KnownState {
     }
     try {
       const fresh = await this.#reader.readAll(this.#reading, options)
-      const hasStood = generation === this.#tools.generation()
       return () => {
         this.#reading = fresh.reading
         for (const [key, fingerprint] of fresh.fingerprints) this.#fingerprints.set(key, fingerprint)
-        this.#generation = hasStood ? generation : null
+        this.#generation = generation
         this.#setsPrint = fresh.reading.setsFault === null ? setsPrint : null
         this.isInDoubt = false
       }

@@ -46,15 +46,16 @@ export class KernelModel implements NetfilterTools {
 
   async saveRules(variant: Variant, family: IpFamily): Promise<string> {
     this.saves++
-    await this.gate
-    if (this.saveFault !== null) throw this.saveFault
-    return [...this.rules[variant][family]]
+    const text = [...this.rules[variant][family]]
       .map(([name, table]) => {
         const chains = [...table].map(([chain, { policy }]) => `:${chain} ${policy} [0:0]\n`).join('')
         const rules = [...table].flatMap(([chain, each]) => each.rules.map((rule) => `-A ${chain} ${this.spell(rule)}\n`)).join('')
         return `# Generated\n*${name}\n${chains}${rules}COMMIT\n`
       })
       .join('')
+    await this.gate
+    if (this.saveFault !== null) throw this.saveFault
+    return text
   }
 
   async saveCounters(variant: Variant, family: IpFamily): Promise<string> {

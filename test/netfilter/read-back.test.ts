@@ -90,6 +90,20 @@ describe.each([
     expect(netfilter.status().drifts).toBe(2)
   })
 
+  test('find that somebody took back what we wrote, so that everything is as at the last read-back', async () => {
+    const { model, netfilter } = await quiet(variant, hasSocket)
+    const [first] = RULES.families[4].chains
+    if (first === undefined) throw new Error('no chain')
+    const chains = [{ ...first, rules: [...first.rules, ACCEPT] }]
+    const sets = [set('fib4-s', ['10.0.0.1', '10.0.0.2', '10.0.0.3'])]
+    await netfilter.client('guards').apply({ sets, families: { ...RULES.families, 4: { ...RULES.families[4], chains } } })
+    const wanted = stateOf(model, variant)
+    model.meddle(variant, 4, 'filter', '-D fib-a -j ACCEPT')
+    model.sets.get('fib4-s')?.members.delete('10.0.0.3')
+    await netfilter.resync()
+    expect(stateOf(model, variant)).toEqual(wanted)
+  })
+
   function swapMember(model: KernelModel): void {
     model.sets.get('fib4-s')?.members.delete('10.0.0.2')
     model.sets.get('fib4-s')?.members.add('10.0.0.3')
@@ -151,6 +165,26 @@ describe('what is known', () => {
     expect(JSON.stringify(parts(line)) === JSON.stringify(parts('# Generated on Sat'))).toBe(isSame)
   })
 
+  test('does not count sets that could not be read as none', async () => {
+    const model = new KernelModel()
+    model.sets.set('fib4-s', {
+      header: 'hash:ip family inet maxelem 9',
+      type: 'hash:ip inet',
+      maxElements: 9,
+      members: new Set(['10.0.0.1']),
+    })
+    const known = new KnownState(model)
+    const saveSets = model.saveSets.bind(model)
+    model.saveSets = async () => {
+      throw new ToolError('LOCKED', 'held', null)
+    }
+    await read(known)
+    expect(known.reading.setsFault?.message).toBe('held')
+    model.saveSets = saveSets
+    await read(known)
+    expect({ fault: known.reading.setsFault, sets: [...known.reading.sets.keys()] }).toEqual({ fault: null, sets: ['fib4-s'] })
+  })
+
   test('is read anew after a failure, sets too', async () => {
     const model = new KernelModel()
     model.sets.set('fib4-s', {
@@ -205,6 +239,15 @@ describe('a change during a read-back', () => {
     expect(model.chain('nft', 4, 'filter', 'fib-a')).toEqual(['-j ACCEPT'])
     expect(model.saves).toBeGreaterThan(saves)
     expect(netfilter.problems()).toEqual([])
+  })
+
+  test('is what the next change begins with, not what the abandoned read-back saw', async () => {
+    const { model, netfilter, gate } = await reading()
+    await netfilter.client('guards').apply(changed)
+    gate.resolve()
+    await settle()
+    await netfilter.client('guards').apply(RULES)
+    expect(model.chain('nft', 4, 'filter', 'fib-a')?.length).toBe(2)
   })
 
   test('does not hear of it if the abandoned one fails', async () => {

@@ -1,6 +1,6 @@
 // Attachments as CNI made them, and what the store says of their pods: nothing yet, something else, or one pod of two interfaces.
 import { expect, test } from '@jest/globals'
-import type { ClusterState } from '../../policy/state.ts'
+import { type ClusterState, namespaceOf } from '../../policy/state.ts'
 import type { Manifest } from '../../support/agent-manifests.ts'
 import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
@@ -126,14 +126,6 @@ describeWith(PROGRAMS, 'attachments', () => {
       if (found === undefined) throw new RangeError(`${key} has no ${which}`)
       return found
     }
-    /** One connection from an address of a pod to one of the server. */
-    const connects = (from: string, source: string, address: string, port = 80): Promise<boolean> => {
-      const program = `import socket; socket.create_connection(("${address}", ${port}), 2, ("${source}", 0))`
-      return cluster.world.net.exec(from.replace('/', '-'), 'python3', ['-c', program]).then(
-        () => true,
-        () => false,
-      )
-    }
     /** Every address of the pod to every address of the server. */
     const ways = (from: string) =>
       (['eth0', 'net1'] as const).flatMap((source) =>
@@ -147,7 +139,7 @@ describeWith(PROGRAMS, 'attachments', () => {
       )
     const connecting = async (from: string, port = 80): Promise<readonly string[]> => {
       const tried = await Promise.all(
-        ways(from).map(async (way) => ((await connects(from, way.source, way.address, port)) ? [way.shown] : [])),
+        ways(from).map(async (way) => ((await cluster.connects(namespaceOf(from), way.source, way.address, port, 2)) ? [way.shown] : [])),
       )
       return tried.flat()
     }

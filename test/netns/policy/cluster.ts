@@ -179,6 +179,15 @@ export class PolicyCluster implements AsyncDisposable {
     })
   }
 
+  /** Whether a TCP connection from one of the addresses of a namespace can be made. */
+  async connects(namespace: string, source: string, address: string, port = 80, waitSeconds = 10): Promise<boolean> {
+    const program = `import socket; socket.create_connection(("${address}", ${port}), ${waitSeconds}, ("${source}", 0))`
+    return this.world.net.exec(namespace, 'python3', ['-c', program]).then(
+      () => true,
+      () => false,
+    )
+  }
+
   /** Connections that are alive, of some that were made: `dead` are waited for until they are cut, and stay so, whoever speaks first. */
   async untilAlive(alive: readonly string[], dead: readonly string[] = []): Promise<void> {
     const isSo = async (): Promise<boolean> => {

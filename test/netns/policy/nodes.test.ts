@@ -59,15 +59,6 @@ async function expectWays(cluster: PolicyCluster, ways: Readonly<Record<string, 
   expect(await cluster.differences(probes.flat(), expected)).toEqual([])
 }
 
-/** Whether a TCP connection from one of the node's addresses can be made. */
-async function reaches(cluster: PolicyCluster, node: string, source: string, address: string): Promise<boolean> {
-  const program = `import socket; socket.create_connection(("${address}", 80), 10, ("${source}", 0))`
-  return cluster.world.net.exec(node, 'python3', ['-c', program]).then(
-    () => true,
-    () => false,
-  )
-}
-
 /** What policy is not about. */
 const AMONG_NODES = { 'client -> n1': true, 'n1 -> client': true, 'n1 -> n2': true, 'n2 -> n1': true }
 
@@ -100,7 +91,7 @@ describeWith(PROGRAMS, 'nodes', () => {
       [n1.ipv6, server.ipv6],
       ['2001:db8::11', server.ipv6],
     ] as const)
-      expect([source, await reaches(cluster, 'n1', source, address)]).toEqual([source, true])
+      expect([source, await cluster.connects('n1', source, address)]).toEqual([source, true])
     const shown = await world.ask<readonly { name: string }[]>('n1', 'GET', '/v1/policy/pods')
     expect(shown.map(({ name }) => name).sort()).toEqual(['client', 'friend', 'server'])
     const members = (await world.net.exec('n1', 'ipset', ['save'])).stdout

@@ -26,7 +26,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const log = createLog({ level: logLevel, fields: { node } })
   mkdirSync(runDir, { recursive: true, mode: 0o755 })
   await refuseToBeSecond(runDir)
-  using _lock = await lockStateDir(stateDir, { clock: systemClock, log })
+  using _lock = await lockStateDir(stateDir, { log })
   const restart = readRestartState(runDir)
   const peersUpBefore = restart !== null && restart.peersUpBefore.length > 0 ? restart.peersUpBefore : null
   log.info('agent.process.started', { version, store: options.store, runDir, peersUpBefore })

@@ -2,7 +2,7 @@
 // whatever way, so there is nothing stale to detect.
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock } from '../lib/clock.ts'
+import { sleep } from '../lib/clock.ts'
 import { type Log, quoteText } from '../lib/log.ts'
 import { tryLockFile } from '../sys/libc.ts'
 
@@ -12,11 +12,19 @@ export const LOCK_FILE = '.lock'
 const PATIENCE_MS = 10_000
 const PAUSE_MS = 100
 
+type Pause = (delayMs: number) => Promise<void>
+
 /**
  * Takes the lock of a state directory, which is made if it is missing. It is held until disposed of, or until the process ends. Rejects if
  * another process keeps it. A directory that cannot be written is logged and not locked: nobody can keep anything there.
  */
-export async function lockStateDir(stateDir: string, { clock, log }: { readonly clock: Clock; readonly log: Log }): Promise<Disposable> {
+export async function lockStateDir(
+  stateDir: string,
+  {
+    log,
+    pause = sleep,
+  }: { readonly log: Log /** Must keep the process alive, which has nothing else to do yet. */; readonly pause?: Pause },
+): Promise<Disposable> {
   const path = join(stateDir, LOCK_FILE)
   let fd: number
   try {
@@ -31,7 +39,7 @@ export async function lockStateDir(stateDir: string, { clock, log }: { readonly 
     for (let waitedMs = 0; !tryLockFile(fd); waitedMs += PAUSE_MS) {
       if (waitedMs >= PATIENCE_MS) throw new Error(refusal(stateDir, path))
       if (waitedMs === 0) log.info('agent.stateDir.awaited', { stateDir })
-      await new Promise<void>((resolve) => void clock.after(PAUSE_MS, resolve))
+      await pause(PAUSE_MS)
     }
     const text = `${process.pid}\n`
     writeSync(fd, text, 0, 'latin1')

@@ -15,7 +15,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-const lock = (): Promise<Disposable> => lockStateDir(folder, { clock, log: silentLog })
+const pause = (delayMs: number): Promise<void> => new Promise((resolve) => void clock.after(delayMs, resolve))
+const lock = (): Promise<Disposable> => lockStateDir(folder, { pause, log: silentLog })
 async function pass(ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 100) {
     clock.advance(100)

@@ -35,13 +35,17 @@ export class CliProgram implements Disposable {
     return new CliProgram(folder, outfile)
   }
 
-  /** Runs it to its end, in an environment of its own. */
+  /** Runs it to its end, in an environment of its own. After `timeoutMs` it is killed, and its status is null. */
   run(
     args: readonly string[],
-    { env = {}, input = '' }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string } = {},
+    { env = {}, input = '', timeoutMs }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string; readonly timeoutMs?: number } = {},
   ): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [this.#file, ...args], { env })
+      const child = spawn(
+        process.execPath,
+        [this.#file, ...args],
+        timeoutMs === undefined ? { env } : { env, timeout: timeoutMs, killSignal: 'SIGKILL' },
+      )
       let [stdout, stderr] = ['', '']
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         stdout += text

@@ -49,7 +49,7 @@ export function policyCases(runs: number): readonly Case[] {
   const onePodMore = 'one pod arrives, seconds are the median'
   const onePolicy = 'one policy changes, seconds are the median'
   const firstDetails = ['engineSeconds', 'rules', 'members', 'heapMiB']
-  const idleDetails = ['cpuPercent', 'readBackSeconds']
+  const idleDetails = ['cpuPercent', 'readBackSeconds', 'readAllSeconds', 'readAllCpuSeconds']
   return [
     make(few, 'first', first, [BARE], FIRST, firstDetails),
     make(few, 'label', onePod, [NAIVE], POD_CHANGE, CHANGE_DETAILS),

@@ -186,10 +186,13 @@ class Bench {
     this.#add('pods', SUBJECT, labels.with(arrivals).sample(0.99))
   }
 
-  /** CPU of a minute without changes: of a time in which nothing happens, and of the read-backs that a minute has. */
+  /** CPU of a minute without changes: of a time in which nothing happens, and of the read-backs that a minute has when one has read all. */
   async #idle(node: Node): Promise<void> {
     const { observeMs } = this.#settings
     await pause(1_500) // sets that are still held on to are gone then
+    const [firstCpu, firstMs] = [cpuSeconds(), performance.now()]
+    await node.netfilter.resync() // what was written is read once
+    const first = { readAllSeconds: secondsSince(firstMs), readAllCpuSeconds: cpuSeconds() - firstCpu }
     const before = cpuSeconds()
     await pause(observeMs)
     const nothing = (cpuSeconds() - before) / (observeMs / 1000)
@@ -198,7 +201,8 @@ class Bench {
     const [readBackCpu, readBackSeconds] = [cpuSeconds() - cpu, secondsSince(beganMs)]
     const interval = Math.max(READ_BACK_SECONDS, readBackSeconds * READ_BACK_SHARE)
     const share = nothing + readBackCpu / interval
-    const details = { cpuPercent: share * 100, readBackSeconds, readBackCpuSeconds: readBackCpu, drifts: node.netfilter.status().drifts }
+    const { drifts } = node.netfilter.status()
+    const details = { cpuPercent: share * 100, readBackSeconds, readBackCpuSeconds: readBackCpu, ...first, drifts }
     this.#add('idle', SUBJECT, { seconds: null, cpuSeconds: share * READ_BACK_SECONDS, peakRssMiB: null, details })
   }
 

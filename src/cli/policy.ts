@@ -60,15 +60,19 @@ export function addPolicy(cli: Cli, describe: string, environment: Environment):
           .positional('pod', { type: 'string', describe: 'Only this one: [NAMESPACE/]POD' })
           .example('$0 policy show web/shop-1', 'its policies by tier and direction, and packets dropped'),
       async (args) => {
-        const query = { pod: args.pod }
-        const pods = itemsOf(
-          await askAgents(args, environment, (client) => client.get<readonly PodPolicyStatus[]>('/v1/policy/pods', query)),
-        )
-        await print(args.output, pods, (all, screen) => {
-          if (all.length === 0) return 'no pods\n'
-          return args.pod === undefined
-            ? formatTable(withNodes(all, COLUMNS), all, screen)
-            : all.map((pod) => formatPod(pod, screen)).join('\n')
+        // All of them, also for one: that a pod is not on a node is no failure of that node.
+        const all = itemsOf(await askAgents(args, environment, (client) => client.get<readonly PodPolicyStatus[]>('/v1/policy/pods')))
+        const { pod } = args
+        const pods = pod === undefined ? all : all.filter(({ namespace, name }) => name === pod || `${namespace}/${name}` === pod)
+        if (pod !== undefined && pods.length === 0)
+          throw new CliError(
+            `there is no pod ${JSON.stringify(pod)} here: \`fibula policy show\` lists those there are, --node names another node`,
+          )
+        await print(args.output, pods, (shown, screen) => {
+          if (shown.length === 0) return 'no pods\n'
+          return pod === undefined
+            ? formatTable(withNodes(shown, COLUMNS), shown, screen)
+            : shown.map((each) => formatPod(each, screen)).join('\n')
         })
         if (pods.some(({ state }) => state === 'denied')) process.exitCode = 1
       },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { hostsFile, manifestFolders } from '../../src/lab/manifests.ts'
+import { hostsFile, manifestFolders, podManifest } from '../../src/lab/manifests.ts'
 import { parseResource } from '../../src/store/index.ts'
 import { plan } from './fixtures.ts'
 
@@ -29,6 +29,35 @@ describe('manifestFolders', () => {
         .flatMap(({ manifests }) => manifests)
         .find(({ kind, metadata }) => kind === 'BGPConfiguration' && metadata.name === 'default')?.spec
     expect([specOf(cluster), specOf(router)]).toMatchObject([{ mode: 'Host' }, { mode: 'Router' }])
+  })
+})
+
+describe('podManifest', () => {
+  const address = { ipv4: '10.244.7.1', ipv6: 'fd00:10:244::7' }
+
+  test('policies select a pod by its name and its node, which are its labels', () => {
+    const { metadata } = podManifest({ name: 'pod-3b', node: 'node-3' }, address)
+    expect(metadata).toEqual({ name: 'pod-3b', namespace: 'default', labels: { pod: 'pod-3b', node: 'node-3' } })
+  })
+
+  test.each([
+    [
+      'with its addresses, as its node and its status say',
+      address,
+      { phase: 'Running', podIPs: [{ ip: '10.244.7.1' }, { ip: 'fd00:10:244::7' }] },
+    ],
+    ['that has none yet is pending', null, { phase: 'Pending' }],
+  ])('a pod %s', (_, known, status) => {
+    const manifest = podManifest({ name: 'pod-3b', node: 'node-3' }, known)
+    expect(manifest).toMatchObject({ spec: { nodeName: 'node-3' }, status })
+    expect(parseResource(manifest)).toMatchObject({ ok: true })
+  })
+
+  test('its namespace is among the manifests, with the label that selects it by name', () => {
+    const namespaces = manifestFolders(plan()).flatMap(({ files }) =>
+      files.flatMap(({ manifests }) => manifests.filter(({ kind }) => kind === 'Namespace')),
+    )
+    expect(namespaces).toMatchObject([{ metadata: { name: 'default', labels: { 'kubernetes.io/metadata.name': 'default' } } }])
   })
 })
 

@@ -1,9 +1,9 @@
 // IPAM, journal, CNI and a dataplane that is a fake, joined as the agent joins them, and asked through the socket.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { OPEN_GATE, type PodHost, type Pods } from '../../../src/agent/pods/index.ts'
 import { servePods } from '../../../src/agent/pods/serve.ts'
 import { decodeResponse, encodeRequest } from '../../../src/cni/frame.ts'
@@ -15,6 +15,8 @@ import { ok } from '../../../src/lib/result.ts'
 import { cidr, formatIp, parseMac } from '../../../src/net/index.ts'
 import { createBlockStore, MemoryStore } from '../../../src/store/index.ts'
 import { until } from '../../support/poll.ts'
+
+jest.setTimeout(60_000) // sockets, files and a process, which may take their time on a busy machine
 
 const MAC = parseMac('0a:58:0a:f4:00:02')
 const POOL: IpamConfig['pools'][number] = {
@@ -173,6 +175,32 @@ describe('pods of a node', () => {
     pods.configure(CONFIG)
     await until('it is told', () => pods.problems().some(({ subject }) => subject === 'CNI configuration'))
     expect((await call(socket, 'ADD')).exitStatus).toBe(0)
+  })
+
+  test('an end waits for a conflist that is being written: nothing of it is written afterwards', async () => {
+    const binDir = join(folder, 'bin')
+    mkdirSync(binDir)
+    // A plugin that is asked what it speaks, and does not answer before it may.
+    writeFileSync(
+      join(binDir, 'portmap'),
+      `#!/bin/sh\ntouch ${folder}/asked\nuntil [ -e ${folder}/answer ]; do sleep 0.01; done\necho '{}'\n`,
+    )
+    chmodSync(join(binDir, 'portmap'), 0o755)
+    const confDir = join(folder, 'net.d')
+    const cni = { socket: join(folder, 'cni.sock'), stateDir: join(folder, 'state'), confDir, binDirs: [binDir] }
+    const { pods, socket } = await start(() => null, { cni })
+    pods.configure(CONFIG)
+    await until('the plugin is asked', () => existsSync(join(folder, 'asked')))
+    let isEnded = false
+    const ended = pods[Symbol.asyncDispose]().then(() => {
+      isEnded = true
+      return existsSync(join(confDir, '10-fibula.conflist'))
+    })
+    expect((await call(socket, 'VERSION')).exitStatus).toBe(0) // meanwhile it serves
+    expect(isEnded).toBe(false)
+    writeFileSync(join(folder, 'answer'), '')
+    expect(await ended).toBe(true)
+    await expect(call(socket, 'VERSION')).rejects.toThrow()
   })
 
   test('after a start the pods of before are known to the dataplane, to IPAM and to people before anything is answered', async () => {

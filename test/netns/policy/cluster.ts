@@ -188,15 +188,16 @@ export class PolicyCluster implements AsyncDisposable {
     )
   }
 
-  /** Connections that are alive, of some that were made: `dead` are waited for until they are cut, and stay so, whoever speaks first. */
-  async untilAlive(alive: readonly string[], dead: readonly string[] = []): Promise<void> {
+  /** Connections that are alive, of some that were made: `dead` are waited for until they are cut, and stay so, whoever speaks. */
+  async untilAlive(alive: readonly string[], dead: readonly string[] = [], first: 'client' | 'server' = 'client'): Promise<void> {
+    const second = first === 'client' ? 'server' : 'client'
     const isSo = async (): Promise<boolean> => {
-      const cut = dead.length === 0 ? [] : await this.prober.exchange(dead)
-      return !cut.includes(true) && !(await this.prober.exchange(alive, 'client', 10_000)).includes(false)
+      const cut = dead.length === 0 ? [] : await this.prober.exchange(dead, first)
+      return !cut.includes(true) && !(await this.prober.exchange(alive, first, 10_000)).includes(false)
     }
     await until(`${alive.length} connections live, ${dead.length} are cut`, isSo, { explain: () => this.explain() })
-    if (dead.length > 0 && (await this.prober.exchange(dead, 'server')).includes(true)) throw new Error('what was cut goes on')
-    if ((await this.prober.exchange(alive, 'server', 10_000)).includes(false)) throw new Error('what is permitted was cut')
+    if (dead.length > 0 && (await this.prober.exchange(dead, second)).includes(true)) throw new Error('what was cut goes on')
+    if ((await this.prober.exchange(alive, second, 10_000)).includes(false)) throw new Error('what is permitted was cut')
   }
 
   /** Time enough for what follows a change of rules: connections are judged within it. */

@@ -38,8 +38,8 @@ describeWith(PROGRAMS, 'policy', () => {
       )
     await until('p2 is closed', async () => !(await pings('p1', second.ipv4)), { explain: () => world.node('n1').log() })
     expect(await pings('p1', second.ipv6)).toBe(false)
-    expect(await pings('p2', first.ipv4)).toBe(true)
-    expect(await pings('n1', second.ipv4)).toBe(true)
+    await until('p2 speaks', () => pings('p2', first.ipv4))
+    await until('the node reaches it', () => pings('n1', second.ipv4))
     const explained = await world.ask<{ allowed: boolean }>('n1', 'GET', '/v1/policy/explain?from=p1&to=p2&port=80')
     expect(explained.allowed).toBe(false)
     const [, shown] = await world.ask<readonly { ingress: { droppedPackets: number; networkPolicies: string[] } }[]>(

@@ -51,8 +51,6 @@ beforeAll(async () => {
   })
   await net.exec('router', 'sh', ['-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'])
   for (const { name, router4, router6 } of NODES) {
-    // As the kubelet does. This kernel has no IPv4 and IPv6 tables of nftables.
-    for (const tool of ['iptables-legacy', 'ip6tables-legacy']) await net.exec(name, tool, ['-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT'])
     await net.ipBatch(name, [
       `route add default via ${router4}`,
       `route add default via ${router6}`,

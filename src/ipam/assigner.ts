@@ -40,7 +40,7 @@ export class Assigner {
     return this.#waiting.size
   }
 
-  /** What the handle has. */
+  /** Addresses that the handle was given before; null: none. */
   remembered(handle: string): Answer | null {
     const live = this.#deps.blocks.liveOf(handle)
     return live === null ? null : ok(live)

@@ -8,7 +8,7 @@ import type { PoolConfig } from './contract.ts'
 /** A place for a new block, or a block that nobody has any more and that is empty. */
 export type ClaimCandidate = { readonly kind: 'new'; readonly range: Prefix } | { readonly kind: 'abandoned'; readonly stored: StoredBlock }
 
-/** Blocks of a pool. */
+/** How many blocks a pool has room for; with IPv6, up to 2^122. */
 export function blocksInPool({ range, blockSize }: Pick<PoolConfig, 'range' | 'blockSize'>): bigint {
   return 1n << BigInt(Math.max(0, blockSize - range.length))
 }

@@ -22,7 +22,6 @@ export async function readSessions({ plan, paths }: Lab): Promise<readonly Sessi
   return (await Promise.all(speakersOf(plan).map((speaker) => readSpeaker(plan, paths, speaker)))).flat()
 }
 
-/** The sessions of one speaker. */
 async function readSpeaker(plan: Plan, paths: LabPaths, speaker: Speaker): Promise<readonly SessionReport[]> {
   const isFibula = speaker.role === 'node' || plan.routerKind === 'fibula'
   const seen = isFibula ? await askAgent(paths.run(speaker.name)) : await askRouter(plan, paths, speaker)

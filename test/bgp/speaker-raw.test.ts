@@ -4,7 +4,7 @@ import { ORIGINATED, type PathAttributes } from '../../src/bgp/attributes.ts'
 import type { Family } from '../../src/bgp/family.ts'
 import { type Capability, encodeEndOfRib, encodeMessage, encodeRouteRefresh } from '../../src/bgp/wire/index.ts'
 import { asn, cidr, ip } from '../../src/net/index.ts'
-import { keepalive, openOf, RawPeer } from './peer/peer-world.ts'
+import { dialByHand, keepalive, openOf, RawPeer } from './peer/peer-world.ts'
 import { config, originate, peer, type TestSpeaker, World } from './speaker-world.ts'
 import { encodePrefixes, nlriRun } from './wire/runs.ts'
 
@@ -168,21 +168,9 @@ describe('restart of a peer', () => {
   test('routes told again identically lose their mark; End-of-RIB takes the others [rule 150] [rule 149]', () => {
     const { world, a, raw } = against([graceful(false)], [announce(ONE, TWO)])
     raw.connection.destroy()
-    const raws: RawPeer[] = []
     world.run(0.1)
     expect(a.status(toB).prefixes.IPv4Unicast).toMatchObject({ received: 2, stale: 2 })
-    const host = world.network.host(B)
-    host.dial(
-      {
-        remote: { address: ip(A), interface: null, port: 179 },
-        sourceAddress: null,
-        password: null,
-        hopLimit: { send: 1, receiveAtLeast: null },
-        userTimeoutMs: 60_000,
-      },
-      (connection) => raws.push(new RawPeer(connection)),
-      () => {},
-    )
+    const raws = dialByHand(world.network.host(B))
     world.run(0.1)
     const [again] = raws
     again?.say(openOf({ holdTimeSeconds: 0 }, graceful(true)))

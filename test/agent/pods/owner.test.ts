@@ -9,22 +9,12 @@ import { PodsOwner } from '../../../src/agent/pods/owner.ts'
 import type { DataplaneAsk } from '../../../src/agent/pods/remote-wiring.ts'
 import { type Clock, systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
-import { cidr } from '../../../src/net/index.ts'
 import { MemoryStore, SnapshotBuilder } from '../../../src/store/index.ts'
+import { ipamConfig, poolConfig } from '../../ipam/world.ts'
 import { until } from '../../support/poll.ts'
 
 /** Nothing waits for long. */
 const HASTY: Clock = { ...systemClock, after: (delayMs, fire) => systemClock.after(Math.min(delayMs, 30), fire) }
-const POOL = {
-  name: 'pods',
-  range: cidr('10.244.0.0/24'),
-  blockSize: 26,
-  selectsNode: true,
-  namespaceSelector: null,
-  disabled: false,
-  assignmentMode: 'Automatic',
-  forWorkloads: true,
-} as const
 
 let folder: string
 beforeEach(() => {
@@ -69,7 +59,7 @@ test('a state directory that cannot be used is told and tried again; what is der
   owner.resized({ containerId: 'c1', ifName: 'eth0' }, 1480) // kept until there is who writes it down
   rmSync(stateDir)
   await until('the pods are served', () => owner.pods !== null)
-  owner.pods?.configure({ pools: [POOL], reservations: [], strictAffinity: false, maxBlocksPerHost: null, coolDownSeconds: 30 })
+  owner.pods?.configure(ipamConfig([poolConfig('pods', '10.244.0.0/24')]))
   await until('a pod could come', () => {
     owner.lookSoon()
     return isReady && owner.counts().ready

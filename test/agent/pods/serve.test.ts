@@ -3,33 +3,22 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { OPEN_GATE, type PodHost, type Pods } from '../../../src/agent/pods/index.ts'
 import { servePods } from '../../../src/agent/pods/serve.ts'
 import { decodeResponse, encodeRequest } from '../../../src/cni/frame.ts'
 import type { PodLink, PodWiring } from '../../../src/cni/index.ts'
-import { type BlockStore, BlockStoreError, type IpamConfig } from '../../../src/ipam/index.ts'
+import { type BlockStore, BlockStoreError } from '../../../src/ipam/index.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ok } from '../../../src/lib/result.ts'
-import { cidr, formatIp, parseMac } from '../../../src/net/index.ts'
+import { formatIp, parseMac } from '../../../src/net/index.ts'
 import { createBlockStore, MemoryStore } from '../../../src/store/index.ts'
+import { ipamConfig, poolConfig } from '../../ipam/world.ts'
 import { until } from '../../support/poll.ts'
 
-jest.setTimeout(60_000) // sockets, files and a process, which may take their time on a busy machine
-
 const MAC = parseMac('0a:58:0a:f4:00:02')
-const POOL: IpamConfig['pools'][number] = {
-  name: 'pods',
-  range: cidr('10.244.0.0/24'),
-  blockSize: 26,
-  selectsNode: true,
-  namespaceSelector: null,
-  disabled: false,
-  assignmentMode: 'Automatic',
-  forWorkloads: true,
-}
-const CONFIG: IpamConfig = { pools: [POOL], reservations: [], strictAffinity: false, maxBlocksPerHost: null, coolDownSeconds: 30 }
+const CONFIG = ipamConfig([poolConfig('pods', '10.244.0.0/24')])
 
 let folder: string
 let store: MemoryStore

@@ -256,18 +256,7 @@ export class PeerWorld {
 
   /** Dials A from B by hand. Throws if A refuses. */
   dialA(host: MemoryHost): RawPeer {
-    const raws: RawPeer[] = []
-    host.dial(
-      {
-        remote: { address: ip(A), interface: null, port: 179 },
-        sourceAddress: null,
-        password: null,
-        hopLimit: { send: 1, receiveAtLeast: null },
-        userTimeoutMs: 60_000,
-      },
-      (connection) => raws.push(new RawPeer(connection)),
-      () => {},
-    )
+    const raws = dialByHand(host)
     this.run(0.01)
     const [raw] = raws
     if (raw === undefined || raw.isClosed) throw new Error('the connection was refused')
@@ -299,4 +288,21 @@ export function byHand(
   const [socket] = handlers
   if (socket === undefined) throw new Error('the connection was refused')
   return { a, socket }
+}
+
+/** Dials A; the connection is in the list once it is there. */
+export function dialByHand(host: MemoryHost): readonly RawPeer[] {
+  const raws: RawPeer[] = []
+  host.dial(
+    {
+      remote: { address: ip(A), interface: null, port: 179 },
+      sourceAddress: null,
+      password: null,
+      hopLimit: { send: 1, receiveAtLeast: null },
+      userTimeoutMs: 60_000,
+    },
+    (connection) => raws.push(new RawPeer(connection)),
+    () => {},
+  )
+  return raws
 }

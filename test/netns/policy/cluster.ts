@@ -8,7 +8,7 @@ import type { Manifest } from '../../support/agent-manifests.ts'
 import { until } from '../../support/poll.ts'
 import { PROGRAMS as AGENT_PROGRAMS, World } from '../agent/world.ts'
 import type { PluginCall } from '../pods/node.ts'
-import { MassProber, type Probe, type ProbePorts, type ProbeProtocol } from './prober.ts'
+import { MassProber, type Probe, type ProbeOptions, type ProbePorts, type ProbeProtocol } from './prober.ts'
 
 /** What `describeWith` has to find. */
 export const PROGRAMS: readonly string[] = [...AGENT_PROGRAMS, 'python3', 'iptables-nft-save', 'iptables-legacy-save', 'conntrack']
@@ -167,10 +167,13 @@ export class PolicyCluster implements AsyncDisposable {
   /**
    * Probes whose packets the kernel treats otherwise than expected, in words. Members that leave sets go a little after
    * the chains have changed, and a packet may be lost: there are three attempts. */
-  async differences(probes: readonly Probe[], expected: readonly boolean[]): Promise<readonly string[]> {
+  async differences(probes: readonly Probe[], expected: readonly boolean[], options: ProbeOptions = {}): Promise<readonly string[]> {
     let left = probes.map((probe, at) => ({ probe, expected: expected[at] }))
     for (let attempt = 0; ; attempt++) {
-      const passed = await this.prober.probe(left.map(({ probe }) => probe))
+      const passed = await this.prober.probe(
+        left.map(({ probe }) => probe),
+        options,
+      )
       left = left.filter((each, at) => each.expected !== passed[at])
       if (left.length === 0 || attempt === 2) break
     }

@@ -2,7 +2,7 @@
 # Lines of JSON in, one line out for each. TCP: a connection that is made. UDP, SCTP: a first packet that arrives (SCTP by raw sockets,
 # the kernel need not know it). Nobody answers a datagram, so each one is the first of its connection to conntrack, too.
 #   {"op":"open","ends":{NAME:PATH},"tcp":[PORT],"udp":[PORT]}
-#   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N} -> {"passed":[true|false]}
+#   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N,"octets":N} -> {"passed":[true|false]}; so long are datagrams
 #   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT],"port":N,"waitMs":N} -> {"from":ADDRESS|null}: a connection that stays,
 #     TCP or UDP, from a port or any (0); the client's address as the server sees it, null if none was made
 #   {"op":"move","id":ID,"to":NAME,"port":N} -> {}: the server's end of a UDP connection is the listener of another end from now on
@@ -94,7 +94,7 @@ def open_senders(name):
             senders[name, family, protocol] = sender
 
 
-def send(flow, tag, connecting):
+def send(flow, tag, connecting, octets):
     source, address, _, protocol, port = flow
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     if protocol == "TCP":
@@ -105,7 +105,7 @@ def send(flow, tag, connecting):
         connecting[sock.fileno()] = (sock, tag)
         poll.register(sock, select.EPOLLOUT)
     elif protocol == "UDP":
-        senders[source, family, 17].sendto(struct.pack("!I", tag), (address, port))
+        senders[source, family, 17].sendto(struct.pack("!I", tag).ljust(octets, b"\0"), (address, port))
     else:
         packet = init(20000 + tag % 40000, port, tag)
         senders[source, family, SCTP].sendto(packet, (address, 0))
@@ -127,8 +127,8 @@ def receive(sock, what, seen):
             return
         except OSError:
             continue
-        if what == "datagram" and len(data) == 4:
-            seen.add(struct.unpack("!I", data)[0])
+        if what == "datagram" and data[4:].strip(b"\0") == b"":
+            seen.add(int.from_bytes(data[:4], "big"))
         elif what != "datagram":
             body = data[(data[0] & 15) * 4 :] if what == "sctp4" else data
             if len(body) >= 20:
@@ -163,7 +163,7 @@ def probe(request):
             open_senders(current)
         for _ in range(20):
             try:
-                send(flows[at], first + at, connecting)
+                send(flows[at], first + at, connecting, request["octets"])
                 break
             except BlockingIOError:
                 turn(0.01, connecting, seen)

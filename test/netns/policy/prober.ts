@@ -14,6 +14,9 @@ export type Probe = {
   readonly port: number
 }
 
+/** `octets`: so long is each datagram. */
+export type ProbeOptions = { readonly quietMs?: number; readonly octets?: number }
+
 /** Ports where every end listens. SCTP needs none. */
 export type ProbePorts = { readonly tcp: readonly number[]; readonly udp: readonly number[] }
 
@@ -40,9 +43,9 @@ export class MassProber implements Disposable {
   }
 
   /** Which of them arrive; what is quiet for so long has come to its end. */
-  async probe(probes: readonly Probe[], quietMs = 100): Promise<readonly boolean[]> {
+  async probe(probes: readonly Probe[], { quietMs = 100, octets = 4 }: ProbeOptions = {}): Promise<readonly boolean[]> {
     const flows = probes.map(({ from, address, to, protocol, port }) => [from, address, to, protocol, port])
-    const { passed } = (await this.#ask({ op: 'probe', flows, quietMs })) as { readonly passed: readonly boolean[] }
+    const { passed } = (await this.#ask({ op: 'probe', flows, quietMs, octets })) as { readonly passed: readonly boolean[] }
     return passed
   }
 

@@ -1,7 +1,7 @@
 // Which addresses a pod asks for: the runtime's runtimeConfig.ips, else the annotations of the pod (pure).
 import type { Labels } from '../lib/label-selector.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import { familyOf, formatIp, type IpAddress, parseIp } from '../net/index.ts'
+import { familyOf, formatIp, IP_FAMILIES, type IpAddress, parseIp } from '../net/index.ts'
 import { CNI_CODE, type CniFault } from './error.ts'
 import { shown } from './json.ts'
 
@@ -30,7 +30,7 @@ export function podRequest(annotations: Labels, requestedIps: readonly IpAddress
   }
   const requested = requestedIps.length > 0 ? requestedIps : annotated
   const source = requestedIps.length > 0 ? 'runtimeConfig.ips' : ADDRESSES_ANNOTATION
-  for (const family of [4, 6] as const) {
+  for (const family of IP_FAMILIES) {
     const ofFamily = requested.filter((address) => familyOf(address) === family)
     if (ofFamily.length > 1)
       return wrong(source, `it asks for ${ofFamily.map(formatIp).join(' and ')}, but a pod has one IPv${family} address`)

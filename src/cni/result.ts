@@ -1,6 +1,6 @@
 // Results of ADD as values, read and written in every version of the specification that we speak (pure). What a version does
 // not know is left out of what it is told: `ips[].version` ends with 0.4.0, MTUs and route attributes begin with 1.1.0.
-import { familyOf, formatIp, type IpAddress, type IpFamily, type Mac, parseIp } from '../net/index.ts'
+import { familyOf, formatIp, IP_FAMILIES, type IpAddress, type IpFamily, type Mac, parseIp } from '../net/index.ts'
 import { invalid, isObject, type JsonObject, list, optionalInteger, optionalObject, optionalText, text, texts } from './json.ts'
 import { type CniVersion, isAtLeast, parseVersion, SUPPORTED_VERSIONS } from './version.ts'
 import { GATEWAY_IPV4, GATEWAY_IPV6 } from './wiring/gateway.ts'
@@ -121,7 +121,7 @@ export type AddedLink = {
 export function withLink(before: CniResult, link: AddedLink, dns: CniDns): CniResult {
   const at = before.interfaces.length
   const gatewayOf = (family: IpFamily): string => formatIp(family === 4 ? GATEWAY_IPV4 : GATEWAY_IPV6)
-  const families = ([4, 6] as const).filter((family) => link.addresses.some((address) => familyOf(address) === family))
+  const families = IP_FAMILIES.filter((family) => link.addresses.some((address) => familyOf(address) === family))
   return {
     interfaces: [
       ...before.interfaces,

@@ -1,6 +1,6 @@
 // A map keyed by prefix with longest match and "all covered by" queries: one hash map per (family, length) in use, so a
 // look-up costs one probe per distinct length, and no node objects are kept.
-import { bitsOf, type IpAddress, type IpFamily } from './ip.ts'
+import { bitsOf, IP_FAMILIES, type IpAddress, type IpFamily } from './ip.ts'
 import { maskAddress, type Prefix, prefix, prefixFamily } from './prefix.ts'
 
 export class PrefixMap<V> {
@@ -71,7 +71,7 @@ export class PrefixMap<V> {
   }
 
   *entries(): Generator<readonly [Prefix, V]> {
-    for (const family of [4, 6] as const) {
+    for (const family of IP_FAMILIES) {
       for (const [length, table] of this.#tables[family]) for (const [address, value] of table) yield [{ address, length }, value]
     }
   }

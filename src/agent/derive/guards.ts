@@ -7,6 +7,7 @@ import {
   formatIp,
   formatPrefix,
   type HostNetwork,
+  IP_FAMILIES,
   type IpAddress,
   type IpFamily,
   type Prefix,
@@ -44,7 +45,7 @@ export function deriveGuards(sources: GuardSources): GuardInput | null {
     }
   }
   return {
-    families: ([4, 6] as const).filter((family) => network.localAddresses.some(({ address }) => familyOf(address) === family)),
+    families: IP_FAMILIES.filter((family) => network.localAddresses.some(({ address }) => familyOf(address) === family)),
     pools: pools.map(({ range, spec }) => ({ range, natOutgoing: spec.natOutgoing })),
     nodeAddresses: known,
     tunnels: { 4: tunnel(4), 6: tunnel(6) },

@@ -1,7 +1,7 @@
 // Which peers this node has: those its BGPPeers name by address, the cluster nodes they select (and that select us: reverse
 // peering), and the node-to-node mesh. One session to one address: what is said more explicitly wins.
 import type { PeerConfig, RoleName } from '../../bgp/index.ts'
-import { asn, compareIp, familyOf, formatIp, hostPrefix, type IpAddress, type Prefix, parseIp } from '../../net/index.ts'
+import { asn, compareIp, familyOf, formatIp, hostPrefix, IP_FAMILIES, type IpAddress, type Prefix, parseIp } from '../../net/index.ts'
 import { matchesSelector, parsePeerAddress } from '../../store/index.ts'
 import type { NodeFacts } from './nodes.ts'
 import { type Candidate, type PeerInput, peerConfig, type Remote, type SecretRef, type Spec } from './peer-config.ts'
@@ -168,7 +168,7 @@ function others(own: NodeFacts, nodes: ReadonlyMap<string, NodeFacts>, wanted: (
 }
 
 function sessionsWith(name: string, spec: Spec | null, own: NodeFacts, node: NodeFacts): readonly Candidate[] {
-  return ([4, 6] as const).flatMap((family): readonly Candidate[] => {
+  return IP_FAMILIES.flatMap((family): readonly Candidate[] => {
     const address = family === 4 ? node.ipv4 : node.ipv6
     const ownAddress = family === 4 ? own.ipv4 : own.ipv6
     if (address === null || ownAddress === null) return []

@@ -4,7 +4,7 @@
 // Slices are rewritten one after another, so an endpoint that moves between two of them is in neither for a moment, or in both. In
 // both it counts once, in its best state. One that was ready and is in none any more is believed for `LINGER_MS`; one that was said to
 // end, not to be ready, or no longer to serve, is not.
-import type { IpFamily } from '../../net/index.ts'
+import { IP_FAMILIES, type IpFamily } from '../../net/index.ts'
 import { keyOfResource, type ResourceOf, SERVICE_NAME_LABEL } from '../../store/index.ts'
 
 /** For how long an endpoint is believed that vanished without saying that it ends. A slice is written within tens of milliseconds of another. */
@@ -37,7 +37,6 @@ type Service = {
   reach: { readonly [F in IpFamily]: Reach }
 }
 
-const FAMILIES = [4, 6] as const
 const RANK: { readonly [S in State]: number } = { ready: 2, terminating: 1, out: 0 }
 const NOBODY: Reach = { readyOn: new Set(), terminatingOn: new Set(), isServed: false, count: 0 }
 
@@ -115,7 +114,7 @@ export class EndpointIndex {
     if (service === undefined) return false
     const before = service.reach
     let dueMs = Number.POSITIVE_INFINITY
-    for (const family of FAMILIES) dueMs = Math.min(dueMs, believe(service, family, nowMs))
+    for (const family of IP_FAMILIES) dueMs = Math.min(dueMs, believe(service, family, nowMs))
     if (dueMs === Number.POSITIVE_INFINITY) this.#lingering.delete(name)
     else this.#lingering.set(name, dueMs)
     service.reach = { 4: reachOf(service.known[4], before[4]), 6: reachOf(service.known[6], before[6]) }

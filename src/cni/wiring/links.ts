@@ -1,5 +1,5 @@
 // Looking at links by netlink, and waiting until a new one carries packets.
-import type { IpAddress } from '../../net/index.ts'
+import { IP_FAMILIES, type IpAddress } from '../../net/index.ts'
 import { NetlinkError } from '../../sys/netlink-socket.ts'
 import {
   type AddressView,
@@ -37,7 +37,7 @@ export function addressesOf(netlink: Rtnetlink, interfaceIndex: number): readonl
 
 /** Unicast routes of table main through one interface, of both families. */
 export function routesThrough(netlink: Rtnetlink, interfaceIndex: number): readonly InterfaceRoute[] {
-  const all = ([4, 6] as const).flatMap((family) => netlink.list(listRoutes(family), readRoute))
+  const all = IP_FAMILIES.flatMap((family) => netlink.list(listRoutes(family), readRoute))
   return all.filter((route) => route.interfaceIndex === interfaceIndex)
 }
 

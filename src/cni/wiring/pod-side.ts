@@ -1,11 +1,11 @@
 // What a pod's own end needs: addresses, and routes to a gateway that is the same everywhere. Pure.
-import { bitsOf, familyOf, type IpAddress, type IpFamily } from '../../net/index.ts'
+import { bitsOf, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/index.ts'
 import type { InterfaceRoute } from '../../sys/rtnetlink/index.ts'
 import { GATEWAY_IPV4, GATEWAY_IPV6 } from './gateway.ts'
 
 /** Families of a pod, IPv4 first. */
 export function familiesOf(addresses: readonly IpAddress[]): readonly IpFamily[] {
-  return ([4, 6] as const).filter((family) => addresses.some((address) => familyOf(address) === family))
+  return IP_FAMILIES.filter((family) => addresses.some((address) => familyOf(address) === family))
 }
 
 /** A pod's gateway. */

@@ -2,18 +2,16 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { lockStateDir } from '../../src/agent/state-lock.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { CliProgram, type Outcome } from '../support/cli-program.ts'
 import { fakeAgent } from './fixtures.ts'
 
-jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
-
 /** In the agent a second lasts a hundredth of one: it waits ten for a predecessor. */
 const QUICK = 'const set = globalThis.setTimeout; globalThis.setTimeout = (fire, ms, ...rest) => set(fire, ms / 100, ...rest)'
 /** An agent that is not refused runs on, with nothing to do as it finds no store. */
-const LONGEST_MS = 30_000
+const LONGEST_MS = 100_000
 
 let program: CliProgram
 let folder: string

@@ -2,13 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Explanation, PodPolicyStatus } from '../../src/agent/index.ts'
 import { CliProgram, type Outcome } from '../support/cli-program.ts'
 import { type FakePod, fakeCluster } from '../support/kube/fake-exec.ts'
 import { type Answer, fakeAgent } from './fixtures.ts'
-
-jest.setTimeout(60_000) // each test starts the program, which may take its time on a busy machine
 
 let program: CliProgram
 beforeAll(async () => {

@@ -1,13 +1,11 @@
 // Kinds that an API server does not serve, or no longer: by a scripted server and a clock that stands still until it is told.
 import type { ServerResponse } from 'node:http'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { FakeClock } from '../../../src/lib/clock.ts'
 import type { Selection } from '../../../src/store/index.ts'
 import { KubernetesStore } from '../../../src/store/kubernetes/adapter.ts'
 import { Recorder } from '../recorder.ts'
 import { type Answer, isWatch, refuse, ScriptedServer } from './scripted-server.ts'
-
-jest.setTimeout(60_000) // a server and a client, which may take their time on a busy machine
 
 const POLICY: Selection = { kind: 'ClusterNetworkPolicy', isOptional: true }
 const NAME = 'ClusterNetworkPolicy/strict'

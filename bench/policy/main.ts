@@ -189,10 +189,10 @@ class Bench {
   /** CPU of a minute without changes: of a time in which nothing happens, and of the read-backs that a minute has when one has read all. */
   async #idle(node: Node): Promise<void> {
     const { observeMs } = this.#settings
-    await pause(1_500) // sets that are still held on to are gone then
     const [firstCpu, firstMs] = [cpuSeconds(), performance.now()]
     await node.netfilter.resync() // what was written is read once
     const first = { readAllSeconds: secondsSince(firstMs), readAllCpuSeconds: cpuSeconds() - firstCpu }
+    await pause(1_500) // sets that are still held on to are gone then, and the garbage of reading
     const before = cpuSeconds()
     await pause(observeMs)
     const nothing = (cpuSeconds() - before) / (observeMs / 1000)

@@ -193,7 +193,11 @@ export class KernelRules {
     const quarrels = new Map<string, number>()
     for (const family of this.#known.reading.families) {
       const state = this.#known.stateOf(variant, family)
-      const { chains, hooks } = planFamily(held.families[family], state, this.#printed[family], { maySweep: false, rewrite: false })
+      const { chains, hooks } = planFamily(held.families[family], state, this.#printed[family], {
+        maySweep: false,
+        rewrite: false,
+        newFirst: false,
+      })
       for (const key of [...chains, ...hooks]) {
         const name = `IPv${family} ${key}`
         this.#toLearn.add(name)
@@ -228,7 +232,11 @@ export class KernelRules {
   async #writeFamily(family: IpFamily, wanted: WantedFamily, maySweep: boolean): Promise<void> {
     const variant = this.#inUse()
     const printed = this.#printed[family]
-    const plan = planFamily(wanted, this.#known.stateOf(variant, family), printed, { maySweep, rewrite: false })
+    const plan = planFamily(wanted, this.#known.stateOf(variant, family), printed, {
+      maySweep,
+      rewrite: false,
+      newFirst: variant === 'nft',
+    })
     try {
       await this.#restore(variant, family, plan)
       await this.#learn(variant, family, plan, wanted)
@@ -246,7 +254,7 @@ export class KernelRules {
     let plan: FamilyPlan | null = null
     try {
       await this.#known.readFamily(variant, family)
-      plan = planFamily(wanted, this.#known.stateOf(variant, family), this.#printed[family], { maySweep, rewrite: true })
+      plan = planFamily(wanted, this.#known.stateOf(variant, family), this.#printed[family], { maySweep, rewrite: true, newFirst: false })
       await this.#restore(variant, family, plan)
       this.#log.info('netfilter.rules.rewritten', { family, variant, lines: plan.lines.length })
     } catch (cause) {
@@ -281,7 +289,11 @@ export class KernelRules {
     const other = otherVariant(this.#inUse())
     this.#sweepProblem = null
     for (const family of this.#known.reading.families) {
-      const plan = planFamily(NOTHING_WANTED, this.#known.stateOf(other, family), emptyPrinted(), { maySweep: true, rewrite: false })
+      const plan = planFamily(NOTHING_WANTED, this.#known.stateOf(other, family), emptyPrinted(), {
+        maySweep: true,
+        rewrite: false,
+        newFirst: false,
+      })
       if (plan.lines.length === 0) continue
       try {
         await this.#restore(other, family, { ...plan, chains: [], hooks: [], removed: [] })

@@ -1,5 +1,6 @@
 // Wanted chains and jumps minus actual ones as one input for `iptables-restore --noflush`: only tables and chains that change are
-// named in it. Each table is one step for the kernel: its chains are filled, then the jumps move, then what nobody wants goes.
+// named in it. Each table is one step for the kernel: its chains are filled, then the jumps move, then what nobody wants goes. Only chains that
+// nobody jumps to yet may be a step of their own before that.
 import { chainKey, type WantedChain, type WantedFamily, type WantedHook, type WantedHooks } from './compose.ts'
 import { type BuiltinEntry, emptyTable, type FamilyState, type TableState } from './save.ts'
 
@@ -16,6 +17,11 @@ export type PlanOptions = {
   readonly maySweep: boolean
   /** Write all of ours, whatever seems to be there already. */
   readonly rewrite: boolean
+  /**
+   * New chains, which nobody jumps to yet, are a step before the one that takes something away. For nft, which is asked to: who adds a match
+   * waits until everything is gone that was taken away before, also by the other family.
+   */
+  readonly newFirst: boolean
 }
 
 export type FamilyPlan = {
@@ -127,11 +133,14 @@ class Planner {
     for (const { name, lines } of other) next.chains.set(name, lines)
     if (changed.length + stale.length + moves.length === 0) return next
     this.#push(null, `*${table}`)
-    for (const { name, owner } of changed) this.#push({ chain: name, owner }, `:${name} - [0:0]`)
-    for (const { name, lines, owner } of changed) {
-      this.#chains.push(chainKey(table, name))
-      for (const line of lines) this.#push({ chain: name, owner }, `-A ${name} ${line}`)
-    }
+    const fresh = this.#options.newFirst && !rewrite ? changed.filter(({ name }) => !state.chains.has(name)) : []
+    const replaced = fresh.length === 0 ? changed : changed.filter(({ name }) => state.chains.has(name))
+    if (fresh.length > 0 && replaced.length + stale.length > 0) {
+      this.#fill(table, fresh)
+      this.#push(null, 'COMMIT')
+      this.#push(null, `*${table}`)
+      this.#fill(table, replaced)
+    } else this.#fill(table, changed)
     for (const { key, chain, lines, after } of moves) {
       this.#hooks.push(key)
       for (const { line, owner } of lines) this.#push({ chain, owner }, line)
@@ -146,6 +155,14 @@ class Planner {
     for (const name of stale) if (!state.pinned.has(name)) this.#push({ chain: name, owner: null }, `-X ${name}`)
     this.#push(null, 'COMMIT')
     return next
+  }
+
+  #fill(table: string, chains: readonly WantedChain[]): void {
+    for (const { name, owner } of chains) this.#push({ chain: name, owner }, `:${name} - [0:0]`)
+    for (const { name, lines, owner } of chains) {
+      this.#chains.push(chainKey(table, name))
+      for (const line of lines) this.#push({ chain: name, owner }, `-A ${name} ${line}`)
+    }
   }
 
   #planHooks(table: string, hooks: readonly WantedHooks[], { builtins }: TableState): readonly HookMove[] {

@@ -14,6 +14,7 @@ export const CHAIN = {
   accept: 'fib-policy-accept',
   deny: 'fib-policy-deny',
   pass: 'fib-policy-pass',
+  clear: 'fib-policy-clear',
 } as const
 
 export function policyChain({ id }: PolicyProgram): string {

@@ -86,6 +86,7 @@ export function renderMarkChains(bits: MarkBits): readonly RenderedChain[] {
     chain(CHAIN.accept, [setMark(bits, decided)]),
     chain(CHAIN.deny, [setMark(bits, mask)]),
     chain(CHAIN.pass, [setMark(bits, mask - decided)]),
+    chain(CHAIN.clear, [clearMark(bits)]),
   ]
 }
 
@@ -233,5 +234,11 @@ export function renderEndpoint(direction: Direction, name: string, rules: Endpoi
   const own = endpointChain(direction, name)
   if (rules === 'open') return null
   if (rules === 'closed') return chain(own, [['-j', 'DROP']], [{ rule: 0, direction, of }])
-  return chain(own, [['-j', programChain(rules)], [...isDenied(bits), '-j', 'DROP'], clearMark(bits)], [{ rule: 1, direction, of }])
+  // Nothing in it is an extension to nft (a target like MARK is): those it adds only when all that was taken away before is really gone.
+  const body: readonly Rule[] = [
+    ['-j', programChain(rules)],
+    [...isDenied(bits), '-j', 'DROP'],
+    ['-g', CHAIN.clear],
+  ]
+  return chain(own, body, [{ rule: 1, direction, of }])
 }

@@ -20,7 +20,7 @@ const INPUT: GuardInput = {
 function restoreInput(input: GuardInput, family: 4 | 6): readonly string[] {
   const { wanted, refused } = compose([{ client: 'guards', ruleset: renderGuards(input) }])
   expect([...refused]).toEqual([])
-  return planFamily(wanted.families[family], emptyFamily(), emptyPrinted(), { maySweep: true, rewrite: false }).lines
+  return planFamily(wanted.families[family], emptyFamily(), emptyPrinted(), { maySweep: true, rewrite: false, newFirst: true }).lines
 }
 
 function setsOf(input: GuardInput): Readonly<Record<string, readonly string[]>> {

@@ -52,7 +52,7 @@ function expectWhole(ruleset: Ruleset): void {
         for (const [at, word] of rule.entries()) if (word === '--match-set') used.add(rule[at + 1] ?? '')
       }
     }
-    const marks = chains.length === 0 ? [] : ['fib-policy-accept', 'fib-policy-deny', 'fib-policy-pass']
+    const marks = chains.length === 0 ? [] : ['fib-policy-accept', 'fib-policy-clear', 'fib-policy-deny', 'fib-policy-pass']
     expect([...new Set([...jumps, ...marks])].sort()).toEqual(chains.map(({ name }) => name).sort())
   }
   const names = new Set(ruleset.sets.map(({ name }) => name))

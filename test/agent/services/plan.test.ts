@@ -99,6 +99,15 @@ describe('policy Local', () => {
     ])
     expect(routesOf(made.plan(0), true)).toEqual(['10.96.0.0/16', '10.96.0.7/32', 'fd00:96::/112'])
   })
+  test('a service that goes while its route waits for kube-proxy leaves nothing to wait for', () => {
+    const made = planner([LOCAL, slice('a', 'web', ['10.244.0.1@me!'])])
+    made.plan(0)
+    made.apply(put(slice('a', 'web', ['10.244.0.1@me'])))
+    made.plan(1_000)
+    made.apply(gone(LOCAL))
+    expect(routesOf(made.plan(2_000))).toEqual([])
+    expect(made.dueMs).toBeNull()
+  })
   test('an endpoint that becomes ready has its route once kube-proxy has had its time', () => {
     const made = planner([LOCAL, slice('a', 'web', ['10.244.0.1@me!'])])
     made.plan(0)

@@ -237,6 +237,14 @@ describe('what others do', () => {
     expect((await stored())?.status?.asNumber).toBe(64_512)
   })
 
+  test('a report that somebody made in the same moment is taken over, which is no fault', async () => {
+    const { store, world, advance, stored } = await begin()
+    store.failNext(new StoreError('ALREADY_EXISTS', 'made meanwhile'))
+    await advance(11_000)
+    expect((await stored())?.status?.asNumber).toBe(64_512)
+    expect(world.faults.every((fault) => fault === null)).toBe(true)
+  })
+
   test('a write that came between is read again at once; a store that refuses is told, and tried ever more slowly', async () => {
     const { store, world, reporter, advance, stored } = await begin()
     store.failNext(new StoreError('CONFLICT', 'changed meanwhile'))

@@ -216,6 +216,8 @@ test('faults become problems, come and go, and are bounded', () => {
   const { problems } = made.plan(2)
   expect(problems).toHaveLength(21)
   expect(problems.at(-1)?.message).toMatch(/80 more services/)
+  made.apply(gone(...Array.from({ length: 79 }, (_, at) => bad(`s${at}`)))) // one more than are shown
+  expect(made.plan(3).problems.at(-1)?.message).toMatch(/^1 more services/)
   made.apply(gone(...Array.from({ length: 100 }, (_, at) => bad(`s${at}`))))
-  expect(made.plan(3).problems).toEqual([])
+  expect(made.plan(4).problems).toEqual([])
 })

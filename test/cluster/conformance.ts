@@ -21,7 +21,7 @@ import {
   NETWORK_POLICY_SPECS,
 } from './specs.ts'
 import { addFibula, startCluster, startEmptyCluster } from './start.ts'
-import { startProbes } from './traffic.ts'
+import { policeProbes, startProbes } from './traffic.ts'
 import { uninstallAsDocumented } from './uninstall.ts'
 
 const MINUTE_MS = 60_000
@@ -131,6 +131,9 @@ function checksOf(cluster: Cluster): Checks {
         return [name, run]
       }),
     ),
-    uninstall: () => report.check('uninstall as documented, after all that', () => uninstallAsDocumented(cluster)),
+    uninstall: withProbes('uninstall as documented, after all that', async () => {
+      await policeProbes(cluster)
+      return uninstallAsDocumented(cluster)
+    }),
   }
 }

@@ -37,6 +37,19 @@ export async function startProbes(cluster: Cluster): Promise<void> {
   await cluster.kubectl(['rollout', 'status', `daemonset/${PROBES}`, '--namespace', PROBES, PATIENCE_FLAG], KUBECTL_PATIENCE)
 }
 
+/** A policy that lets probes talk to one another, and nobody else to them. */
+export async function policeProbes(cluster: Cluster): Promise<void> {
+  const podSelector = { matchLabels: { app: PROBES } }
+  await cluster.apply([
+    {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: PROBES, namespace: PROBES },
+      spec: { podSelector, policyTypes: ['Ingress'], ingress: [{ from: [{ podSelector }] }] },
+    },
+  ])
+}
+
 /** The ends of the traffic; `without`: nodes that take no part. */
 async function ends(cluster: Cluster, without: readonly string[]): Promise<readonly FlowEnd[]> {
   const pods = await cluster.get<PodList>(['pods', '--namespace', PROBES])

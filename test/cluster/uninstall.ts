@@ -1,9 +1,8 @@
 // docs/install.md, "Uninstall", as it stands: afterwards nothing of Fibula is on a node, in its kernel, or in the API.
 import type { Cluster, Node } from '../support/cluster/index.ts'
-import { untilEqual } from '../support/poll.ts'
+import { until, untilEqual } from '../support/poll.ts'
 import { block, runBlock } from './documented.ts'
 import { NAMESPACE } from './install.ts'
-import { CheckFailed } from './report.ts'
 
 /** Kinds of which a release makes objects outside of its namespace. */
 const CLUSTER_WIDE =
@@ -26,6 +25,8 @@ find /etc/cni /opt/cni/bin -name '*fibula*' | sed 's/^/file /'
 for each in /run/fibula /var/lib/fibula; do [ ! -d $each ] || find $each -mindepth 1 | sed 's/^/file /'; done
 for each in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$each 2>/dev/null | grep -E '^[^ ]*node .*/opt/fibula/' | sed 's/^/program /' || true; done`
 
+const KINDS = ['link', 'route', 'iptables-nft', 'ip6tables-nft', 'set', 'file', 'program']
+
 async function traces(node: Node): Promise<readonly string[]> {
   const { stdout } = await node.exec(['sh', '-eu', '-c', LOOK])
   return stdout
@@ -36,10 +37,15 @@ async function traces(node: Node): Promise<readonly string[]> {
 
 /** Runs the commands and checks that nothing is left. */
 export async function uninstallAsDocumented(cluster: Cluster): Promise<string> {
-  const before = await Promise.all(cluster.nodes.map(traces))
-  for (const kind of ['link', 'route', 'iptables-nft', 'ip6tables-nft', 'set', 'file', 'program'])
-    if (!before.flat().some((line) => line.includes(`: ${kind} `)))
-      throw new CheckFailed(`no ${kind} is seen before: the look is blind:\n${before.flat().join('\n')}`)
+  let before: readonly string[] = []
+  await until(
+    'a trace of each kind is seen on some node: the look is not blind',
+    async () => {
+      before = (await Promise.all(cluster.nodes.map(traces))).flat()
+      return KINDS.every((kind) => before.some((line) => line.includes(`: ${kind} `)))
+    },
+    { everyMs: 500, explain: () => before.join('\n') },
+  )
   const began = performance.now()
   await runBlock(cluster, block('docs/install.md', 'kubectl delete bgppeers'))
   const seconds = ((performance.now() - began) / 1000).toFixed(0)
@@ -49,7 +55,7 @@ export async function uninstallAsDocumented(cluster: Cluster): Promise<string> {
   const named = async (): Promise<readonly string[]> =>
     (await lines(cluster, ['get', CLUSTER_WIDE, '-o', 'name'])).filter((line) => line.includes('fibula'))
   await untilEqual('the API bears no trace', [], named, options)
-  return `${before.flat().length} links, routes, chains, sets, files and programs on ${before.length} nodes, gone after ${seconds} s`
+  return `${before.length} links, routes, chains, sets, files and programs on ${cluster.nodes.length} nodes, gone after ${seconds} s`
 }
 
 async function lines(cluster: Cluster, args: readonly string[]): Promise<readonly string[]> {

@@ -35,17 +35,13 @@ export class CliProgram implements Disposable {
     return new CliProgram(folder, outfile)
   }
 
-  /** Runs it to its end, in an environment of its own. After `timeoutMs` it is killed, and its status is null. */
+  /** Runs it to its end, in an environment of its own. */
   run(
     args: readonly string[],
-    { env = {}, input = '', timeoutMs }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string; readonly timeoutMs?: number } = {},
+    { env = {}, input = '' }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string } = {},
   ): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const child = spawn(
-        process.execPath,
-        [this.#file, ...args],
-        timeoutMs === undefined ? { env } : { env, timeout: timeoutMs, killSignal: 'SIGKILL' },
-      )
+      const child = spawn(process.execPath, [this.#file, ...args], { env })
       let [stdout, stderr] = ['', '']
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         stdout += text

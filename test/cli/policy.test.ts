@@ -258,5 +258,8 @@ spec: { podSelector: {} }
 })
 
 test('policy alone is wrong usage', async () => {
-  expect(await program.run(['policy'])).toMatchObject({ status: 2, stderr: expect.stringMatching(/^fibula: say what to do: explain or show [^\n]*\n$/) })
+  expect(await program.run(['policy'])).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/^fibula: say what to do: explain or show [^\n]*\n$/),
+  })
 })

@@ -111,9 +111,12 @@ export type PodPolicyStatus = {
   readonly name: string | null
   readonly hostInterface: string
   readonly addresses: readonly string[]
-  /** open: the cluster has no policy, or none has a say on it; enforced: its rules are in the kernel; denied: nothing passes yet. */
-  readonly state: 'open' | 'enforced' | 'denied'
-  /** Why nothing passes yet, in words. */
+  /**
+   * open: the cluster has no policy, or none has a say on it; enforced: its rules are in the kernel; unchanged: the agent has just begun, or the
+   * first policy has just come, and what was in the kernel before is in force; denied: nothing passes yet.
+   */
+  readonly state: 'open' | 'enforced' | 'unchanged' | 'denied'
+  /** What it waits for, in words. */
   readonly waitsFor: string | null
   readonly ingress: DirectionPolicyStatus
   readonly egress: DirectionPolicyStatus

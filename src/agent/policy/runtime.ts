@@ -71,6 +71,8 @@ export class PolicyRuntime implements EndpointGate, Disposable {
   #isAdopted = false
   /** The kernel has all that the engine said; before that it is told the whole. */
   #isWritten = false
+  /** Rules of this process are in the kernel, if not the latest. */
+  #hasWritten = false
   /** The kernel is known to have no rules of policy. */
   #isClear = false
   #retry: Disposable | null = null
@@ -133,6 +135,8 @@ export class PolicyRuntime implements EndpointGate, Disposable {
   endpoints(): readonly {
     readonly endpoint: Endpoint
     readonly isAdmitted: boolean
+    /** This agent has written no rules yet: what the kernel had before goes for it. */
+    readonly isAsBefore: boolean
     readonly waitsFor: string | null
     readonly policies: ByDirection | null
   }[] {
@@ -141,6 +145,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
       return {
         endpoint,
         isAdmitted: this.#isOpen() || this.#admitted.has(endpoint.interface),
+        isAsBefore: !this.#isOpen() && !this.#hasWritten && !this.#waiting.has(endpoint.interface),
         waitsFor: state?.kind === 'waiting' ? state.because : null,
         policies: this.#engine?.policiesOf(endpoint.interface) ?? null,
       }
@@ -206,6 +211,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
       const { ok } = await this.#deps.dataplane.ask('writePolicy', { whole: null, delta: null })
       if (!ok) return this.#again()
       this.#isClear = true
+      this.#hasWritten = false
     }
     this.#engine = null
     this.#changes = []
@@ -239,6 +245,7 @@ export class PolicyRuntime implements EndpointGate, Disposable {
       // What was refused is kept there and tried again; asking for the whole once more tells when it has gone in.
       this.#isWritten = ok
       if (!ok) return this.#again()
+      this.#hasWritten = true
       this.#lastWriteMs = clock.nowMs() - beganMs
     }
     this.#turnCount++

@@ -6,6 +6,7 @@ import type { DirectionPolicyStatus, PodPolicyStatus } from '../control-api.ts'
 import type { PolicySample } from './metrics.ts'
 import type { PolicyRuntime } from './runtime.ts'
 
+const LISTING = 'policies are still being listed: what the kernel had before is in force'
 const NO_POLICIES = { admin: [], networkPolicies: [], baseline: [] }
 
 /** `counters` says which rules count drops, `seen` what all rules of policy have counted. */
@@ -22,7 +23,7 @@ export function podPolicies(
     drops.set(key, (drops.get(key) ?? 0) + (packets.get(`${family} ${chain}`)?.[rule] ?? 0))
   }
   return endpoints
-    .map(({ endpoint, isAdmitted, waitsFor, policies }): PodPolicyStatus => {
+    .map(({ endpoint, isAdmitted, isAsBefore, waitsFor, policies }): PodPolicyStatus => {
       const statusOf = (direction: Direction): DirectionPolicyStatus => ({
         ...(policies?.[direction] ?? NO_POLICIES),
         droppedPackets: drops.get(dropKey(endpoint.interface, direction)) ?? 0,
@@ -34,8 +35,8 @@ export function podPolicies(
         name: endpoint.pod?.name ?? null,
         hostInterface: endpoint.interface,
         addresses: endpoint.addresses.map(formatIp),
-        state: !isAdmitted ? 'denied' : isRestricted ? 'enforced' : 'open',
-        waitsFor: isAdmitted ? null : (waitsFor ?? 'its rules are not in the kernel yet'),
+        state: isAdmitted ? (isRestricted ? 'enforced' : 'open') : isAsBefore ? 'unchanged' : 'denied',
+        waitsFor: isAdmitted ? null : isAsBefore ? LISTING : (waitsFor ?? 'its rules are not in the kernel yet'),
         ingress,
         egress,
       }

@@ -406,10 +406,7 @@ describe('what goes wrong, and what ends', () => {
 })
 
 describe('what is told of it', () => {
-  const shown = (runtime: PolicyRuntime) =>
-    runtime
-      .endpoints()
-      .map(({ endpoint, isAdmitted, waitsFor, policies }) => ({ name: endpoint.pod?.name, isAdmitted, waitsFor, policies }))
+  const shown = (runtime: PolicyRuntime) => runtime.endpoints().map(({ endpoint, ...told }) => ({ name: endpoint.pod?.name, ...told }))
   const CLUSTER_POLICY = {
     apiVersion: 'policy.networking.k8s.io/v1alpha2',
     kind: 'ClusterNetworkPolicy',
@@ -429,7 +426,7 @@ describe('what is told of it', () => {
     store.observer?.synced()
     await settle()
     admit(runtime, 1)
-    expect(shown(runtime)).toEqual([{ name: 'p1', isAdmitted: true, waitsFor: null, policies: null }])
+    expect(shown(runtime)).toEqual([{ name: 'p1', isAdmitted: true, isAsBefore: false, waitsFor: null, policies: null }])
     expect(runtime.counters()).toEqual([])
     expect(runtime.figures()).toEqual({ stage: 'none', policies: 0, endpoints: 1, turns: 0, connectionsCut: 0, lastWriteMs: null })
     runtime[Symbol.dispose]()
@@ -442,7 +439,7 @@ describe('what is told of it', () => {
     dataplane.held = promise
     admit(runtime, 1)
     await settle()
-    expect(shown(runtime)).toMatchObject([{ isAdmitted: false, waitsFor: null }])
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: false, isAsBefore: false, waitsFor: null }])
     clock.advance(40)
     resolve()
     await settle()
@@ -484,10 +481,14 @@ describe('what is told of it', () => {
     expect(shown(runtime)).toMatchObject([{ isAdmitted: true }])
     store.tell('put', DENY)
     await settle()
-    expect(shown(runtime)).toMatchObject([{ isAdmitted: false }])
+    admit(runtime, 2)
+    expect(shown(runtime)).toMatchObject([
+      { name: 'p1', isAdmitted: false, isAsBefore: true },
+      { name: 'p2', isAdmitted: false, isAsBefore: false },
+    ])
     store.list()
     await settle()
-    expect(shown(runtime)).toMatchObject([{ isAdmitted: true }])
+    expect(shown(runtime)).toMatchObject([{ isAdmitted: true, isAsBefore: false }, { isAdmitted: true }])
     runtime[Symbol.dispose]()
   })
 

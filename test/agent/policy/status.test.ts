@@ -11,7 +11,7 @@ const NOTHING = { admin: [], networkPolicies: [], baseline: [] }
 function shown(name: string | null, over: Partial<Omit<Shown, 'endpoint'>> = {}, hostInterface = `fib-${name}`): Shown {
   const pod = name === null ? null : { namespace: 'x', name, uid: null }
   const endpoint = { interface: hostInterface, pod, addresses: [ip('10.244.0.1'), ip('fd00::1')] }
-  return { endpoint, isAdmitted: true, waitsFor: null, policies: { ingress: NOTHING, egress: NOTHING }, ...over }
+  return { endpoint, isAdmitted: true, isAsBefore: false, waitsFor: null, policies: { ingress: NOTHING, egress: NOTHING }, ...over }
 }
 
 function counter(family: 4 | 6, chain: string, rule: number, direction: 'ingress' | 'egress', of: DropCounter['of']): DropCounter {
@@ -26,6 +26,12 @@ describe('state of a pod', () => {
     ['denied: its rules are not in the kernel', { isAdmitted: false }, 'denied', 'its rules are not in the kernel yet'],
     ['denied: what it waits for is known', { isAdmitted: false, waitsFor: 'Pod x/a is not known' }, 'denied', 'Pod x/a is not known'],
     ['denied, though policies have a say', { isAdmitted: false, policies: { ingress: say, egress: say } }, 'denied', expect.any(String)],
+    [
+      'unchanged: nothing was written yet',
+      { isAdmitted: false, isAsBefore: true },
+      'unchanged',
+      expect.stringContaining('before is in force'),
+    ],
     ['open: there is no policy at all', { policies: null }, 'open', null],
     ['open: none has a say', {}, 'open', null],
     ['open: what it waited for is told no more', { waitsFor: 'something of before' }, 'open', null],

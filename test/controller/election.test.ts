@@ -85,6 +85,8 @@ class View {
   readonly #random: () => number
   faults = NO_FAULTS
   isCutOff = false
+  /** How long after an operation its answer comes. */
+  answerMs = 0
 
   constructor(store: MemoryStore, clock: FakeClock, random: () => number) {
     this.#store = store
@@ -105,6 +107,7 @@ class View {
     if (this.isCutOff || this.#random() < this.faults.failBefore) throw away()
     if (this.#random() < this.faults.slow) await new Promise<void>((resolve) => void this.#clock.after(this.#random() * 12_000, resolve))
     const result = await operation() // also after its caller has given up: such a write lands late
+    if (this.answerMs > 0) await new Promise<void>((resolve) => void this.#clock.after(this.answerMs, resolve))
     if (signal?.aborted === true) throw signal.reason
     if (this.isCutOff || this.#random() < this.faults.failAfter) throw away()
     return result
@@ -201,6 +204,48 @@ describe('replicas', () => {
     expect([b.acts, (await held())?.holderIdentity]).toEqual([true, 'b'])
     await b.elector[Symbol.asyncDispose]()
     expect(clock.armed).toBe(0)
+  })
+
+  test('the leader ends while it renews: the renewal that has landed is given back, too', async () => {
+    const { clock, store, held } = world()
+    const a = new Replica(store, clock, 'a')
+    a.elector.start()
+    await pass(clock, 10_000)
+    const renewed = (await held())?.renewTime
+    a.view.answerMs = 300
+    while ((await held())?.renewTime === renewed) await pass(clock, 100)
+    const ended = a.elector[Symbol.asyncDispose]()
+    await pass(clock, 2_000)
+    await ended
+    expect(await held()).toMatchObject({ holderIdentity: '' })
+  })
+
+  test("a Lease that is somebody else's by now is left to him", async () => {
+    const { clock, store, held } = world()
+    const a = new Replica(store, clock, 'a')
+    a.elector.start()
+    await pass(clock, 10_000)
+    const taken = await store.get('Lease', { namespace: 'fibula-system', name: 'fibula-controller' })
+    if (taken === null) throw new Error('no Lease')
+    await store.update({ ...taken, spec: { ...taken.spec, holderIdentity: 'b' } })
+    expect(a.acts).toBe(true)
+    await a.elector[Symbol.asyncDispose]()
+    expect(await held()).toMatchObject({ holderIdentity: 'b' })
+  })
+
+  test('a renewal whose answer is late counts from when it was sent', async () => {
+    const { clock, store, held } = world()
+    const a = new Replica(store, clock, 'a')
+    a.elector.start()
+    await pass(clock, 5_000)
+    const renewed = (await held())?.renewTime
+    a.view.answerMs = 4_000
+    while ((await held())?.renewTime === renewed) await pass(clock, 100)
+    const sentAtMs = clock.nowMs()
+    await pass(clock, 4_200)
+    a.view.isCutOff = true
+    await pass(clock, sentAtMs + renewDeadlineMs - clock.nowMs() + 100)
+    expect(a.acts).toBe(false)
   })
 
   test('a leader that cannot renew stops before another may begin, and its signal aborts', async () => {

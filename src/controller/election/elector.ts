@@ -80,12 +80,15 @@ export class Elector implements AsyncDisposable {
     this.#deadline?.[Symbol.dispose]()
     this.#endTerm()
     await this.#attempt
-    const lease = this.#lease
-    if (!wasLeading || lease === null || lease.spec.holderIdentity !== this.#deps.identity) return
+    if (!wasLeading) return
+    const { store, namespace, name, identity } = this.#deps
+    const signal = AbortSignal.timeout(this.#times.retryPeriodMs)
     try {
+      const lease = await store.get('Lease', { namespace, name }, signal) // a renewal that was under way may have landed
+      if (lease?.spec.holderIdentity !== identity) return
       const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: this.#microTime() }
-      await this.#deps.store.update({ ...lease, spec }, {}, AbortSignal.timeout(this.#times.retryPeriodMs))
-      this.#deps.log.info('controller.lease.released', { lease: this.#deps.name })
+      await store.update({ ...lease, spec }, {}, signal)
+      this.#deps.log.info('controller.lease.released', { lease: name })
     } catch (error) {
       this.#deps.log.warn('controller.lease.notReleased', { err: error }) // it runs out by itself
     }

@@ -1,11 +1,12 @@
 # Numbered requests over UDP, 100 a second, each from a port of its own, so that a router spreads them over its next hops.
-# argv: ADDRESS PORT. Says "ready" when the first answer has come, counts from the line "begin" on, and after the line "end" prints
+# argv: ADDRESS PORT. Says "ready" when the first answer has come, counts from the line "begin" on, and after the line "end", but not
+# before AT_LEAST of them have been sent (so few that a next hop got none would tell nothing), prints
 # {"sent": N, "lost": [numbers], "by": {name of the endpoint: answers}}.
 import json, os, select, socket, sys, time
 
 address, port = sys.argv[1], int(sys.argv[2])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
-EVERY, LATE = 0.01, 2.0
+EVERY, LATE, AT_LEAST = 0.01, 2.0, 200
 waiting, sockets, by = {}, {}, {}
 number, first, last = 0, None, None
 is_ready, lost = False, []
@@ -26,6 +27,8 @@ while True:
     now = time.monotonic()
     if ends_at is not None and now >= ends_at:
         break
+    if last is not None and ends_at is None and number >= last:
+        ends_at = now + LATE + 0.1
     if ends_at is None and now >= next_at:
         s = socket.socket(family, socket.SOCK_DGRAM)
         s.setblocking(False)
@@ -39,15 +42,14 @@ while True:
     looked_at = time.monotonic()  # this process may be kept waiting: what has arrived by now is not late
     timeout = max(0, (next_at if ends_at is None else ends_at) - looked_at)
     inputs = {s: n for n, s in sockets.items()}
-    readable = select.select([*inputs, *([sys.stdin] if ends_at is None else [])], [], [], timeout)[0]
+    readable = select.select([*inputs, *([sys.stdin] if last is None else [])], [], [], timeout)[0]
     for each in readable:
         if each is sys.stdin:
             for line in os.read(0, 4096).decode().split():  # both may have come at once
                 if line == "begin":
                     first = number
                 else:
-                    last = number
-                    ends_at = time.monotonic() + LATE + 0.1
+                    last = max(number, first + AT_LEAST)
             continue
         n = inputs[each]
         try:

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { KEEPALIVE, open, type RawOpen } from './bgp-bytes.ts'
 import type { Netns } from './netns.ts'
-import { until } from './poll.ts'
+import { HopelessError, until } from './poll.ts'
 import type { RawCommand, RawEvent } from './raw-tcp-main.ts'
 
 export type RawMessage = { readonly type: number; readonly body: Buffer }
@@ -40,7 +40,7 @@ export class HostilePeer implements AsyncDisposable {
   }
 
   /** The next incoming connection. */
-  async accept(deadlineMs = 15_000): Promise<HostileConnection> {
+  async accept(deadlineMs = 60_000): Promise<HostileConnection> {
     await until('a connection to the hostile peer', () => this.#accepted.length > 0, { deadlineMs, explain: () => this.#output })
     const connection = this.#accepted.shift()
     if (connection === undefined) throw new Error('the connection is gone')
@@ -144,17 +144,24 @@ export class HostileConnection {
     this.#peer.command({ op: 'reset', id: this.#id })
   }
 
-  /** Waits for the `nth` message (from 1) of a type. */
-  receive(type: number, nth = 1, deadlineMs = 10_000): Promise<RawMessage> {
+  /** Waits for the `nth` message (from 1) of a type; rejects as soon as it cannot come any more. */
+  async receive(type: number, nth = 1, deadlineMs = 60_000): Promise<RawMessage> {
+    const what = `message ${nth} of type ${type}`
     const explain = (): string => `received types ${this.#messages.map((each) => each.type).join(' ')}; closed: ${this.closed}`
-    return until(`message ${nth} of type ${type}`, () => this.#messages.filter((each) => each.type === type)[nth - 1], {
-      deadlineMs,
-      explain,
-    })
+    const look = (): RawMessage | undefined => {
+      const found = this.#messages.filter((each) => each.type === type)[nth - 1]
+      if (found === undefined && (this.ended || this.closed)) throw new HopelessError(`no ${what}: ${explain()}`)
+      return found
+    }
+    try {
+      return await until(what, look, { deadlineMs, explain })
+    } catch (cause) {
+      throw cause instanceof HopelessError ? new Error(cause.message, { cause }) : cause // hopeless is this connection, not what another one may bring
+    }
   }
 
   /** Waits until the other side has closed the connection, one way or the other. */
-  async gone(deadlineMs = 10_000): Promise<void> {
+  async gone(deadlineMs = 60_000): Promise<void> {
     await until('the connection is closed', () => this.ended || this.closed, { deadlineMs })
   }
 

@@ -4,6 +4,9 @@ import fs from 'node:fs'
 import type { Netns } from './netns.ts'
 import { HopelessError } from './poll.ts'
 
+/** A busy machine is slow: what is killed before it has ended by itself has said no goodbye. */
+const END_WITHIN_MS = 30_000
+
 /** A process in a namespace, its output in a file. */
 export class NetnsProcess {
   readonly #child: ChildProcess
@@ -49,7 +52,7 @@ export class NetnsProcess {
   async end(signal: NodeJS.Signals): Promise<void> {
     if (this.running) this.#child.kill(signal)
     if (signal !== 'SIGKILL') {
-      const forced = setTimeout(() => this.#child.kill('SIGKILL'), 5_000)
+      const forced = setTimeout(() => this.#child.kill('SIGKILL'), END_WITHIN_MS)
       await this.#ended
       clearTimeout(forced)
     }

@@ -5,6 +5,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type ExecOptions, type ExecOutput, exec } from '../../src/lib/exec.ts'
 import { inNetns, settleThreadPool } from '../../src/sys/netns.ts'
+import { until } from './poll.ts'
 
 export type LinkEnd = {
   readonly node: string
@@ -124,6 +125,32 @@ export class Netns implements AsyncDisposable {
       use(end)
     }
     for (const [node, commands] of [...creation.entries(), ...configuration.entries()]) await this.ipBatch(node, commands)
+    const used = new Map<string, string[]>()
+    const uses = (node: string, ...names: readonly string[]): void => void used.set(node, [...(used.get(node) ?? []), ...names])
+    for (const { name, ends } of switches) {
+      uses(name, ...ends.map((_, port) => `p${port}`), ...(ends.length === 0 ? [] : ['br0']))
+      for (const end of ends) uses(end.node, end.name)
+    }
+    for (const { node, name } of links.flat()) uses(node, name)
+    for (const { node, name } of stubs) uses(node, name, `${name}-far`)
+    await Promise.all([...used].map(([node, names]) => this.#settled(node, names)))
+  }
+
+  /** What the kernel does a little later, on its own threads: links and ports that carry, link-local addresses that can be used. */
+  async #settled(node: string, names: readonly string[]): Promise<void> {
+    await until(
+      `the links of ${node} carry and its addresses can be used`,
+      async () => {
+        const shown = JSON.parse(await this.ip(node, '-json address show')) as readonly ShownLink[]
+        const waited = shown.filter(
+          ({ ifname, operstate, addr_info }) =>
+            names.includes(ifname) && (operstate !== 'UP' || addr_info.some(({ tentative }) => tentative === true)),
+        )
+        if (waited.length > 0) throw new Error(JSON.stringify(waited))
+        return true
+      },
+      { everyMs: 5 },
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,6 +160,12 @@ export class Netns implements AsyncDisposable {
     const present = this.#nodes.map((node) => this.nameOf(node)).filter((name) => listed.includes(name))
     await exec('ip', ['-batch', '-'], { input: present.map((name) => `netns del ${name}\n`).join('') })
   }
+}
+
+type ShownLink = {
+  readonly ifname: string
+  readonly operstate: string
+  readonly addr_info: readonly { readonly tentative?: boolean }[]
 }
 
 /** Commands by node: one `ip -batch` each, in the order the nodes were first named. */

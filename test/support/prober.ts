@@ -21,8 +21,6 @@ export type ProbeResult = Comparison & {
 const ROOT = path.resolve(import.meta.dirname, '../..')
 const PORT = 5_005
 const EVERY_MS = 10
-/** A datagram takes microseconds from end to end here. */
-const UNDER_WAY_MS = 300
 
 /** Probes between two addresses. `begin` starts the count, `finish` ends it; disposing ends both processes. */
 export class Prober implements AsyncDisposable {
@@ -33,7 +31,7 @@ export class Prober implements AsyncDisposable {
   }
 
   /** Starts sending both ways and resolves once both directions deliver; what was lost until then does not count. */
-  static async start(net: Netns, a: ProbeEnd, b: ProbeEnd, deadlineMs = 10_000): Promise<Prober> {
+  static async start(net: Netns, a: ProbeEnd, b: ProbeEnd, deadlineMs = 60_000): Promise<Prober> {
     const prober = new Prober([new Probe(net, a), new Probe(net, b)])
     try {
       const [left, right] = prober.#ends
@@ -49,11 +47,19 @@ export class Prober implements AsyncDisposable {
     }
   }
 
+  /** Resolves when each end has sent so many more: by the clock alone a sender that was kept waiting would have sent none. */
+  async sendMore(count: number): Promise<void> {
+    const from = await Promise.all(this.#ends.map((end) => end.sent()))
+    await until(`${count} more probes each way`, async () =>
+      (await Promise.all(this.#ends.map((end) => end.sent()))).every((sent, at) => sent >= (from[at] ?? 0) + count),
+    )
+  }
+
   /** Ends sending, waits for what is still under way, and counts: from `a` to `b` first. */
   async finish(): Promise<readonly [ProbeResult, ProbeResult]> {
     const [left, right] = this.#ends
     for (const end of this.#ends) end.command({ op: 'end' })
-    await new Promise((resolve) => setTimeout(resolve, UNDER_WAY_MS))
+    await until('both ends have sent their last', () => this.#ends.every(({ ended }) => ended)) // or a slow one would send on behind the count
     for (const end of this.#ends) end.command({ op: 'report' })
     const [fromLeft, fromRight] = await Promise.all([left.report(), right.report()])
     return [count(left.address, right.address, fromLeft, fromRight), count(right.address, left.address, fromRight, fromLeft)]
@@ -76,7 +82,9 @@ class Probe {
   readonly address: string
   readonly #child: ChildProcess
   #report: Report | undefined
+  #next: number | undefined
   receiving = false
+  ended = false
 
   constructor(net: Netns, { node, address }: ProbeEnd) {
     this.address = address
@@ -87,6 +95,15 @@ class Probe {
 
   command(command: ProbeCommand): void {
     this.#child.send(command)
+  }
+
+  /** How many it has sent since its start. */
+  sent(): Promise<number> {
+    this.#next = undefined
+    this.command({ op: 'progress' })
+    return until(`how much ${this.address} has sent`, () => this.#next !== undefined && { next: this.#next }, { everyMs: 5 }).then(
+      ({ next }) => next,
+    )
   }
 
   report(): Promise<Report> {
@@ -103,6 +120,8 @@ class Probe {
 
   #handle(event: ProbeEvent): void {
     if (event.event === 'receiving') this.receiving = true
+    else if (event.event === 'progress') this.#next = event.next
+    else if (event.event === 'ended') this.ended = true
     else if (event.event === 'report') this.#report = event
   }
 }

@@ -80,7 +80,7 @@ export function transportContract(name: string, createWorld: () => World): void 
       sourceAddress: world.near.address,
       password: null,
       hopLimit: { send: 64, receiveAtLeast: null },
-      userTimeoutMs: 2_000,
+      userTimeoutMs: 60_000, // no part of the contract: the kernel would end a connection over a reader that pauses for longer
       ...over,
     })
 

@@ -73,7 +73,7 @@ class Exabgp implements Daemon {
   async ready(): Promise<void> {
     await until('exabgp has loaded its configuration', () => {
       this.#process.assertRunning()
-      return this.log().includes('loaded new configuration successfully')
+      return this.#process.log(Number.POSITIVE_INFINITY).includes('loaded new configuration successfully') // it may have said more since
     })
     await this.setAnnounced(this.#config.announce)
   }

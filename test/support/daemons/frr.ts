@@ -1,5 +1,6 @@
 // Drives FRR: zebra and bgpd in a folder of their own, `vtysh` for changes, `show bgp … json` for what was received.
 import fs from 'node:fs'
+import { connect } from 'node:net'
 import path from 'node:path'
 import type { Family } from '../../../src/bgp/family.ts'
 import type { RoleName } from '../../../src/bgp/wire/message.ts'
@@ -66,7 +67,7 @@ export class Frr implements Daemon {
   async ready(): Promise<void> {
     await until('zebra listens', () => {
       this.#zebra.assertRunning()
-      return fs.existsSync(this.#file('zserv.api'))
+      return listens(this.#file('zserv.api')) // bgpd that comes too early tries again after ten seconds only
     })
     fs.writeFileSync(this.#file('bgpd.conf'), renderFrr(this.#config))
     fs.rmSync(this.#file('bgpd.vty'), { force: true })
@@ -160,6 +161,18 @@ export class Frr implements Daemon {
     const log = this.#file(`${name}.log`)
     return new NetnsProcess(this.#net, this.#node, program, [...args, '-P', '0', '-f', conf, '--log', 'stdout', ...more], log)
   }
+}
+
+/** Somebody accepts connections on a unix socket: that its file is there says less. */
+export function listens(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath)
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
 }
 
 /** User and group that FRR runs as: it must be able to read its files. */

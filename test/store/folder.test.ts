@@ -1,6 +1,5 @@
 // A folder as people use it: editors that save in their own ways, mistakes, duplicates, files cut short.
 import {
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -16,10 +15,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type Clock, FakeClock } from '../../src/lib/clock.ts'
-import { UserFolder } from '../../src/store/directory/user-folder.ts'
 import { DirectoryStore, type Resource } from '../../src/store/index.ts'
-import { block, peer, secret } from './objects.ts'
-import { Recorder, watching } from './recorder.ts'
+import { block, peer, peerText, secret } from './objects.ts'
+import { watching } from './recorder.ts'
 
 let path: string
 beforeEach(() => {
@@ -29,15 +27,10 @@ afterEach(() => rmSync(path, { recursive: true, force: true }))
 
 const save = (name: string, text: string): void => writeFileSync(join(path, name), text)
 const readBack = (name: string): string => readFileSync(join(path, name), 'utf8')
-const touchedMs = (name: string): number => statSync(join(path, name)).ctimeMs
 const files = (): readonly string[] =>
   readdirSync(path)
     .filter((name) => name !== 'state')
     .sort()
-
-function peerText(name: string, asNumber: number | string = 65001, comment = ''): string {
-  return `apiVersion: fibula.network/v1alpha1\nkind: BGPPeer\nmetadata: { name: ${name} }${comment}\nspec: { peerIP: 10.0.0.1, asNumber: ${asNumber} }\n`
-}
 
 async function asNumbers(store: DirectoryStore): Promise<Readonly<Record<string, number | undefined>>> {
   return Object.fromEntries((await store.list({ kind: 'BGPPeer' })).map(({ metadata, spec }) => [metadata.name, spec.asNumber]))
@@ -253,47 +246,6 @@ describe('saving takes effect', () => {
     save('b.yaml', peerText('b'))
     await watch.recorder.until((seen) => seen.names().length === 2)
     expect(watch.recorder.changes).toHaveLength(2)
-  })
-
-  test('a file in the middle of being written is left until it has come to rest', async () => {
-    let nowMs = Date.now()
-    const folder = new UserFolder(path, () => nowMs)
-    save('a.yaml', `${peerText('a')}---\n${peerText('b')}`)
-    await folder.scan(false)
-    save('a.yaml', peerText('a', 65)) // the rest is still to come
-    nowMs = touchedMs('a.yaml') + 40
-    expect(await folder.scan(true)).toEqual({ again: true })
-    expect([...folder.objects.keys()]).toEqual(['BGPPeer/a', 'BGPPeer/b'])
-    save('a.yaml', `${peerText('a', 65002)}---\n${peerText('b')}`)
-    nowMs = touchedMs('a.yaml') + 120
-    expect(await folder.scan(true)).toEqual({ again: false })
-    expect([...folder.objects.values()].map(({ object }) => asNumberOf(object))).toEqual([65002, 65001])
-  })
-
-  test('a file that never comes to rest is read in the end all the same', async () => {
-    save('a.yaml', peerText('a'))
-    let nowMs = touchedMs('a.yaml') - 90
-    const folder = new UserFolder(path, () => nowMs, 50)
-    expect(await folder.scan(true)).toEqual({ again: true })
-    nowMs += 40
-    expect(await folder.scan(true)).toEqual({ again: true })
-    expect(folder.objects.size).toBe(0)
-    nowMs += 40
-    expect(await folder.scan(true)).toEqual({ again: false })
-    expect(folder.objects.size).toBe(1)
-  })
-
-  test('a file that is gone for a moment is not gone', async () => {
-    save('a.yaml', peerText('a'))
-    let nowMs = Date.now()
-    const folder = new UserFolder(path, () => nowMs)
-    await folder.scan(false)
-    unlinkSync(join(path, 'a.yaml'))
-    expect(await folder.scan(true)).toEqual({ again: true })
-    expect(folder.objects.size).toBe(1)
-    nowMs += 120
-    expect(await folder.scan(true)).toEqual({ again: false })
-    expect(folder.objects.size).toBe(0)
   })
 
   test('what events do not tell, the timer finds', async () => {
@@ -524,55 +476,3 @@ ${peerText('c', 65001, ' # right')}# the end
 function asNumberOf(object: Resource): number | undefined {
   return object.kind === 'BGPPeer' ? object.spec.asNumber : undefined
 }
-
-describe('a folder that is not there', () => {
-  const elsewhere = (): string => `${path}-away`
-  afterEach(() => rmSync(elsewhere(), { recursive: true, force: true }))
-
-  test('is waited for, if so asked: nothing is listed, a problem says why, and it is not made; then it is read', async () => {
-    renameSync(path, elsewhere())
-    await using store = new DirectoryStore(path, { waitsForFolder: true })
-    const recorder = new Recorder()
-    using _watch = store.watch([{ kind: 'BGPPeer' }], recorder)
-    await recorder.until((seen) => seen.lastProblems.length > 0)
-    const message = expect.stringContaining('there is no folder')
-    expect(recorder.lastProblems).toMatchObject([{ severity: 'error', subject: path, message }])
-    await expect(store.list({ kind: 'BGPPeer' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-    await expect(store.create(block('10.0.0.0/26', 'n1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-    expect([recorder.changesBeforeSync, existsSync(path)]).toEqual([null, false])
-    writeFileSync(join(elsewhere(), 'a.yaml'), peerText('a'))
-    renameSync(elsewhere(), path)
-    await recorder.untilSynced()
-    expect(recorder.names()).toEqual(['BGPPeer/a'])
-    await recorder.until((seen) => seen.lastProblems.length === 0)
-    await store.create(block('10.0.0.0/26', 'n1'))
-  })
-
-  test('because it was taken away: everything stays as it was known, and comes back with it', async () => {
-    save('a.yaml', peerText('a'))
-    await using store = new DirectoryStore(path)
-    await store.create(block('10.0.0.0/26', 'n1'))
-    using watch = await watching(store, [{ kind: 'BGPPeer' }, { kind: 'IPAMBlock' }])
-    const { recorder } = watch
-    const known = ['BGPPeer/a', 'IPAMBlock/10-0-0-0-26']
-    expect([...recorder.names()].sort()).toEqual(known)
-    renameSync(path, elsewhere())
-    await recorder.until((seen) => seen.lastProblems.length > 0)
-    await expect(store.get('IPAMBlock', { name: '10-0-0-0-26' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-    expect([...recorder.names()].sort()).toEqual(known)
-    expect(existsSync(path)).toBe(false)
-    writeFileSync(join(elsewhere(), 'b.yaml'), peerText('b'))
-    renameSync(elsewhere(), path)
-    await recorder.until((seen) => seen.names().includes('BGPPeer/b') && seen.lastProblems.length === 0)
-    expect(recorder.changes.filter(({ type }) => type === 'gone')).toEqual([])
-  })
-
-  test('that is emptied has nothing: it is there', async () => {
-    save('a.yaml', peerText('a'))
-    await using store = new DirectoryStore(path)
-    using watch = await watching(store, [{ kind: 'BGPPeer' }])
-    unlinkSync(join(path, 'a.yaml'))
-    await watch.recorder.until((seen) => seen.names().length === 0)
-    expect(watch.recorder.lastProblems).toEqual([])
-  })
-})

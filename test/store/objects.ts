@@ -47,3 +47,8 @@ export function configuration(name: string, spec: ManifestOf<'BGPConfiguration'>
 export function filter(name: string, spec: ManifestOf<'BGPFilter'>['spec']): ManifestOf<'BGPFilter'> {
   return { apiVersion: GROUP_VERSION, kind: 'BGPFilter', metadata: { name }, spec }
 }
+
+/** A BGPPeer as a person writes it. */
+export function peerText(name: string, asNumber: number | string = 65001, comment = ''): string {
+  return `apiVersion: fibula.network/v1alpha1\nkind: BGPPeer\nmetadata: { name: ${name} }${comment}\nspec: { peerIP: 10.0.0.1, asNumber: ${asNumber} }\n`
+}

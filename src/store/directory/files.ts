@@ -9,6 +9,9 @@ const TEMPORARY = /^\.fibula-[0-9a-f]+\.tmp$/
 /** What tells one state of a file from another without reading it. */
 export type FileSignature = { readonly inode: number; readonly sizeBytes: number; readonly modifiedMs: number; readonly changedMs: number }
 
+/** Of a file that could not be read: no file has it. */
+export const NO_SIGNATURE: FileSignature = { inode: 0, sizeBytes: 0, modifiedMs: 0, changedMs: 0 }
+
 export type FileText = { readonly text: string; readonly signature: FileSignature }
 
 /** Names in a directory; empty if there is no such directory. */

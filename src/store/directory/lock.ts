@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
 import { sleep } from '../../lib/clock.ts'
 import { tryLockFile } from '../../sys/libc.ts'
 import { StoreError } from '../port.ts'
-import { messageOf } from './files.ts'
+import { codeOf, messageOf } from './files.ts'
 
 /** Held while `hold` runs its work. */
 export interface Lease {
@@ -52,7 +52,7 @@ export class FolderLock {
   #tryAcquire(): number | null {
     let fd: number
     try {
-      mkdirSync(dirname(this.#path), { recursive: true })
+      makeFolder(dirname(this.#path))
       fd = openSync(this.#path, 'a+', 0o644) // a: creates without truncating
       closeSync(fd)
       fd = openSync(this.#path, 'r+')
@@ -67,6 +67,15 @@ export class FolderLock {
     }
     closeSync(fd)
     return null
+  }
+}
+
+/** Never the folder it is in: one that was taken away while somebody waited for the lock must not come back empty. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path)
+  } catch (cause) {
+    if (codeOf(cause) !== 'EEXIST') throw cause
   }
 }
 

@@ -7,7 +7,17 @@ import { deepFreeze } from '../memory.ts'
 import { type ObjectKey, StoreError } from '../port.ts'
 import { fileProblem, formatIdentity, type StoreProblem } from '../problem.ts'
 import type { Identity } from '../validate.ts'
-import { type FileSignature, listNames, messageOf, readText, removeFile, sameSignature, signatureOf, writeAtomically } from './files.ts'
+import {
+  assertFolder,
+  type FileSignature,
+  listNames,
+  messageOf,
+  readText,
+  removeFile,
+  sameSignature,
+  signatureOf,
+  writeAtomically,
+} from './files.ts'
 import {
   formatObject,
   formatStatus,
@@ -19,25 +29,27 @@ import {
   stateFileName,
 } from './state-files.ts'
 
-type KnownFile = {
+type ReadFile = {
   readonly signature: FileSignature
   /** What `content` was made of; null: it could not be read. */
   readonly text: string | null
   readonly wasYoung: boolean
   readonly content: StateFile
-  readonly lastGood: StateFile | null
 }
+type KnownFile = ReadFile & { readonly lastGood: StateFile | null }
 
 const RACY_MS = 1000
 
 export class StateFolder {
   readonly path: string
+  readonly #folder: string
   readonly #wallMs: () => number
   readonly #files = new Map<string, KnownFile>()
   readonly #objects = new Map<string, Resource>()
   readonly #parts = new Map<string, StatusPart>()
 
   constructor(folder: string, wallMs: () => number) {
+    this.#folder = folder
     this.path = join(folder, STATE_FOLDER)
     this.#wallMs = wallMs
   }
@@ -55,33 +67,25 @@ export class StateFolder {
     return [...this.#files.values()].flatMap(({ content }) => (content.type === 'faulty' ? [content.problem] : []))
   }
 
-  /** Reads every file whose times have changed; returns what it touched. */
+  /** Reads every file whose times have changed; returns what it touched. Throws as `read` does. */
   async scan(): Promise<readonly Identity[]> {
     const names = new Set([...(await listNames(this.path)).filter(isStateFileName), ...this.#files.keys()])
-    const touched: Identity[] = []
+    const found: (readonly [string, ReadFile | null])[] = []
     for (const name of names) {
       const known = this.#files.get(name)
       const signature = await signatureOf(join(this.path, name))
-      if (known === undefined || known.wasYoung || !sameSignature(signature, known.signature)) touched.push(...(await this.read(name)))
+      if (known === undefined || known.wasYoung || !sameSignature(signature, known.signature))
+        found.push([name, await this.#readFile(name)])
     }
-    return touched
+    return this.#take(found)
   }
 
-  /** Reads one file, whatever its times say. */
+  /**
+   * Reads one file, whatever its times say. Throws StoreError UNAVAILABLE, and all stays as it was known, if it is not there because the
+   * whole folder is not.
+   */
   async read(name: string): Promise<readonly Identity[]> {
-    const before = this.#files.get(name)?.lastGood ?? null
-    const read = await this.#readFile(name)
-    if (read === null) this.#files.delete(name)
-    else {
-      const lastGood = read.content.type === 'faulty' ? before : read.content
-      this.#files.set(name, { ...read, lastGood })
-    }
-    const after = this.#files.get(name)?.lastGood ?? null
-    if (before !== null) this.#forget(before)
-    if (after !== null) this.#learn(after)
-    return [before, after]
-      .flatMap((file) => (file === null ? [] : [identityOfFile(file)]))
-      .flatMap((identity) => (identity === null ? [] : [identity]))
+    return this.#take([[name, await this.#readFile(name)]])
   }
 
   /** Reads the one file of an object or its status, and throws UNAVAILABLE if it is not to be trusted. */
@@ -114,7 +118,24 @@ export class StateFolder {
     await this.read(name)
   }
 
-  async #readFile(name: string): Promise<Omit<KnownFile, 'lastGood'> | null> {
+  async #take(found: readonly (readonly [string, ReadFile | null])[]): Promise<readonly Identity[]> {
+    if (found.some(([name, read]) => read === null && this.#files.has(name))) await assertFolder(this.#folder)
+    return found.flatMap(([name, read]) => this.#replace(name, read))
+  }
+
+  #replace(name: string, read: ReadFile | null): readonly Identity[] {
+    const before = this.#files.get(name)?.lastGood ?? null
+    const after = read === null ? null : read.content.type === 'faulty' ? before : read.content
+    if (read === null) this.#files.delete(name)
+    else this.#files.set(name, { ...read, lastGood: after })
+    if (before !== null) this.#forget(before)
+    if (after !== null) this.#learn(after)
+    return [before, after]
+      .flatMap((file) => (file === null ? [] : [identityOfFile(file)]))
+      .flatMap((identity) => (identity === null ? [] : [identity]))
+  }
+
+  async #readFile(name: string): Promise<ReadFile | null> {
     try {
       const read = await readText(join(this.path, name), MAX_MANIFEST_BYTES)
       if (read === null) return null
@@ -128,8 +149,7 @@ export class StateFolder {
       }
     } catch (cause) {
       const problem = fileProblem({ file: `${STATE_FOLDER}/${name}` }, null, `cannot be read: ${messageOf(cause)}`)
-      const signature = { inode: 0, sizeBytes: 0, modifiedMs: 0, changedMs: 0 }
-      return { signature, wasYoung: true, text: null, content: { type: 'faulty', problem } }
+      return { signature: NO_SIGNATURE, wasYoung: true, text: null, content: { type: 'faulty', problem } }
     }
   }
 

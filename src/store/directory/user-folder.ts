@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Resource } from '../kinds/registry.ts'
 import { MAX_MANIFEST_BYTES, parseManifests } from '../manifest.ts'
 import { fileProblem, type StoreProblem } from '../problem.ts'
-import { assertFolder, type FileSignature, listNames, messageOf, readText, sameSignature, signatureOf } from './files.ts'
+import { assertFolder, type FileSignature, listNames, messageOf, NO_SIGNATURE, readText, sameSignature, signatureOf } from './files.ts'
 import { type Claim, mergeUserFiles, type UserFile, type UserObject } from './merge.ts'
 
 type KnownFile = { readonly signature: FileSignature; readonly wasYoung: boolean; readonly text: string | null; readonly content: UserFile }
@@ -62,10 +62,10 @@ export class UserFolder {
 
   /**
    * Reads what has changed. With `onlySettled`, a file touched a moment ago keeps its known content; the result says whether one
-   * was passed over so, and another scan is due. Throws StoreError UNAVAILABLE, and all stays as it was known, if there is no such folder.
+   * was passed over so, and another scan is due. Throws StoreError UNAVAILABLE, and all stays as it was known, if there is no such folder,
+   * or no longer.
    */
   async scan(onlySettled: boolean): Promise<{ readonly again: boolean }> {
-    await assertFolder(this.#path)
     const names = new Set([...(await listNames(this.#path)).filter(isManifestName), ...this.#files.keys()])
     const files = new Map<string, KnownFile>()
     let again = false
@@ -76,7 +76,7 @@ export class UserFolder {
       if (seen.file !== undefined) files.set(name, seen.file)
     }
     const isSame = files.size === this.#files.size && [...files].every(([name, file]) => this.#files.get(name)?.content === file.content)
-    if ([...this.#files.keys()].some((name) => !files.has(name))) await assertFolder(this.#path) // it may have gone in the middle of this
+    await assertFolder(this.#path) // last: it may have gone in the middle of this
     this.#files = files
     if (!isSame) this.#merge()
     return { again }
@@ -98,7 +98,7 @@ export class UserFolder {
     try {
       const signature = await signatureOf(this.pathOf(name))
       if (signature === null) return onlySettled && known !== undefined ? this.#missed(name, known) : this.#absent(name)
-      if (known !== undefined && !known.wasYoung && sameSignature(signature, known.signature)) return { file: known, unsettled: false }
+      if (known !== undefined && !known.wasYoung && sameSignature(signature, known.signature)) return this.#same(name, known)
       if (onlySettled && this.#isUnsettled(name, signature, known)) return { file: known, unsettled: true }
       this.#unsettledSinceMs.delete(name)
       const read = await readText(this.pathOf(name), MAX_MANIFEST_BYTES)
@@ -112,9 +112,13 @@ export class UserFolder {
         known !== undefined && !known.content.readable && known.content.problem.message === problem.message
           ? known.content
           : { readable: false, problem }
-      const signature = known?.signature ?? { inode: 0, sizeBytes: 0, modifiedMs: 0, changedMs: 0 }
-      return { file: { signature, wasYoung: true, text: null, content }, unsettled: false }
+      return { file: { signature: NO_SIGNATURE, wasYoung: true, text: null, content }, unsettled: false }
     }
+  }
+
+  #same(name: string, known: KnownFile): { readonly file: KnownFile; readonly unsettled: false } {
+    this.#unsettledSinceMs.delete(name) // it may have been missed: a folder that is moved away and back touches no file
+    return { file: known, unsettled: false }
   }
 
   #absent(name: string): { readonly file: undefined; readonly unsettled: false } {

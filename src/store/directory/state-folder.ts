@@ -12,6 +12,7 @@ import {
   type FileSignature,
   listNames,
   messageOf,
+  NO_SIGNATURE,
   readText,
   removeFile,
   sameSignature,

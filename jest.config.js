@@ -13,7 +13,7 @@ const common = {
 }
 
 export default {
-  testTimeout: 120_000, // a limit tells a hang from a wait: a busy machine is slow
+  testTimeout: 300_000, // a limit tells a hang from a wait: a busy machine is slow
   maxWorkers: '100%', // jest's own choice leaves a core idle
   projects: [
     {

@@ -30,7 +30,7 @@ export class Prober implements AsyncDisposable {
     this.#ends = ends
   }
 
-  /** Starts sending both ways and resolves once both directions deliver; what was lost until then does not count. */
+  /** Starts sending both ways and resolves once both directions deliver and the count has begun; what was lost until then does not count. */
   static async start(net: Netns, a: ProbeEnd, b: ProbeEnd, deadlineMs = 60_000): Promise<Prober> {
     const prober = new Prober([new Probe(net, a), new Probe(net, b)])
     try {
@@ -40,6 +40,7 @@ export class Prober implements AsyncDisposable {
       const explain = (): string => `${a.address} receives: ${left.receiving}, ${b.address} receives: ${right.receiving}`
       await until('probes arrive both ways', () => left.receiving && right.receiving, { deadlineMs, explain })
       for (const end of prober.#ends) end.command({ op: 'begin' })
+      for (const end of prober.#ends) await end.sent() // answered behind it: both have begun to count
       return prober
     } catch (cause) {
       await prober[Symbol.asyncDispose]()

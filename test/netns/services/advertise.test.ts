@@ -62,7 +62,7 @@ describeWith(PROGRAMS, 'service routes', () => {
       // Nobody watches services once no range is set.
       rack.configure({})
       await rack.untilNextHops('10.96.0.0/16', [])
-      expect((await rack.status(1)).services).toBeNull()
+      await untilEqual('node 1 has nothing to say of services', [null], async () => [(await rack.status(1)).services])
       rack.slices({ 3: 'ready' })
       rack.configure(RANGES)
       await rack.untilServiceAt(VIP, [1, 2, 3])
@@ -82,7 +82,8 @@ describeWith(PROGRAMS, 'service routes', () => {
       rack.slices({ 1: 'ready', 2: 'notReady' })
       await rack.untilServiceAt(VIP, [1])
       await rack.untilServiceAt(CLUSTER_IP, [1])
-      expect(await rack.nextHops('10.96.0.0/16')).toEqual([1, 2, 3])
+      await rack.untilServiceAt({ ipv4: '10.96.0.0/16', ipv6: 'fd00:96::/112' }, [1, 2, 3])
+      await rack.untilServiceAt({ ipv4: '10.244.1.0/24', ipv6: 'fd00:244:1::/64' }, [1]) // so node 1 has told all it has to tell
       expect(await rack.connect('client', VIP.ipv4)).toEqual(['e1', '10.9.0.2'])
       expect(await rack.connect('client', VIP.ipv6)).toEqual(['e1', 'fd09::2'])
       rack.slices({ 1: 'ready', 2: 'ready' })
@@ -141,6 +142,7 @@ describeWith(PROGRAMS, 'service routes', () => {
       await rack.untilServiceAt(VIP, [1, 2])
       {
         await using requester = await Requester.start(rack, VIP.ipv4)
+        await requester.untilAnsweredBy('e1', 'e2')
         rack.node(1)
         await rack.untilServiceAt(VIP, [1])
         const { lost, by } = await requester.finish()
@@ -165,6 +167,7 @@ describeWith(PROGRAMS, 'service routes', () => {
       rack.slices({ 1: 'ready', 2: 'ready' })
       await rack.untilServiceAt(VIP, [1, 2])
       await using requester = await Requester.start(rack, VIP.ipv6)
+      await requester.untilAnsweredBy('e1', 'e2')
       const withdrawsOf = async (): Promise<string> => ((await rack.updatesFrom(1)).match(/Import withdraws:.*/g) ?? []).join('\n')
       const before = await withdrawsOf()
       await rack.kill(1)

@@ -20,7 +20,6 @@ def udp(s):
 
 
 def tcp(s):
-    s.listen(64)
     while True:
         c, client = s.accept()
         c.sendall(f"{name} {client[0]}".encode())
@@ -28,6 +27,7 @@ def tcp(s):
 
 
 d, t = bound(socket.SOCK_DGRAM), bound(socket.SOCK_STREAM)
+t.listen(64)  # who is told "ready" may connect at once
 threading.Thread(target=udp, args=(d,), daemon=True).start()
 print("ready", flush=True)
 tcp(t)

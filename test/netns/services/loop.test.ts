@@ -22,6 +22,7 @@ async function send(rack: Rack, from: string, address: string): Promise<void> {
   await rack.net.exec(from, 'python3', ['-c', program])
 }
 
+const ROUTER = { ipv4: '10.9.0.1', ipv6: 'fd09::1' } as const
 const TOOLS = { ipv4: 'iptables', ipv6: 'ip6tables' } as const
 
 describeWith(PROGRAMS, 'a packet for a service that nobody translates', () => {
@@ -43,6 +44,8 @@ describeWith(PROGRAMS, 'a packet for a service that nobody translates', () => {
           const before = await counted()
           await send(rack, 'client', address)
           await until('a node has dropped it', async () => (await counted()) === before + 1)
+          await send(rack, 'client', ROUTER[family]) // the marker: whatever went before it has been captured when it has
+          await until('the marker', async () => (await seen(capture, ROUTER[family])).length > 0)
           expect(await seen(capture, address)).toEqual([64, 63]) // in from the client, out to a node, and never back
         }
         // The same without the guard.
@@ -89,7 +92,7 @@ describeWith(PROGRAMS, 'a packet for a service that nobody translates', () => {
       }
       await expect(rack.connect('client', VIP.ipv4)).rejects.toThrow(/refused/i)
       for (const number of NODES) await rack.net.exec(nodeOf(number), 'iptables', reject.with(1, '-D'))
-      await expect(rack.connect('client', VIP.ipv4)).rejects.toThrow(/timed out/i) // our guard alone
+      await expect(rack.connect('client', VIP.ipv4, 3)).rejects.toThrow(/timed out/i) // our guard alone
     },
     2 * MINUTES,
   )

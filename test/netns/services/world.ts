@@ -52,6 +52,7 @@ export class Rack implements AsyncDisposable {
   readonly #folder: string
   readonly #agents = new Map<NodeNumber, NetnsProcess>()
   readonly #endpoints = new Map<NodeNumber, NetnsProcess>()
+  #started = 0
 
   private constructor(net: Netns, tor: Bird, folder: string) {
     this.net = net
@@ -231,7 +232,7 @@ export class Rack implements AsyncDisposable {
 
   /** Starts the endpoint at a node, and resolves when it answers. */
   async endpoint(number: NodeNumber): Promise<void> {
-    const log = path.join(this.#folder, `${endpointOf(number)}-${Date.now()}.log`)
+    const log = path.join(this.#folder, `${endpointOf(number)}-${this.#started++}.log`)
     const program = path.join(import.meta.dirname, 'endpoint.py')
     const started = new NetnsProcess(this.net, endpointOf(number), 'python3', [program, endpointOf(number), String(PORT)], log)
     this.#endpoints.set(number, started)
@@ -285,7 +286,7 @@ export class Rack implements AsyncDisposable {
     return NUMBERS.filter((number) => table.includes(`dev rack${number} `))
   }
 
-  async untilNextHops(prefix: string, nodes: readonly NodeNumber[], deadlineMs = 15_000): Promise<void> {
+  async untilNextHops(prefix: string, nodes: readonly NodeNumber[]): Promise<void> {
     let seen: readonly NodeNumber[] = []
     await until(
       `the router leads ${prefix} to ${nodes.length === 0 ? 'nobody' : `nodes ${nodes.join(', ')}`}`,
@@ -293,7 +294,7 @@ export class Rack implements AsyncDisposable {
         seen = await this.nextHops(prefix)
         return seen.join() === nodes.join()
       },
-      { deadlineMs, explain: () => `nodes ${seen.join(', ')}\n${NUMBERS.map((number) => this.log(number)).join('\n')}` },
+      { explain: () => `nodes ${seen.join(', ')}\n${NUMBERS.map((number) => this.log(number)).join('\n')}` },
     )
   }
 
@@ -332,7 +333,7 @@ export class Rack implements AsyncDisposable {
   async answerers(from: string, address: string, count: number): Promise<ReadonlySet<string>> {
     const program = `import socket
 for _ in range(${count}):
-  with socket.create_connection(("${address}", ${PORT}), 3) as s: print(s.recv(100).decode())`
+  with socket.create_connection(("${address}", ${PORT}), 30) as s: print(s.recv(100).decode())`
     const { stdout } = await this.net.exec(from, 'python3', ['-c', program])
     return new Set(
       stdout
@@ -343,9 +344,9 @@ for _ in range(${count}):
   }
 
   /** One connection to an address; the name of the endpoint that answered, and from where it was asked. */
-  async connect(from: string, address: string): Promise<readonly [name: string, client: string]> {
+  async connect(from: string, address: string, withinSeconds = 30): Promise<readonly [name: string, client: string]> {
     const program = `import socket
-s=socket.create_connection(("${address}", ${PORT}), 3)
+s=socket.create_connection(("${address}", ${PORT}), ${withinSeconds})
 print(s.recv(100).decode())`
     const { stdout } = await this.net.exec(from, 'python3', ['-c', program])
     const [name = '', client = ''] = stdout.trim().split(' ')
@@ -406,10 +407,30 @@ export class Requester implements AsyncDisposable {
     return requester
   }
 
+  /** Resolves when what it has counted so far is so: a test that goes on by the clock alone may have sent nothing in between. */
+  async untilCounted(what: string, isSo: (requests: Requests) => boolean): Promise<void> {
+    let last = ''
+    const look = async (): Promise<boolean> => {
+      last = await this.#ask('now')
+      return isSo(JSON.parse(last) as Requests)
+    }
+    await until(what, look, { explain: () => last })
+  }
+
+  /** Resolves when each of these endpoints has answered. */
+  untilAnsweredBy(...names: readonly string[]): Promise<void> {
+    return this.untilCounted(`answers of ${names.join(' and ')}`, ({ by }) => names.every((name) => (by[name] ?? 0) > 0))
+  }
+
   async finish(): Promise<Requests> {
-    this.#child.stdin?.write('end\n')
-    const text = await until('the count of requests', () => /^\{.*\}$/m.exec(this.#text)?.[0])
-    return JSON.parse(text) as Requests
+    return JSON.parse(await this.#ask('end')) as Requests
+  }
+
+  /** The next count it prints, as a whole line. */
+  #ask(command: 'now' | 'end'): Promise<string> {
+    const from = this.#text.length
+    this.#child.stdin?.write(`${command}\n`)
+    return until('the count of requests', () => /^(\{.*\})\n/m.exec(this.#text.slice(from))?.[1], { everyMs: 10 })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

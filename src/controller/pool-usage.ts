@@ -143,9 +143,11 @@ function clamp(count: number): number {
 /** Addresses of the range that are reserved; a reservation inside another counts once. */
 function keptBack(range: Prefix, reservations: readonly Prefix[]): number {
   if (reservations.some((reserved) => covers(reserved, range))) return sizeOf(range)
-  const inside = reservations.filter((reserved) => covers(range, reserved)).sort(comparePrefix)
-  const outermost = inside.filter(
-    (reserved, at) => !inside.some((other, index) => index !== at && covers(other, reserved) && (!covers(reserved, other) || index < at)),
-  )
-  return outermost.reduce((sum, reserved) => sum + sizeOf(reserved), 0)
+  let [count, last]: [number, Prefix | null] = [0, null]
+  for (const reserved of reservations.filter((each) => covers(range, each)).sort(comparePrefix)) {
+    if (last !== null && covers(last, reserved)) continue // in order, what another holds comes after it
+    count += sizeOf(reserved)
+    last = reserved
+  }
+  return count
 }

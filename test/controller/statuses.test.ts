@@ -1,9 +1,9 @@
 // Statuses: what each object should show, and how seldom it is written.
 import { describe, expect, test } from '@jest/globals'
 import { surveyCluster } from '../../src/controller/findings/index.ts'
-import { type StatusObject, wantedStatuses } from '../../src/controller/status/statuses.ts'
+import { essence, type StatusObject, wantedStatuses } from '../../src/controller/status/statuses.ts'
 import { StatusWriter } from '../../src/controller/status/writer.ts'
-import { MemoryStore, StoreError } from '../../src/store/index.ts'
+import { MAX_POOL_NODES, MemoryStore, StoreError } from '../../src/store/index.ts'
 import { configuration, peer, pool } from '../store/objects.ts'
 import { FakeClock, fill, ipamBlock, kubeNode, network, type SessionReport, session, silentLog, snapshotOf } from './world.ts'
 
@@ -104,6 +104,26 @@ describe('BGPPeer', () => {
     expect(shortly(statusOf([kubeNode('n1'), network('n1', { peers: sessions }), peer('p', spec)], 'BGPPeer/p'))).toContain(wanted)
   })
 
+  test('one session, or all of them', () => {
+    const words = (count: number): string => {
+      const nodes = Array.from({ length: count }, (_, at) => network(`n${at}`, { peers: [session('p')] }))
+      return JSON.stringify(statusOf([...nodes, peer('p')], 'BGPPeer/p')['conditions'])
+    }
+    expect(words(1)).toContain('its one session is established')
+    expect(words(2)).toContain('all of its 2 sessions are established')
+  })
+
+  test('a condition tells all that is wrong, but not without end', () => {
+    const message = (...filters: string[]): string => {
+      const status = statusOf([peer('p', { filters })], 'BGPPeer/p') as { conditions: readonly { type: string; message: string }[] }
+      return status.conditions.find(({ type }) => type === 'Accepted')?.message ?? ''
+    }
+    expect(message('x', 'y')).toMatch(/no BGPFilter\/x,.*; there is no BGPFilter\/y,/)
+    const many = message(...Array.from({ length: 16 }, (_, at) => `${at}-${'f'.repeat(50)}`))
+    expect(many).toHaveLength(2_000)
+    expect(many).toMatch(/^there is no BGPFilter\/0-.*…$/)
+  })
+
   test('what no node is for is neither accepted nor refused', () => {
     expect(shortly(statusOf([kubeNode('n1'), peer('p', { node: 'n9' })], 'BGPPeer/p'))[0]).toBe('Accepted Unknown SelectsNoNode')
     expect(shortly(statusOf([kubeNode('n1'), peer('p', { node: 'n9', filters: ['x'] })], 'BGPPeer/p'))[0]).toBe(
@@ -144,6 +164,32 @@ describe('IPPool', () => {
     })
   })
 
+  test('nodes with as many addresses: those with more blocks first, then by name; what no node is named for counts, too', () => {
+    const objects = [
+      pool('pods', '10.244.0.0/24'),
+      ipamBlock('10.244.0.0/26', 'n3', [{ address: '10.244.0.1', pod: 'a' }]),
+      ipamBlock('10.244.0.64/26', 'n2', [{ address: '10.244.0.65', pod: 'b' }]),
+      ipamBlock('10.244.0.128/27', 'n1', [{ address: '10.244.0.129', pod: 'c' }]),
+      ipamBlock('10.244.0.160/27', 'n1'),
+      ipamBlock('10.244.0.192/26', null, [{ address: '10.244.0.193', pod: 'd' }]),
+    ]
+    const status = statusOf(objects, 'IPPool/pods') as { nodes: readonly { node: string }[] }
+    expect(status).toMatchObject({ allocated: 4, nodeCount: 3 })
+    expect(status.nodes.map(({ node }) => node)).toEqual(['n1', 'n2', 'n3'])
+  })
+
+  test('an address that is claimed ahead is used, however many there are', () => {
+    const claimed = ipamBlock('10.244.0.0/26', 'n1', [{ address: '10.244.0.1', pod: 'a' }], [{ address: '10.244.0.2', node: 'n1' }])
+    expect(statusOf([pool('pods', '10.244.0.0/26'), claimed], 'IPPool/pods')).toMatchObject({ usage: '3%' })
+    expect(statusOf([pool('pods', '10.244.0.0/16'), claimed], 'IPPool/pods')).toMatchObject({ usage: '<1%' })
+  })
+
+  test('at most so many nodes, and how many there are', () => {
+    const blocks = Array.from({ length: 120 }, (_, at) => ipamBlock(`10.244.${at}.0/26`, `n${at}`))
+    const status = statusOf([pool('pods', '10.244.0.0/16'), ...blocks], 'IPPool/pods') as { nodes: readonly object[] }
+    expect([status.nodes.length, (status as { nodeCount?: number }).nodeCount]).toEqual([MAX_POOL_NODES, 120])
+  })
+
   test('a pool of more addresses than a number holds exactly, and one that is disabled', () => {
     expect(statusOf([pool('six', 'fd00::/48')], 'IPPool/six')).toMatchObject({
       capacity: Number.MAX_SAFE_INTEGER,
@@ -151,6 +197,10 @@ describe('IPPool', () => {
       blocks: { capacity: Number.MAX_SAFE_INTEGER },
     })
     expect(shortly(statusOf([pool('six', 'fd00::/64', { disabled: true })], 'IPPool/six'))).toContain('Healthy True Disabled')
+    const words = (disabled: boolean): string =>
+      JSON.stringify(statusOf([pool('p', '10.0.0.0/24', { disabled })], 'IPPool/p')['conditions'])
+    expect(words(true)).toContain('it is disabled and gives no new addresses')
+    expect(words(false)).toContain('0% of its addresses are in use or claimed ahead')
   })
 })
 
@@ -175,6 +225,32 @@ test('a condition keeps the time of its last change, and conditions of others st
       { type: 'Established', status: 'Unknown', lastTransitionTime: NOW },
     ],
   })
+})
+
+test('what a person waits for: conditions of any object, the sessions of a BGPPeer; not the counts of an IPPool', () => {
+  const essenceOf = (name: string, ...objects: readonly object[]): unknown => {
+    const found = statuses(objects).find(({ kind, metadata }) => `${kind}/${metadata.name}` === name)
+    if (found === undefined) throw new Error(`no ${name}`)
+    return essence(found)
+  }
+  const small = pool('p', '10.0.0.0/26')
+  const used = (count: number) =>
+    ipamBlock(
+      '10.0.0.0/26',
+      'n1',
+      Array.from({ length: count }, (_, at) => ({ address: `10.0.0.${at}`, pod: `p${at}`, sequence: at })),
+    )
+  expect(essenceOf('IPPool/p', small, used(1))).toEqual(essenceOf('IPPool/p', small, used(2)))
+  expect(essenceOf('IPPool/p', small, used(1))).not.toEqual(essenceOf('IPPool/p', small, used(64)))
+  const ofTwo = (...ids: string[]) => ids.map((routerID, at) => network(`n${at}`, { routerID }))
+  const settings = configuration('default', {})
+  expect(essenceOf('BGPConfiguration/default', settings, ...ofTwo('1.1.1.1', '1.1.1.2'))).not.toEqual(
+    essenceOf('BGPConfiguration/default', settings, ...ofTwo('1.1.1.1', '1.1.1.1')),
+  )
+  const at = (since: string, accepted: number) =>
+    network('n1', { peers: [session('tor', { since, prefixes: { IPv4Unicast: { received: 9, accepted, advertised: 2 } } })] })
+  expect(essenceOf('BGPPeer/tor', peer('tor'), at('then', 1))).toEqual(essenceOf('BGPPeer/tor', peer('tor'), at('then', 2)))
+  expect(essenceOf('BGPPeer/tor', peer('tor'), at('then', 1))).not.toEqual(essenceOf('BGPPeer/tor', peer('tor'), at('now', 1)))
 })
 
 describe('writing', () => {

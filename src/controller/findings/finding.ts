@@ -26,6 +26,6 @@ export const MOST_BY_NAME = 5
 /** Errors first, then by subject, reason and message. */
 export function compareFindings(a: Finding, b: Finding): number {
   if (a.severity !== b.severity) return a.severity === 'error' ? -1 : 1
-  const [left, right] = [a, b].map(({ subject, reason, message }) => `${subject} ${reason} ${message}`)
-  return (left ?? '') < (right ?? '') ? -1 : left === right ? 0 : 1
+  const keyOf = ({ subject, reason, message }: Finding): string => `${subject} ${reason} ${message}`
+  return keyOf(a) < keyOf(b) ? -1 : keyOf(a) === keyOf(b) ? 0 : 1
 }

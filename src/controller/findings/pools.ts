@@ -45,7 +45,7 @@ function overlaps(pools: readonly IPPool[]): readonly Finding[] {
 }
 
 function selectorFindings({ metadata, spec }: IPPool, nodes: NodeIndex): readonly Finding[] {
-  if (spec.nodeSelector === undefined || nodes.names.length === 0 || nodes.chosenBy(spec).size > 0) return []
+  if (nodes.names.length === 0 || nodes.chosenBy(spec).size > 0) return []
   return [
     {
       severity: 'warning',

@@ -120,7 +120,6 @@ describe('others interfere', () => {
       await net.ip('host', `-4 route del ${A} proto 179`)
       await net.ip('host', `-6 route del ${A6} proto 179`)
       await until('the routes are back', async () => JSON.stringify([await ipRoutes(4), await ipRoutes(6)]) === JSON.stringify(before), {
-        deadlineMs: 20_000,
         everyMs: 5,
       })
     }
@@ -130,16 +129,14 @@ describe('others interfere', () => {
     announce(2)
     const before = await ipRoutes(6)
     await net.ip('host', `-6 route del ${A6} via fd00::2 dev eth0`)
-    await until('both next hops are back', async () => JSON.stringify(await ipRoutes(6)) === JSON.stringify(before), { deadlineMs: 20_000 })
+    await until('both next hops are back', async () => JSON.stringify(await ipRoutes(6)) === JSON.stringify(before))
   })
 
   test('all routes flushed by hand are back by event', async () => {
     announce()
     await net.ip('host', '-4 route flush proto 179')
     await net.ip('host', '-6 route flush proto 179')
-    await until('four routes are back', async () => (await ipRoutes(4)).length === 2 && (await ipRoutes(6)).length === 2, {
-      deadlineMs: 20_000,
-    })
+    await until('four routes are back', async () => (await ipRoutes(4)).length === 2 && (await ipRoutes(6)).length === 2)
   })
 
   test('a foreign route with our metric, there first, is never replaced; ours follows when it goes', async () => {
@@ -154,9 +151,7 @@ describe('others interfere', () => {
     announce()
     await net.ip('host', `route del ${A} via 10.0.0.9 metric 179`)
     await net.ip('host', `-6 route del ${A6} via fd00::9 metric 179`)
-    await until('ours are in', async () => (await ipRoutes(4, A)).includes(OURS_A) && (await ipRoutes(6, A6)).includes(OURS_A6), {
-      deadlineMs: 20_000,
-    })
+    await until('ours are in', async () => (await ipRoutes(4, A)).includes(OURS_A) && (await ipRoutes(6, A6)).includes(OURS_A6))
   })
 
   test('a foreign route that took the place of ours is not replaced by our next change', async () => {
@@ -201,10 +196,10 @@ describe('links', () => {
     routes.syncer.applyBatch(fibBatch({ [B]: 3 }, { 3: [via('10.0.1.2', eth1)] }))
     await using watcher = await watch()
     await net.ip('host', 'link set eth1 down')
-    await until('the failure shows', () => routes.syncer.status(B)[0]?.state === 'failed', { deadlineMs: 20_000 })
+    await until('the failure shows', () => routes.syncer.status(B)[0]?.state === 'failed')
     expect(await ipRoutes(4)).toEqual([OURS_A])
     await net.ip('host', 'link set eth1 up')
-    await until('the route is back', async () => (await ipRoutes(4, B)).length === 1, { deadlineMs: 20_000 })
+    await until('the route is back', async () => (await ipRoutes(4, B)).length === 1)
     expect(routes.syncer.status(B)).toMatchObject([{ state: 'inSync' }])
     expect(watcher.lines().filter((line) => line.startsWith('removed') && line.includes(A))).toEqual([])
   })
@@ -216,7 +211,7 @@ describe('links', () => {
       await net.ip('host', 'link set eth1 up')
     }
     await net.ip('host', 'address add fd01::1/64 dev eth1 nodad')
-    await until('all in sync', () => routes.syncer.status().every(({ state }) => state === 'inSync'), { deadlineMs: 20_000 })
+    await until('all in sync', () => routes.syncer.status().every(({ state }) => state === 'inSync'))
     routes.syncer.resync()
     expect(routes.syncer.status().map(({ state }) => state)).toEqual(['inSync', 'inSync', 'inSync', 'inSync'])
     expect((await ipRoutes(6, A6))[0]).toContain('via fd01::2 dev eth1')
@@ -226,34 +221,29 @@ describe('links', () => {
     announce()
     await net.ip('host', 'address add 10.0.0.100/23 dev eth0')
     await net.ip('host', 'address del 10.0.0.1/24 dev eth0')
-    await until('routes without source', async () => (await ipRoutes(4, A))[0] === `${A} via 10.0.0.2 dev eth0 proto 179 metric 179`, {
-      deadlineMs: 20_000,
-    })
+    await until('routes without source', async () => (await ipRoutes(4, A))[0] === `${A} via 10.0.0.2 dev eth0 proto 179 metric 179`)
     await net.ip('host', 'address add 10.0.0.1/24 dev eth0')
-    await until('routes with source', async () => (await ipRoutes(4, A))[0] === OURS_A, { deadlineMs: 20_000 })
+    await until('routes with source', async () => (await ipRoutes(4, A))[0] === OURS_A)
   })
 
   test('the host network follows links, addresses and routes', async () => {
     const last = (): HostNetwork | undefined => told.at(-1)
     await net.ip('host', 'route add default via 10.0.0.9 metric 100')
-    await until(
-      'the default route',
-      () => last()?.routes.some((r) => formatPrefix(r.prefix) === '0.0.0.0/0' && r.gateway === ip('10.0.0.9')),
-      { deadlineMs: 20_000 },
+    await until('the default route', () =>
+      last()?.routes.some((r) => formatPrefix(r.prefix) === '0.0.0.0/0' && r.gateway === ip('10.0.0.9')),
     )
     await net.ip('host', 'link set eth1-far down')
-    await until('no carrier on eth1', () => last()?.interfaces.some(({ name, up }) => name === 'eth1' && !up), { deadlineMs: 20_000 })
+    await until('no carrier on eth1', () => last()?.interfaces.some(({ name, up }) => name === 'eth1' && !up))
     await net.ip('host', 'address add 10.77.0.1/16 dev eth0')
-    await until('the address', () => last()?.localAddresses.some(({ address }) => formatIp(address) === '10.77.0.1'), {
-      deadlineMs: 20_000,
-    })
+    await until('the address', () => last()?.localAddresses.some(({ address }) => formatIp(address) === '10.77.0.1'))
     await net.ip('host', 'link set eth0 down')
-    await until('nothing over eth0', () => last()?.routes.every((r) => r.interfaceIndex !== eth0), { deadlineMs: 20_000 })
+    await until('nothing over eth0', () => last()?.routes.every((r) => r.interfaceIndex !== eth0))
     await net.ip('host', 'link del eth1')
-    await until('eth1 is gone', () => last()?.interfaces.every(({ name }) => name !== 'eth1'), { deadlineMs: 20_000 })
-    const fresh = openRoutes()
-    expect(sorted(fresh.syncer.hostNetwork())).toEqual(sorted(last()))
-    await fresh[Symbol.asyncDispose]()
+    await until('eth1 is gone', () => last()?.interfaces.every(({ name }) => name !== 'eth1'))
+    await until('what was told is what is there', async () => {
+      await using fresh = net.run('host', () => new KernelRoutes({ log: silentLog, clock: systemClock, onHostNetwork: () => {} }))
+      return JSON.stringify(sorted(fresh.syncer.hostNetwork())) === JSON.stringify(sorted(last()))
+    })
   })
 })
 
@@ -312,7 +302,7 @@ describe('many', () => {
     syncer.applyBatch(many(count, 0))
     expect(await inKernel()).toBe(0)
     expect((await ipRoutes(4)).length).toBe(2)
-  })
+  }, 600_000)
 
   test('events lost in a flood (ENOBUFS) lead to a resync: ours are back, and what is foreign is known exactly', async () => {
     const kernel = net.run('host', () => new CountingBackend({ eventBufferBytes: 8192 }))
@@ -323,7 +313,7 @@ describe('many', () => {
     await net.ipBatch('host', [...adds, `route del ${A} proto 179`, 'route del 100.64.0.1/32'])
     syncer.poll()
     expect(kernel.lost).toBeGreaterThan(0)
-    await until('the route is back', async () => (await ipRoutes(4, A)).length === 1, { deadlineMs: 20_000 })
+    await until('the route is back', async () => (await ipRoutes(4, A)).length === 1)
     expect(syncer.hostNetwork().routes.filter(({ gateway }) => gateway === ip('10.0.0.9'))).toHaveLength(4999)
     syncer[Symbol.dispose]()
     kernel[Symbol.dispose]()
@@ -349,14 +339,14 @@ class CountingBackend extends NetlinkRouteBackend {
   }
 }
 
-/** Hears everything that happens to routes, as another program would. */
+/** Hears all that happens to routes, as another program would. */
 async function watch(): Promise<{ lines(): readonly string[] } & AsyncDisposable> {
   const backend = net.run('host', () => new NetlinkRouteBackend())
   drained(backend)
   const lines: string[] = []
   return {
     lines: () => {
-      lines.push(...drained(backend))
+      lines.push(...drained(backend).filter((line) => line.includes(' proto '))) // links may be settling still
       return lines
     },
     async [Symbol.asyncDispose]() {

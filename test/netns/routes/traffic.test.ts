@@ -64,18 +64,18 @@ test.each<[string, IpFamily, (hop: (gateway: string, link: number) => NextHop) =
   }
   write(CREATE, bodies[0])
   await net.exec('host', 'ping', ['-c1', '-W2', TARGET[family]])
-  let isOver = false
-  const ping = net.exec('host', 'ping', ['-q', '-i', '0.002', '-c', '500', '-W', '2', TARGET[family]]).finally(() => {
-    isOver = true
-  })
-  let changes = 0
-  while (!isOver) {
-    for (let burst = 0; burst < 20; burst++) write(REPLACE, bodies[++changes % bodies.length])
-    await new Promise((resolve) => {
-      setTimeout(resolve, 5)
+  for (let changes = 0; changes <= 100; ) {
+    let isOver = false
+    const ping = net.exec('host', 'ping', ['-q', '-i', '0.002', '-c', '500', '-W', '10', TARGET[family]]).finally(() => {
+      isOver = true
     })
+    while (!isOver) {
+      for (let burst = 0; burst < 20; burst++) write(REPLACE, bodies[++changes % bodies.length])
+      await new Promise((resolve) => {
+        setTimeout(resolve, 5)
+      })
+    }
+    const { stdout } = await ping
+    expect(stdout).toContain('500 packets transmitted, 500 received')
   }
-  const { stdout } = await ping
-  expect(stdout).toContain('500 packets transmitted, 500 received')
-  expect(changes).toBeGreaterThan(100)
 })

@@ -132,25 +132,25 @@ describeWith(['ip', 'ping', 'nsenter'], 'check, repair, setMtu', () => {
   })
 
   test('setMtu under traffic that fits both: no packet is lost, in either direction', async () => {
-    const run = ['-q', '-i', '0.002', '-c', '500', '-W', '2', '-s', '1352']
-    const pings = [
-      node.net.exec('a', 'ping', [...run, '192.0.2.1']),
-      node.net.exec('host', 'ping', [...run, '10.244.0.1']),
-      node.net.exec('a', 'ping', [...run, '2001:db8::1']),
-    ]
-    let isOver = false
-    const all = Promise.all(pings).finally(() => {
-      isOver = true
-    })
-    let changes = 0
-    for (let mtu = link.mtu; !isOver; changes++) {
-      const next = mtu === 1500 ? 1400 : 1500
-      expect(node.inNode(() => node.links.setMtu({ ...link, mtu }, next))).toEqual([])
-      mtu = next
-      await node.net.ip('a', 'link show eth0') // lets the rest of the machine run
+    const run = ['-q', '-i', '0.002', '-c', '500', '-W', '10', '-s', '1352']
+    for (let { mtu } = link, changes = 0; changes <= 10; ) {
+      const pings = [
+        node.net.exec('a', 'ping', [...run, '192.0.2.1']),
+        node.net.exec('host', 'ping', [...run, '10.244.0.1']),
+        node.net.exec('a', 'ping', [...run, '2001:db8::1']),
+      ]
+      let isOver = false
+      const all = Promise.all(pings).finally(() => {
+        isOver = true
+      })
+      for (; !isOver; changes++) {
+        const next = mtu === 1500 ? 1400 : 1500
+        expect(node.inNode(() => node.links.setMtu({ ...link, mtu }, next))).toEqual([])
+        mtu = next
+        await node.net.ip('a', 'link show eth0') // lets the rest of the machine run
+      }
+      for (const { stdout } of await all) expect(stdout).toContain(' 0% packet loss')
     }
-    for (const { stdout } of await all) expect(stdout).toContain(' 0% packet loss')
-    expect(changes).toBeGreaterThan(10)
   })
 
   test("setMtu: what another plugin set on the pod's end is lowered if need be, never raised", async () => {

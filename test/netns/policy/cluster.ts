@@ -13,6 +13,10 @@ import { MassProber, type Probe, type ProbeOptions, type ProbePorts, type ProbeP
 /** What `describeWith` has to find. */
 export const PROGRAMS: readonly string[] = [...AGENT_PROGRAMS, 'python3', 'iptables-nft-save', 'iptables-legacy-save', 'conntrack']
 export const HOST = 'client'
+/** Limits that tell what is broken from what is slow. */
+const LAUNCH_WITHIN_MS = 120_000
+const MEET_WITHIN_MS = 90_000
+const AGREE_WITHIN_MS = 20_000
 export type Addresses = { readonly ipv4: string; readonly ipv6: string }
 export type Variant = 'nft' | 'legacy'
 
@@ -70,7 +74,7 @@ export class PolicyCluster implements AsyncDisposable {
     const prober = new MassProber(world.net, HOST)
     try {
       if (variant === 'legacy') await Promise.all(nodes.map((node) => hintLegacy(world, node)))
-      await Promise.all(nodes.map((name) => world.node(name).launch({ args: agentArgs })))
+      await Promise.all(nodes.map((name) => world.node(name).launch({ args: agentArgs, deadlineMs: LAUNCH_WITHIN_MS })))
       const addresses = new Map<string, Addresses>(nodes.map((name, at) => [name, { ipv4: `10.0.0.${at + 11}`, ipv6: `fd00::${at + 11}` }]))
       addresses.set(HOST, { ipv4: '10.0.0.101', ipv6: 'fd00::101' })
       const cluster = new PolicyCluster(world, prober, options, addresses)
@@ -81,6 +85,8 @@ export class PolicyCluster implements AsyncDisposable {
         ...[...nodes, HOST].map((name) => [name, world.net.pathOf(name)]),
       ]
       await prober.open(Object.fromEntries(ends), ports)
+      // What a test begins with: nodes know the way to each other's pods.
+      await cluster.meet(cluster.allProbes([['TCP', ports.tcp[0] ?? 80]], added))
       return cluster
     } catch (cause) {
       prober[Symbol.dispose]()
@@ -166,24 +172,30 @@ export class PolicyCluster implements AsyncDisposable {
 
   /**
    * Probes whose packets the kernel treats otherwise than expected, in words. Members that leave sets go a little after
-   * the chains have changed, and a packet may be lost: there are three attempts. */
-  async differences(probes: readonly Probe[], expected: readonly boolean[], options: ProbeOptions = {}): Promise<readonly string[]> {
-    let left = probes.map((probe, at) => ({ probe, expected: expected[at] }))
-    for (let attempt = 0; ; attempt++) {
+   * the chains have changed, and a packet may be lost: those that differ are tried again, three times at least. */
+  async differences(
+    probes: readonly Probe[],
+    expected: readonly boolean[],
+    options: Omit<ProbeOptions, 'expected'> = {},
+    withinMs = AGREE_WITHIN_MS,
+  ): Promise<readonly string[]> {
+    const endMs = performance.now() + withinMs
+    let left = probes.map((probe, at) => ({ probe, expected: expected[at] === true }))
+    for (let attempt = 1; ; attempt++) {
       const passed = await this.prober.probe(
         left.map(({ probe }) => probe),
-        options,
+        { ...options, expected: left.map((each) => each.expected) },
       )
       left = left.filter((each, at) => each.expected !== passed[at])
-      if (left.length === 0 || attempt === 2) break
+      if (left.length === 0 || (attempt >= 3 && performance.now() > endMs)) break
     }
     return left.map(({ probe: { from, to, address, protocol, port }, expected: should }) => {
-      return `${from} -> ${to} (${address}) ${protocol}:${port} should ${should === true ? 'pass' : 'not pass'}`
+      return `${from} -> ${to} (${address}) ${protocol}:${port} should ${should ? 'pass' : 'not pass'}`
     })
   }
 
   /** Whether a TCP connection from one of the addresses of a namespace can be made. */
-  async connects(namespace: string, source: string, address: string, port = 80, waitSeconds = 10): Promise<boolean> {
+  async connects(namespace: string, source: string, address: string, port = 80, waitSeconds = 30): Promise<boolean> {
     const program = `import socket; socket.create_connection(("${address}", ${port}), ${waitSeconds}, ("${source}", 0))`
     return this.world.net.exec(namespace, 'python3', ['-c', program]).then(
       () => true,
@@ -203,16 +215,11 @@ export class PolicyCluster implements AsyncDisposable {
     if ((await this.prober.exchange(alive, second, 10_000)).includes(false)) throw new Error('what is permitted was cut')
   }
 
-  /** Time enough for what follows a change of rules: connections are judged within it. */
-  settled(): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, 1_000))
-  }
-
   /** Before there is a policy: everything passes, and the first packets find their neighbours. Rejects if one does not. */
-  async meet(probes: readonly Probe[]): Promise<void> {
-    await until('every probe passes while there is no policy', async () => (await this.prober.probe(probes)).every(Boolean), {
-      explain: () => this.explain(),
-    })
+  async meet(probes: readonly Probe[], options: Omit<ProbeOptions, 'expected'> = {}): Promise<void> {
+    const all = probes.map(() => true)
+    const differences = await this.differences(probes, all, options, MEET_WITHIN_MS)
+    if (differences.length > 0) throw new Error(['there is no policy, but', ...differences.slice(0, 20), this.explain()].join('\n'))
   }
 
   /** `iptables-save` of both families of a node. */

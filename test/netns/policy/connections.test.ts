@@ -2,6 +2,7 @@
 // are cut within seconds, whoever speaks first; nothing else is.
 import { expect, test } from '@jest/globals'
 import type { ClusterState } from '../../policy/state.ts'
+import { holds } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { PolicyCluster, PROGRAMS } from './cluster.ts'
 import type { Probe } from './prober.ts'
@@ -11,9 +12,14 @@ const [VIP4, VIP6] = ['10.96.0.10', 'fd00:96::10']
 const namespaces = { x: {} }
 const pods: ClusterState['pods'] = Object.fromEntries(Object.keys(PODS).map((key) => [key, { labels: { app: key.split('/')[1] ?? '' } }]))
 
-/** The server admits these only. */
+const PORT = 80
+/** Nobody may ask for it once there is a policy. */
+const OTHER_PORT = 81
+
+/** The server admits these only, to one port. */
 function admitting(...apps: readonly string[]): ClusterState {
-  const ingress = [{ from: [{ podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: apps }] } }] }]
+  const from = [{ podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: apps }] } }]
+  const ingress = [{ from, ports: ['TCP', 'UDP'].map((protocol) => ({ protocol, port: PORT })) }]
   const policy = {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -42,7 +48,7 @@ async function connectAll(cluster: PolicyCluster): Promise<readonly string[]> {
     for (const address of [ipv4, ipv6, VIP4, VIP6]) {
       for (const protocol of ['TCP', 'UDP'] as const) {
         const id = `${from} ${address} ${protocol}`
-        const probe: Probe = { from, to: 'x/server', address, protocol, port: 80 }
+        const probe: Probe = { from, to: 'x/server', address, protocol, port: PORT }
         expect([id, await cluster.prober.connect(id, probe)]).not.toEqual([id, null])
         ids.push(id)
       }
@@ -52,7 +58,7 @@ async function connectAll(cluster: PolicyCluster): Promise<readonly string[]> {
 }
 
 const start = (topic: string, agentArgs: readonly string[] = []): Promise<PolicyCluster> =>
-  PolicyCluster.start(topic, { nodes: ['n1', 'n2'], pods: PODS, ports: { tcp: [80], udp: [80] }, agentArgs })
+  PolicyCluster.start(topic, { nodes: ['n1', 'n2'], pods: PODS, ports: { tcp: [PORT, OTHER_PORT], udp: [PORT] }, agentArgs })
 
 describeWith(PROGRAMS, 'connections', () => {
   test.each(['server', 'client'] as const)('what a change forbids is cut, and only that; the %s speaks first', async (first) => {
@@ -60,9 +66,13 @@ describeWith(PROGRAMS, 'connections', () => {
     await translate(cluster)
     const ids = await connectAll(cluster)
     await cluster.untilAlive(ids, [], first)
+    // All connections of the server are judged together: when the one to the other port is cut, the others have been, too.
+    const address = cluster.addressesOf('x/server').ipv4
+    expect(
+      await cluster.prober.connect('other', { from: 'x/near', to: 'x/server', address, protocol: 'TCP', port: OTHER_PORT }),
+    ).not.toBeNull()
     await cluster.apply(admitting('near', 'far'))
-    await cluster.settled()
-    await cluster.untilAlive(ids, [], first)
+    await cluster.untilAlive(ids, ['other'], first)
     await cluster.apply(admitting('near'))
     const stay = ids.filter((id) => id.startsWith('x/near'))
     const cut = ids.filter((id) => !stay.includes(id))
@@ -75,10 +85,10 @@ describeWith(PROGRAMS, 'connections', () => {
   test('with --policy-connections keep they go on, and new ones do not', async () => {
     await using cluster = await start('kep', ['--policy-connections', 'keep'])
     const { ipv4 } = cluster.addressesOf('x/server')
-    const probe: Probe = { from: 'x/far', to: 'x/server', address: ipv4, protocol: 'TCP', port: 80 }
+    const probe: Probe = { from: 'x/far', to: 'x/server', address: ipv4, protocol: 'TCP', port: PORT }
     expect(await cluster.prober.connect('kept', probe)).not.toBeNull()
     await cluster.apply(admitting('near'))
-    await cluster.settled()
+    await holds('the connection goes on', 2_000, async () => (await cluster.prober.exchange(['kept'], 'client', 30_000))[0] === true)
     await cluster.untilAlive(['kept'])
     expect(await cluster.differences([probe], [false])).toEqual([])
   })

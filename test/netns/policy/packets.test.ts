@@ -45,7 +45,7 @@ describeWith(PROGRAMS, 'packets', () => {
       [80, 91].flatMap((port) => server.map((address): Probe => ({ from, to: 'x/server', address, protocol: 'UDP', port }))),
     )
     const whole = { octets: OCTETS }
-    await until('long datagrams arrive', async () => (await cluster.prober.probe(probes, whole)).every(Boolean))
+    await cluster.meet(probes, whole)
     /** Datagrams that came in pieces, as the far pod's node sent them. */
     const fragments = async (): Promise<number> => {
       const { stdout } = await cluster.world.net.exec('x-far', 'cat', ['/proc/net/snmp'])

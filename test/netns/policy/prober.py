@@ -2,7 +2,8 @@
 # Lines of JSON in, one line out for each. TCP: a connection that is made. UDP, SCTP: a first packet that arrives (SCTP by raw sockets,
 # the kernel need not know it). Nobody answers a datagram, so each one is the first of its connection to conntrack, too.
 #   {"op":"open","ends":{NAME:PATH},"tcp":[PORT],"udp":[PORT]}
-#   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N,"octets":N} -> {"passed":[true|false]}; so long are datagrams
+#   {"op":"probe","flows":[[FROM,ADDRESS,TO,PROTOCOL,PORT]],"quietMs":N,"octets":N,"expected":[true|false],"waitMs":N}
+#     -> {"passed":[true|false]}; so long are datagrams; what is expected to pass is waited for so long
 #   {"op":"connect","id":ID,"flow":[FROM,ADDRESS,TO,PROTOCOL,PORT],"port":N,"waitMs":N} -> {"from":ADDRESS|null}: a connection that stays,
 #     TCP or UDP, from a port or any (0); the client's address as the server sees it, null if none was made
 #   {"op":"move","id":ID,"to":NAME,"port":N} -> {}: the server's end of a UDP connection is the listener of another end from now on
@@ -80,6 +81,11 @@ def open_ends(request):
         for family in (socket.AF_INET, socket.AF_INET6):
             watch(socket.socket(family, socket.SOCK_RAW, SCTP), "sctp4" if family == socket.AF_INET else "sctp6")
     return {}
+
+
+# This process may be kept waiting for longer than any window: a window is over only when it has also looked so often in vain.
+QUIET_LOOKS = 5  # of 20 ms
+EXCHANGE_LOOKS = 100  # of 3 ms
 
 
 # New ones for each round: a connection that policy cut stays cut until it has been judged again.
@@ -171,11 +177,17 @@ def probe(request):
                 break  # said no at once: it did not pass
         if count % 64 == 63:
             turn(0, connecting, seen)
-    quiet = request.get("quietMs", 150) / 1000
-    last = time.monotonic()
-    while time.monotonic() - last < quiet:
+    quiet = request["quietMs"] / 1000
+    until = time.monotonic() + request["waitMs"] / 1000
+    wanted = {first + at for at, passes in enumerate(request["expected"]) if passes}
+    last = began = time.monotonic()
+    looks = 0
+    while looks < QUIET_LOOKS or last - began < quiet or (not wanted <= seen and last < until):
         if turn(0.02, connecting, seen):
-            last = time.monotonic()
+            began, looks = time.monotonic(), 0
+        else:
+            looks += 1
+        last = time.monotonic()
     for sock, _ in connecting.values():
         poll.unregister(sock)
         sock.close()
@@ -188,6 +200,8 @@ def plain(peer):
 
 # The first word tells the server which client this is, and where: on the way ports and addresses may be translated.
 def connect(request):
+    global serial
+    serial += 1
     source, address, target, protocol, port = request["flow"]
     seconds = request["waitMs"] / 1000
     enter(ends[source])
@@ -202,17 +216,24 @@ def connect(request):
     client.connect_ex((address, port))
     connection = {"client": client, "server": None, "udp": protocol == "UDP"}
     kept[request["id"]] = connection
-    hello = b"hello %d from %s" % (len(kept), source.encode())
+    hello = b"hello %d from %s" % (serial, source.encode())
     peer = meet_datagram(connection, hello, seconds, target) if protocol == "UDP" else meet_stream(connection, hello, seconds)
     if peer is not None and not exchange({"ids": [request["id"]], "first": "server", "waitMs": request["waitMs"]})["alive"][0]:
         peer = None
     return {"from": None if peer is None else plain(peer)}
 
 
+# A datagram that is lost, as no segment is, is said again.
 def meet_datagram(connection, hello, seconds, target):
-    connection["client"].send(hello)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    began, said, looks = time.monotonic(), 0, 0
+    while time.monotonic() < began + seconds or looks < EXCHANGE_LOOKS:
+        looks += 1
+        if time.monotonic() >= began + said:
+            said += 1
+            try:
+                connection["client"].send(hello)
+            except OSError:
+                pass  # told of a former one
         for (name, _), listener in listeners.items():  # on which port is not known: it may be translated
             if name != target:
                 continue
@@ -231,9 +252,10 @@ def meet_stream(connection, hello, seconds):
     global newcomers
     newcomers, said = [], False
     heard.clear()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and connection["server"] is None:
-        turn(0.01, {}, set())
+    until, looks = time.monotonic() + seconds, 0
+    while (time.monotonic() < until or looks < EXCHANGE_LOOKS) and connection["server"] is None:
+        looks += 1
+        turn(0.003, {}, set())
         if not said:
             try:
                 said = connection["client"].send(hello) > 0
@@ -291,8 +313,9 @@ def exchange(request):
         say(connection, first, word)
         stage[name] = [word, False]
     done = set()
-    until = time.monotonic() + request.get("waitMs", 1000) / 1000
-    while time.monotonic() < until and len(done) < len(stage):
+    until, looks = time.monotonic() + request.get("waitMs", 1000) / 1000, 0
+    while (time.monotonic() < until or looks < EXCHANGE_LOOKS) and len(done) < len(stage):
+        looks += 1
         for name, state in stage.items():
             word, answered = state
             if name in done:

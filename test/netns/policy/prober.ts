@@ -14,12 +14,13 @@ export type Probe = {
   readonly port: number
 }
 
-/** `octets`: so long is each datagram. */
-export type ProbeOptions = { readonly quietMs?: number; readonly octets?: number }
+/** `octets`: so long is each datagram. `expected`: which probes pass; those are waited for as long as a busy machine may need. */
+export type ProbeOptions = { readonly quietMs?: number; readonly octets?: number; readonly expected?: readonly boolean[] }
 
 /** Ports where every end listens. SCTP needs none. */
 export type ProbePorts = { readonly tcp: readonly number[]; readonly udp: readonly number[] }
 
+const EXPECTED_WITHIN_MS = 5_000
 const PROGRAM = path.resolve(import.meta.dirname, 'prober.py')
 
 export class MassProber implements Disposable {
@@ -43,9 +44,11 @@ export class MassProber implements Disposable {
   }
 
   /** Which of them arrive; what is quiet for so long has come to its end. */
-  async probe(probes: readonly Probe[], { quietMs = 100, octets = 4 }: ProbeOptions = {}): Promise<readonly boolean[]> {
+  async probe(probes: readonly Probe[], { quietMs = 100, octets = 4, expected = [] }: ProbeOptions = {}): Promise<readonly boolean[]> {
     const flows = probes.map(({ from, address, to, protocol, port }) => [from, address, to, protocol, port])
-    const { passed } = (await this.#ask({ op: 'probe', flows, quietMs, octets })) as { readonly passed: readonly boolean[] }
+    const { passed } = (await this.#ask({ op: 'probe', flows, quietMs, octets, expected, waitMs: EXPECTED_WITHIN_MS })) as {
+      readonly passed: readonly boolean[]
+    }
     return passed
   }
 
@@ -53,7 +56,7 @@ export class MassProber implements Disposable {
   async connect(
     id: string,
     { from, address, to, protocol, port }: Probe,
-    { clientPort = 0, waitMs = 10_000 }: { readonly clientPort?: number; readonly waitMs?: number } = {},
+    { clientPort = 0, waitMs = 30_000 }: { readonly clientPort?: number; readonly waitMs?: number } = {},
   ): Promise<string | null> {
     const answer = await this.#ask({ op: 'connect', id, flow: [from, address, to, protocol, port], port: clientPort, waitMs })
     return (answer as { readonly from: string | null }).from

@@ -63,7 +63,7 @@ describeWith(PROGRAMS, 'restart', () => {
   test('killed and started again: 0 differences, nothing in the kernel changes, other people’s rules stay', async () => {
     await using cluster = await start('rst')
     const node = cluster.world.node('n1')
-    await cluster.world.net.exec('n1', 'iptables-restore', ['--noflush'], { input: FOREIGN.join('\n') })
+    await cluster.world.net.exec('n1', 'iptables-restore', ['--noflush', '--wait'], { input: FOREIGN.join('\n') })
     await cluster.apply(POLICY)
     const flows = ['friend', 'stranger'].flatMap((from, at) =>
       Object.values(cluster.addressesOf('x/server')).map(
@@ -92,7 +92,7 @@ describeWith(PROGRAMS, 'restart', () => {
     const node = cluster.world.node('n1')
     const clean = await ours(cluster)
     expect(clean.join('\n')).not.toContain('fib-policy')
-    await cluster.world.net.exec('n1', 'iptables-restore', ['--noflush'], { input: FOREIGN.join('\n') })
+    await cluster.world.net.exec('n1', 'iptables-restore', ['--noflush', '--wait'], { input: FOREIGN.join('\n') })
     const foreign = await ours(cluster)
     await cluster.apply(POLICY)
     await expectPolicy(cluster)
@@ -125,7 +125,7 @@ describeWith(PROGRAMS, 'restart', () => {
       'COMMIT',
       '',
     ]
-    await net.exec('n1', 'iptables-legacy-restore', ['--noflush'], { input: legacy.join('\n') })
+    await net.exec('n1', 'iptables-legacy-restore', ['--noflush', '--wait'], { input: legacy.join('\n') })
     await cluster.world.node('n1').launch()
     await until(
       'the rules are as they were',

@@ -16,6 +16,7 @@ import type { Netfilter } from '../../../src/netfilter/index.ts'
 import type { PolicySettings } from '../../../src/policy/index.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import { buildNetns, type Netns } from '../../support/netns.ts'
+import { until } from '../../support/poll.ts'
 import { Host, NOTHING } from '../netfilter/host.ts'
 
 const NODE = 'n1'
@@ -29,6 +30,7 @@ export class RulesNode implements AsyncDisposable {
   readonly #names: readonly string[]
   readonly #connections = new Connections()
   readonly #netfilter: Netfilter
+  #revision = 0
   /** Called with the turn to write; what it does instead is up to it. */
   write: (turn: () => Promise<{ readonly ok: boolean }>, rules: Rules) => Promise<{ readonly ok: boolean }> = (turn) => turn()
 
@@ -118,11 +120,13 @@ export class RulesNode implements AsyncDisposable {
     await this.store.delete(kind as 'Pod', metadata)
   }
 
-  /** Resolves when the runtime has taken in all that the store says, and its rules are in the kernel. */
+  /** Resolves when the runtime has taken in all that the store says, and its rules are in the kernel. There has to be a policy. */
   async quiet(): Promise<void> {
-    for (let turns = -1; turns !== this.runtime.figures().turns; ) {
-      turns = this.runtime.figures().turns
-      await new Promise((resolve) => setTimeout(resolve, 200))
+    // Of two turns that end from here on, the second has begun here, too.
+    for (let round = 0; round < 2; round++) {
+      const { turns } = this.runtime.figures()
+      await this.put({ kind: 'Namespace', apiVersion: 'v1', metadata: { name: 'quiet', labels: { revision: String(this.#revision++) } } })
+      await until('a turn', () => this.runtime.figures().turns > turns, { everyMs: 5 })
     }
   }
 

@@ -4,6 +4,8 @@ import { PLACEMENT, PODS, PORTS, passes, type Scenario, stateOfStep } from '../.
 import { describeWith } from '../../support/tier.ts'
 import { PolicyCluster, PROGRAMS } from './cluster.ts'
 
+const START_MS = 300_000
+
 /** A block of tests, one for each scenario, all in one cluster. */
 export function runScenarios(name: string, scenarios: readonly Scenario[]): void {
   describeWith(PROGRAMS, name, () => {
@@ -11,8 +13,8 @@ export function runScenarios(name: string, scenarios: readonly Scenario[]): void
     beforeAll(async () => {
       cluster = await PolicyCluster.start('scn', { nodes: ['n1', 'n2'], pods: PLACEMENT, ports: { tcp: [80, 81], udp: [80, 81] } })
       await cluster.meet(cluster.allProbes(PORTS, PODS))
-    })
-    afterAll(() => cluster[Symbol.asyncDispose]())
+    }, START_MS)
+    afterAll(() => cluster?.[Symbol.asyncDispose]())
 
     test.each(scenarios)('$title', async ({ steps }) => {
       const probes = cluster.allProbes(PORTS, PODS)

@@ -1,6 +1,6 @@
 # Numbered datagrams every few milliseconds on several flows at once, one way only: to conntrack each is the first packet of its connection,
 # so the rules judge each. First line of input: {"everyMs":N,"flows":[{"id":ID,"from":PATH,"to":PATH,"address":A,"port":P}]}.
-# Prints "receiving" when a second has passed; at the next line of input sends no more and prints
+# Prints "receiving" when a second has passed; at each line "count" how many have been sent on each flow; at any other sends no more and prints
 # {"longestPauseMs":N,"flows":{ID:{"sent":N,"received":N,"lostRuns":[[FIRST,COUNT]]}}}.
 import ctypes, json, os, select, socket, struct, sys, time
 
@@ -35,13 +35,15 @@ for flow in asked["flows"]:
 
 
 def drain(seconds):
-    for fd, _ in poll.poll(seconds):
+    events = poll.poll(seconds)
+    for fd, _ in events:
         receiver, state = receivers[fd]
         try:
             while True:
                 state["seen"].add(struct.unpack("!I", receiver.recv(64))[0])
         except OSError:
             pass
+    return len(events) > 0
 
 
 number, longest, last, begun, announced = 0, 0.0, time.monotonic(), time.monotonic(), False
@@ -59,9 +61,13 @@ while True:
         print("receiving", flush=True)
         announced, longest = True, 0.0
     if select.select([sys.stdin], [], [], max(0, every - (time.monotonic() - now)))[0]:
-        break
-for _ in range(20):
-    drain(0.02)
+        if sys.stdin.readline().strip() != "count":
+            break
+        print(number, flush=True)
+# What is under way: this process may be kept waiting for longer than any time that is enough for it, so looks count.
+looks = 0
+while looks < 25:
+    looks = 0 if drain(0.02) else looks + 1
 result = {}
 for state in flows:
     runs = []

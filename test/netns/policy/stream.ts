@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import type { Netns } from '../../support/netns.ts'
+import { until } from '../../support/poll.ts'
 
 export type StreamFlow = {
   readonly id: string
@@ -43,6 +44,16 @@ export class Stream implements Disposable {
     return stream
   }
 
+  /** Resolves when so many packets more have been sent on every flow. */
+  async sendMore(count: number): Promise<void> {
+    const sent = async (): Promise<number> => {
+      this.#child.stdin?.write('count\n')
+      return Number(await this.#line())
+    }
+    const before = await sent()
+    await until(`${count} packets more`, async () => (await sent()) >= before + count, { everyMs: 5 })
+  }
+
   async end(): Promise<StreamReport> {
     this.#child.stdin?.write('\n')
     return JSON.parse(await this.#line()) as StreamReport
@@ -54,8 +65,12 @@ export class Stream implements Disposable {
 
   #line(): Promise<string> {
     return new Promise((resolve, reject) => {
-      this.#lines.once('line', resolve)
-      this.#child.once('exit', () => reject(new Error('the stream ended')))
+      const ended = (): void => reject(new Error('the stream ended'))
+      this.#child.once('exit', ended)
+      this.#lines.once('line', (line) => {
+        this.#child.off('exit', ended)
+        resolve(line)
+      })
     })
   }
 }

@@ -2,7 +2,6 @@
 // come (services). Judged are the pod's own address and the destination after translation, and answers find their way back.
 import { expect, test } from '@jest/globals'
 import type { ClusterState } from '../../policy/state.ts'
-import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { pool } from '../agent/world.ts'
 import { type Addresses, HOST, PolicyCluster, PROGRAMS } from './cluster.ts'
@@ -104,7 +103,7 @@ describeWith(PROGRAMS, 'translated', () => {
         await net.exec(HOST, TOOL[family], ['-w', '-t', 'raw', '-A', 'PREROUTING', '-p', protocol, '--dport', '81', '-j', 'RETURN'])
     }
     // Whoever answers at the host answers the node: it knows no way to pods.
-    await until('the host answers', async () => (await cluster.prober.probe(probesTo('x/near', HOST, host, 80))).every(Boolean))
+    await cluster.meet(probesTo('x/near', HOST, host, 80))
     await cluster.apply(policy('near', 'Egress', [{ peers: blocks(host), ports: onPort(80) }]))
     const allowed = probesTo('x/near', HOST, host, 80)
     const ids = await expectSources(cluster, allowed, 'n1')

@@ -1,9 +1,8 @@
 // A store in a folder: people's manifests directly in it, what machines write in `state/`. Several processes may use one folder:
 // every write is made with the folder's lock held and compares with the file as it is then; readers need no lock, since files
-// are replaced whole. Within the process scans and writes run one after the other, so that no watcher sees time run backwards.
+// are replaced whole.
 import { randomUUID } from 'node:crypto'
 import { type Stats, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import { conditionsOf, sameConditions, stamped, stillApplied, withConditions } from '../conditions.ts'
@@ -11,7 +10,6 @@ import { Feed } from '../feed.ts'
 import { identityOf, toIdentity } from '../identity.ts'
 import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
 import {
-  type Change,
   type Condition,
   type ConditionedKind,
   type ObjectKey,
@@ -23,7 +21,6 @@ import {
   type WriteOptions,
 } from '../port.ts'
 import { formatIdentity, type StoreProblem } from '../problem.ts'
-import type { Identity } from '../validate.ts'
 import {
   alreadyExists,
   checkVersion,
@@ -35,14 +32,15 @@ import {
   updatedStatus,
   withStatus,
 } from '../write-rules.ts'
-import { assertFolder, codeOf, listNames, messageOf, missingFolder, removeTemporaries } from './files.ts'
+import { assertFolder, codeOf, messageOf, missingFolder } from './files.ts'
 import { Follower } from './follower.ts'
-import { FolderLock, type Lease } from './lock.ts'
-import { isStateKind, stateFileName, toKey } from './state-files.ts'
+import type { Lease } from './lock.ts'
+import { PublishedObjects, versionOf } from './published.ts'
+import { isStateKind } from './state-files.ts'
 import { StateFolder } from './state-folder.ts'
+import { FolderTurns } from './turns.ts'
 import { UserFolder } from './user-folder.ts'
 import { UserWriter } from './user-writer.ts'
-import { VisibleObjects } from './visible.ts'
 
 export type DirectoryOptions = {
   readonly clock?: Clock
@@ -64,17 +62,13 @@ export class DirectoryStore implements Store {
   readonly #user: UserFolder
   readonly #state: StateFolder
   readonly #writer: UserWriter
-  readonly #lock: FolderLock
-  readonly #visible: VisibleObjects
-  #work: Promise<unknown> = Promise.resolve()
-  #writes: Promise<unknown> = Promise.resolve()
-  #swept = false
+  readonly #published: PublishedObjects
+  readonly #turns: FolderTurns
   #follower: Follower | null = null
   /** Watches that have not had their first listing. */
   #waiting: (() => void)[] = []
   /** State files that are about to be read. */
   readonly #dirty = new Set<string>()
-  #sourceProblem: StoreProblem | null = null
   #disposed = false
 
   /** Throws StoreError UNAVAILABLE if there is no such folder and it is not to be waited for, or something else in its place. */
@@ -90,26 +84,26 @@ export class DirectoryStore implements Store {
     this.#user = new UserFolder(path, () => clock.wallMs())
     this.#state = new StateFolder(path, () => clock.wallMs())
     this.#writer = new UserWriter(this.#user)
-    this.#visible = new VisibleObjects(this.#user, this.#state)
-    this.#lock = new FolderLock(join(this.#state.path, '.lock'))
+    this.#published = new PublishedObjects({ path, feed: this.#feed, user: this.#user, state: this.#state })
+    this.#turns = new FolderTurns(path, this.#state.path)
   }
 
   async get<K extends KindName>(kind: K, key: ObjectKey, signal?: AbortSignal): Promise<ResourceOf<K> | null> {
     signal?.throwIfAborted()
-    return this.#serially(async () => {
+    return this.#turns.serially(async () => {
       await assertFolder(this.#path)
       await this.#refreshUser(kind)
-      this.#publish(await this.#state.read(stateFileName(kind, key)))
+      await this.#published.readStateOf(kind, key)
       return this.#feed.get(kind, key)
     })
   }
 
   async list<K extends KindName>(selection: Selection<K>, signal?: AbortSignal): Promise<readonly ResourceOf<K>[]> {
     signal?.throwIfAborted()
-    return this.#serially(async () => {
+    return this.#turns.serially(async () => {
       await assertFolder(this.#path)
       await this.#refreshUser(selection.kind)
-      this.#publish(await this.#state.scan())
+      await this.#published.readState()
       return this.#feed.list(selection)
     })
   }
@@ -165,7 +159,7 @@ export class DirectoryStore implements Store {
     signal?: AbortSignal,
   ): Promise<ResourceOf<K>> {
     const readUser = !this.#isFollowing()
-    return this.#locked(signal, async (lease) => {
+    return this.#turns.locked(signal, async (lease) => {
       const current = required(await this.#current(kind, key, readUser), kind, key)
       const identity = toIdentity(kind, key)
       const part = this.#state.parts.get(formatIdentity(identity))
@@ -176,29 +170,29 @@ export class DirectoryStore implements Store {
         const { [manager]: _, ...others } = part?.applied ?? {}
         const applied = next.length === 0 ? others : { ...others, [manager]: next }
         await this.#state.writeStatus({ identity, version: lease.nextVersion(part?.version ?? 0), status: part?.status, applied })
-        this.#publish([identity])
+        this.#published.publish([identity])
       }
       return required(this.#feed.get(kind, key), kind, key) as ResourceOf<K> // the caller's K is `kind`
     })
   }
 
   async delete(kind: KindName, key: ObjectKey & { readonly resourceVersion?: string }, signal?: AbortSignal): Promise<void> {
-    await this.#locked(signal, async () => {
+    await this.#turns.locked(signal, async () => {
       const current = await this.#current(kind, key, true)
       if (key.resourceVersion !== undefined) checkVersion(required(current, kind, key), key.resourceVersion)
       if (isStateKind(kind)) required(current, kind, key)
       else await this.#writer.remove(toIdentity(kind, key))
       if (!isStateKind(kind)) await this.#scanUser(false)
-      this.#publish(await this.#state.remove(kind, key))
+      await this.#published.remove(kind, key)
     })
   }
 
   async problems(signal?: AbortSignal): Promise<readonly StoreProblem[]> {
     signal?.throwIfAborted()
-    return this.#serially(async () => {
+    return this.#turns.serially(async () => {
       await assertFolder(this.#path)
       if (!this.#isFollowing()) await this.#scanUser(false)
-      this.#publish(await this.#state.scan())
+      await this.#published.readState()
       return this.#feed.problems
     })
   }
@@ -216,8 +210,7 @@ export class DirectoryStore implements Store {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true
     this.#stopFollowing()
-    await this.#writes.catch(() => {}) // whoever asked for the work has its outcome
-    await this.#work.catch(() => {})
+    await this.#turns.over()
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------------
@@ -233,30 +226,8 @@ export class DirectoryStore implements Store {
   }
 
   async #scanUser(onlySettled: boolean): Promise<void> {
-    const before = this.#user.objects
-    const { again } = await this.#user.scan(onlySettled)
+    const { again } = await this.#published.readUser(onlySettled)
     if (again) this.#follower?.settle()
-    const after = this.#user.objects
-    if (before !== after) this.#publish([...before.values(), ...after.values()].map(({ object }) => identityOf(object)))
-    this.#publishProblems()
-  }
-
-  /** Tells the watchers how these objects are now. */
-  #publish(touched: readonly Identity[]): void {
-    const byId = new Map(touched.map((identity) => [formatIdentity(identity), identity]))
-    const changes = [...byId].flatMap(([id, identity]): Change[] => {
-      const before: Resource | null = this.#feed.get(identity.kind, toKey(identity))
-      const after = this.#visible.get(id, identity.kind)
-      if (after !== null) return [{ type: 'put', object: after }]
-      return before === null ? [] : [{ type: 'gone', object: before }]
-    })
-    this.#feed.apply(changes.sort((a, b) => versionOf(a.object) - versionOf(b.object)))
-    this.#publishProblems()
-  }
-
-  #publishProblems(): void {
-    const source = this.#sourceProblem === null ? [] : [this.#sourceProblem]
-    this.#feed.setProblems([...source, ...this.#user.problems, ...this.#state.problems])
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------------
@@ -267,10 +238,10 @@ export class DirectoryStore implements Store {
     change: (current: Resource | null, lease: Lease) => Promise<void>,
   ): Promise<ResourceOf<K>> {
     const { kind, metadata } = object
-    return this.#locked(options.signal, async (lease) => {
+    return this.#turns.locked(options.signal, async (lease) => {
       await change(await this.#current(kind, metadata, options.readUser), lease)
       if (!isStateKind(kind) && options.readUser) await this.#scanUser(false)
-      this.#publish([toIdentity(kind, metadata)])
+      this.#published.publish([toIdentity(kind, metadata)])
       return required(this.#feed.get(kind, metadata), kind, metadata) as ResourceOf<K> // the caller's K is the object's kind
     })
   }
@@ -278,31 +249,7 @@ export class DirectoryStore implements Store {
   /** The object as it is in the files this moment. */
   async #current(kind: KindName, key: ObjectKey, readUser: boolean): Promise<Resource | null> {
     if (readUser && !isStateKind(kind)) await this.#scanUser(false)
-    this.#publish(await this.#state.readFor(kind, key))
-    return this.#feed.get(kind, key)
-  }
-
-  /** Runs `work` with the folder's lock held, after all other work of this store. */
-  #locked<T>(signal: AbortSignal | undefined, work: (lease: Lease) => Promise<T>): Promise<T> {
-    const turn = this.#writes.then(async () => {
-      signal?.throwIfAborted()
-      await assertFolder(this.#path) // the lock would make it
-      return this.#lock.hold((lease) => this.#serially(() => this.#sweep().then(() => work(lease))), signal)
-    })
-    this.#writes = turn.catch(() => {}) // whoever asked for it has the outcome
-    return turn
-  }
-
-  async #sweep(): Promise<void> {
-    if (this.#swept) return
-    this.#swept = true
-    for (const folder of [this.#path, this.#state.path]) await removeTemporaries(folder, await listNames(folder))
-  }
-
-  #serially<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#work.then(work)
-    this.#work = turn.catch(() => {}) // whoever asked for it has the outcome
-    return turn
+    return this.#published.currentOf(kind, key)
   }
 
   // --- watching ------------------------------------------------------------------------------------------------------------
@@ -327,32 +274,29 @@ export class DirectoryStore implements Store {
     this.#dirty.add(name)
     this.#look(async () => {
       this.#dirty.delete(name) // before reading: what changes from now on is another event
-      this.#publish(await this.#state.read(name))
+      await this.#published.readStateFile(name)
     })
   }
 
   #lookAtAll(onlySettled: boolean): void {
     this.#look(async () => {
       await this.#scanUser(onlySettled && this.#waiting.length === 0)
-      this.#publish(await this.#state.scan())
-      this.#sourceProblem = null
-      this.#publishProblems()
+      await this.#published.readState()
+      this.#published.setFolderProblem(null)
       for (const begin of this.#waiting.splice(0)) begin()
     })
   }
 
   /** Work nobody waits for: what the system refuses is a problem to show, and the rescan tries again. */
   #look(work: () => Promise<void>): void {
-    void this.#serially(async () => {
+    void this.#turns.serially(async () => {
       if (this.#disposed) return
       try {
         await assertFolder(this.#path)
         await work()
       } catch (cause) {
         if (!(cause instanceof StoreError) && codeOf(cause) === null) return queueMicrotask(() => fail(cause)) // a bug: end the process
-        const message = messageOf(cause)
-        this.#sourceProblem = { severity: 'error', subject: this.#path, message, file: null, document: null, line: null, field: null }
-        this.#publishProblems()
+        this.#published.setFolderProblem(messageOf(cause))
         this.#feed.tellWaiting()
       }
     })
@@ -369,9 +313,4 @@ function statOf(path: string): Stats | undefined {
 
 function fail(cause: unknown): never {
   throw cause
-}
-
-function versionOf({ metadata }: Resource): number {
-  const version = Number(metadata.resourceVersion)
-  return Number.isSafeInteger(version) ? version : 0
 }

@@ -8,6 +8,7 @@ import { systemClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { ip } from '../../../src/net/index.ts'
 import { settings } from '../../bgp/peer/peer-world.ts'
+import { until } from '../../support/poll.ts'
 
 const BLOCKED_MS = 5_000
 
@@ -37,9 +38,7 @@ test('[rule 44] a blocked event loop does not expire the hold timer: what waits 
     workerData: { port: listener.port, localAddress: '127.0.0.2' },
   })
   try {
-    const deadlineMs = Date.now() + 10_000
-    while (!isUp && Date.now() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, 10))
-    expect(isUp).toBe(true)
+    await until('the session is up', () => isUp, { everyMs: 10 })
     // Blocked behind the poll phase, so that timers are looked at before the sockets are.
     await new Promise<void>((resolve) =>
       setImmediate(() => {
@@ -50,7 +49,7 @@ test('[rule 44] a blocked event loop does not expire the hold timer: what waits 
     await new Promise((resolve) => setTimeout(resolve, 500))
     expect([peer.status().state, ends]).toEqual(['Established', []])
     await worker.terminate() // now it is silent indeed
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await until('its end is noticed', () => ends.length > 0)
     expect(ends).toHaveLength(1)
   } finally {
     await worker.terminate()

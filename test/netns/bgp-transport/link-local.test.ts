@@ -14,7 +14,7 @@ function linesOf(child: ChildProcess): { readonly seen: unknown[]; readonly unti
   child.stderr?.setEncoding('utf8').on('data', (text: string) => errors.push(text))
   if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => seen.push(JSON.parse(line)))
   const until = async (what: (line: unknown) => boolean): Promise<void> => {
-    const deadlineMs = Date.now() + 20_000
+    const deadlineMs = Date.now() + 60_000
     while (!seen.some(what)) {
       if (Date.now() > deadlineMs) throw new Error(`never said; said ${JSON.stringify(seen)}; ${errors.join('')}`)
       await new Promise((resolve) => setTimeout(resolve, 20))

@@ -47,7 +47,7 @@ describeWith([...fibula.programs, ...bird.programs], 'hostile peers beside a hea
         routerId: HEALTHY,
         addresses: { ipv4: HEALTHY, ipv6: 'fd00::2' },
         announce: [{ prefix: '203.0.2.0/24', med: 1 }],
-        peers: [peerConfig({ address: AGENT, localAddress: HEALTHY, asn: 65_001, holdTimeSeconds: 9 })],
+        peers: [peerConfig({ address: AGENT, localAddress: HEALTHY, asn: 65_001, holdTimeSeconds: 30 })],
       }),
     )
     agent = await startAgent(
@@ -59,13 +59,14 @@ describeWith([...fibula.programs, ...bird.programs], 'hostile peers beside a hea
         addresses: { ipv4: AGENT, ipv6: 'fd00::1' },
         announce: [{ prefix: '203.0.1.0/24', med: 1 }],
         peers: [
-          peerConfig({ address: HEALTHY, localAddress: AGENT, asn: 65_002, holdTimeSeconds: 9 }),
+          peerConfig({ address: HEALTHY, localAddress: AGENT, asn: 65_002, holdTimeSeconds: 30 }),
           ...hostiles.map((address) => peerConfig({ address, localAddress: AGENT, asn: HOSTILE_ASN, passive: true })),
         ],
       }),
     )
     hostile = HostilePeer.start(net, 'hostile')
-    await until('the healthy session is up', () => agent.established(HEALTHY), { explain: () => agent.log() })
+    const isUp = async (): Promise<boolean> => (await agent.established(HEALTHY)) && (await healthy.established(AGENT))
+    await until('the healthy session is up', isUp, { explain: () => agent.log() })
   })
 
   afterAll(async () => {

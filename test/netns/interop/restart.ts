@@ -57,7 +57,7 @@ function configOf(own: End, other: End, isGraceful: boolean, families: readonly 
         localAddress: own.addresses[family],
         asn: asnOf(other),
         families: [family === IPV4 ? 'IPv4Unicast' : 'IPv6Unicast'],
-        gracefulRestart: isGraceful ? { restartTimeSeconds: 60 } : null,
+        gracefulRestart: isGraceful ? { restartTimeSeconds: 240 } : null, // a busy machine takes its time to start a daemon
         passive,
       }),
     ),
@@ -117,6 +117,14 @@ export async function restartUnderTraffic(
   await until('the connections are closed', () => closings().every((each) => each !== null), { explain })
   for (const family of families)
     await until('the survivor has noticed', async () => !(await survivor.established(killedEnd.addresses[family])), { explain })
+  if (!isGraceful) {
+    // by the clock alone a quick daemon could be back, or a slow prober could send nothing, before there was anything to lose
+    const where = victim === 'node' ? 'tor' : 'node'
+    await until('the survivor has taken the routes out', async () => (await routesTo(net, where, killedEnd, families)).length === 0, {
+      explain,
+    })
+    for (const prober of running) await prober.sendMore(20)
+  }
   await killed.restart()
   const opens = () => families.map((family) => capture.opensFrom(longForm(killedEnd.addresses[family])))
   const since = (all: readonly TimedOpen[]) => all.filter((each) => each.atMs > killedAtMs)
@@ -160,15 +168,19 @@ async function settled(net: Netns, node: Daemon, tor: Daemon, families: readonly
     }
     return true
   }
-  const installed = async (where: string, { prefixes }: End): Promise<boolean> => {
-    const text = (await net.ip(where, 'route show')) + (await net.ip(where, '-6 route show'))
-    return families.every((family) => text.includes(`${prefixes[family]} `))
-  }
+  const installed = async (where: string, end: End): Promise<boolean> =>
+    (await routesTo(net, where, end, families)).length === families.length
   await until(
     'both tables and both kernels are whole',
     async () => (await holds(node, TOR)) && (await holds(tor, NODE)) && (await installed('node', TOR)) && (await installed('tor', NODE)),
     { explain },
   )
+}
+
+/** Those of an end's prefixes that a kernel has a route to. */
+async function routesTo(net: Netns, where: string, { prefixes }: End, families: readonly FamilyIndex[]): Promise<readonly string[]> {
+  const text = (await net.ip(where, 'route show')) + (await net.ip(where, '-6 route show'))
+  return families.map((family) => prefixes[family]).filter((prefix) => text.includes(`${prefix} `))
 }
 
 type Case = { readonly name: string; readonly fault: Fault; readonly families: readonly FamilyIndex[] }

@@ -138,10 +138,10 @@ describeWith([...fibula.programs, ...bird.programs, ...frr.programs], 'special s
     expect(new Set(await paths(other, '10.0.0.1'))).toEqual(new Set([`65001 64900 ${foreign}`]))
     expect(new Set(await paths(own, '10.0.0.2'))).toEqual(new Set([`65002 64900 ${foreign}`]))
     // on the wire: AS_PATH 65001 64900 AS_TRANS in two octets each, AS4_PATH with all three in four
-    const updates = capture.messages().filter((each) => each.type === 2 && each.from.startsWith('10.0.0.1:'))
-    const octets = (text: string) => updates.some((each) => each.body.includes(bgp.hex(text)))
-    expect(octets('0203 fde9 fd84 5ba0')).toBe(true)
-    expect(octets(`11 0e 0203 0000fde9 0000fd84 ${foreign.toString(16)}`)).toBe(true)
+    const octets = (text: string) => (): boolean =>
+      capture.messages().some((each) => each.type === 2 && each.from.startsWith('10.0.0.1:') && each.body.includes(bgp.hex(text)))
+    await until('AS_TRANS is captured', octets('0203 fde9 fd84 5ba0'))
+    await until('AS4_PATH too', octets(`11 0e 0203 0000fde9 0000fd84 ${foreign.toString(16)}`))
   })
 
   test('route refresh: FRR asks again and gets everything; a soft reset of ours does the same the other way [rules 131, 133]', async () => {

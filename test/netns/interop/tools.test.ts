@@ -68,6 +68,7 @@ describeWith(['iptables'], 'prober: packets', () => {
     await using prober = await Prober.start(net, a, b)
     const startedMs = performance.now()
     await until('a second has passed', () => performance.now() - startedMs > 1_000)
+    await prober.sendMore(1) // who was kept waiting makes up for it
     const results = await prober.finish()
     for (const result of results) {
       expect(result).toMatchObject({ lost: 0, gaps: [], sendErrors: {} })
@@ -117,10 +118,12 @@ describeWith([...bird.programs, 'tcpdump', 'tshark'], 'capture', () => {
     await until('Established', async () => (await passive.established('10.0.0.1')) && (await active.established('10.0.0.2')))
     await active.kill()
     await until('FIN', () => capture.packets().some((packet) => packet.fin && addressIn(packet.from) === '10.0.0.1'))
+    await until('the passive one has noticed', async () => !(await passive.established('10.0.0.1')))
     expect(capture.opensFrom('10.0.0.1').map((open) => gracefulRestartOf(open)?.restarting)).toEqual([false])
     await active.restart()
     await until('Established again', async () => (await passive.established('10.0.0.1')) && (await active.established('10.0.0.2')))
 
+    await until('its second OPEN is captured', () => capture.opensFrom('10.0.0.1').length >= 2)
     const opens = capture.opensFrom('10.0.0.1')
     expect(opens.map((open) => gracefulRestartOf(open))).toEqual([
       { restarting: false, notification: false, restartTimeSeconds: 47, families: expect.any(Array) },
@@ -156,7 +159,7 @@ describeWith(bird.programs, 'hostile peer with BIRD', () => {
 
   test('a session it keeps up carries routes both ways', async () => {
     await using net = await pairOfNodes('hostile')
-    await using daemon = await bird.start(net, 'a', config)
+    await using daemon = await bird.start(net, 'a', { ...config, peers: config.peers.map((each) => ({ ...each, holdTimeSeconds: 30 })) })
     await using hostile = HostilePeer.start(net, 'b')
     const connection = await hostile.dial('10.0.0.1')
     await connection.establish(own)

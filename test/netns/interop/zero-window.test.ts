@@ -28,14 +28,16 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a c
     for (const node of ['stuck', 'fitting']) await net.exec(node, 'sysctl', ['-qw', 'net.ipv4.tcp_rmem=4096 4096 4096'])
     await net.exec('agent', 'sysctl', ['-qw', 'net.ipv4.tcp_wmem=4096 16384 65536'])
     const session = (address: string, asn: number, passOn = false) =>
-      peerConfig({ address, localAddress: AGENT, asn, holdTimeSeconds: 9, passive: passOn, families: ['IPv4Unicast'] })
+      peerConfig({ address, localAddress: AGENT, asn, holdTimeSeconds: 30, passive: passOn, families: ['IPv4Unicast'] })
     const neighbour = (last: number, announce: readonly { readonly prefix: string }[] = []) =>
       daemonConfig({
         asn: 65_000 + last,
         routerId: `10.0.0.${last}`,
         addresses: { ipv4: `10.0.0.${last}`, ipv6: `fd00::${last}` },
         announce,
-        peers: [peerConfig({ address: AGENT, localAddress: `10.0.0.${last}`, asn: 65_001, holdTimeSeconds: 9, families: ['IPv4Unicast'] })],
+        peers: [
+          peerConfig({ address: AGENT, localAddress: `10.0.0.${last}`, asn: 65_001, holdTimeSeconds: 30, families: ['IPv4Unicast'] }),
+        ],
       })
     const many = Array.from({ length: MANY }, (_, at) => ({ prefix: `100.${64 + (at >> 14)}.${(at >> 6) & 255}.${(at & 63) << 2}/30` }))
     await using source = await bird.start(net, 'source', neighbour(2))
@@ -69,7 +71,7 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a c
       [fitting, FITTING, 65_005],
     ] as const) {
       const connection = await hostile.dial(AGENT)
-      await connection.establish({ asn, holdTimeSeconds: 9, routerId: address }, 1)
+      await connection.establish({ asn, holdTimeSeconds: 30, routerId: address }, 1)
       await until('Established', () => agent.established(address))
       connection.stopReading()
     }
@@ -87,5 +89,5 @@ describeWith([...fibula.programs, ...bird.programs, 'tcpdump'], 'a peer with a c
     await until('the other one too', async () => !(await agent.established(FITTING)), { explain })
     expect(await agent.peer(HEALTHY)).toMatchObject({ state: 'Established', flaps: 0 })
     expect(await agent.peer(SOURCE)).toMatchObject({ state: 'Established', flaps: 0 })
-  }, 90_000)
+  }, 300_000)
 })

@@ -27,9 +27,20 @@ test('a topology is built, both families work at once over a link and a switch, 
       stubs: [{ node: 'c', name: 'stub0', addresses: ['10.9.0.1/32'] }],
     })
     expect(ours()).toHaveLength(4)
-    await net.exec('a', 'ping', ['-c1', '-W2', '10.0.0.2'])
-    await net.exec('a', 'ping', ['-c1', '-W2', 'fd00::2'])
-    await net.exec('b', 'ping', ['-c1', '-W2', '10.1.0.3'])
+    for (const node of ['a', 'b', 'c', 'lan']) {
+      const shown = JSON.parse(await net.ip(node, '-json address show up')) as readonly {
+        readonly ifname: string
+        readonly operstate: string
+        readonly addr_info: readonly { readonly tentative?: boolean }[]
+      }[]
+      const unsettled = shown.filter(
+        ({ ifname, operstate, addr_info }) => ifname !== 'lo' && (operstate !== 'UP' || addr_info.some(({ tentative }) => tentative)),
+      )
+      expect([node, unsettled]).toEqual([node, []])
+    }
+    await net.exec('a', 'ping', ['-c1', '-W10', '10.0.0.2'])
+    await net.exec('a', 'ping', ['-c1', '-W10', 'fd00::2'])
+    await net.exec('b', 'ping', ['-c1', '-W10', '10.1.0.3'])
     const child = net.spawn('a', 'sh', ['-c', 'sleep 1000 & wait'])
     children.push(child)
     expect(net.run('c', () => readdirSync('/proc/thread-self/net/dev_snmp6').sort())).toEqual(['eth1', 'lo', 'stub0', 'stub0-far'])

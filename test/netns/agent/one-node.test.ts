@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { expect, test } from '@jest/globals'
 import { ExecError, exec } from '../../../src/lib/exec.ts'
-import { until } from '../../support/poll.ts'
+import { until, untilEqual } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { allocationsIn } from '../pods/blocks.ts'
 import { SHIM } from '../pods/node.ts'
@@ -28,6 +28,7 @@ describeWith(PROGRAMS, 'one node', () => {
         ['p1', 'attached', [first.ipv4, first.ipv6]],
         ['p2', 'attached', [second.ipv4, second.ipv6]],
       ])
+      await until('every block is advertised', async () => (await world.status('n1')).originated.length === 2) // a turn after it is claimed
       const { ready, blocks } = await world.ipam('n1')
       expect([ready, blocks.map(({ pool: name, state }) => [name, state])]).toEqual([
         true,
@@ -67,9 +68,9 @@ describeWith(PROGRAMS, 'one node', () => {
         const env = { CNI_COMMAND: 'STATUS', CNI_PATH: path.dirname(SHIM) }
         return exec(SHIM, [], { env, input: JSON.stringify(conf) })
       }
-      await until('no pool is the only reason', async () => (await world.status('n1')).notReadyBecause.length === 1)
+      const reasons = async (): Promise<readonly string[]> => (await world.status('n1')).notReadyBecause
+      await untilEqual('no pool is the only reason', ['no pod can be given a network yet (CNI)'], reasons)
       expect(await faultOf(status())).toMatchObject({ code: 50 })
-      expect((await world.status('n1')).notReadyBecause).toEqual(['no pod can be given a network yet (CNI)'])
       expect(fs.readdirSync(node.confFolder)).toEqual([])
       world.write('pools', [pool('pods', '10.244.0.0/16')])
       await launched // polls for the conflist and for STATUS
@@ -182,6 +183,7 @@ describeWith(PROGRAMS, 'one node', () => {
       await world.node('n1').launch()
       await until('the one without a namespace is forgotten', async () => (await world.pods('n1')).length === 1)
       expect((await world.pods('n1')).map(({ containerId, state }) => [containerId, state])).toEqual([['p1', 'attached']])
+      await until('it is told of', async () => (await world.status('n1')).problems.length > 0)
       const { problems } = await world.status('n1')
       expect(problems).toEqual([
         expect.objectContaining({ subject: 'Pod/p1', message: expect.stringMatching(/its interface fib\w+ is gone/) }),
@@ -228,6 +230,7 @@ describeWith(PROGRAMS, 'one node', () => {
         return ready && routes.desired === routes.inKernel
       })
       for (const address of [ipv4, ipv6]) await world.reaches('n1', address)
+      await until('it is told of', async () => (await world.status('n1')).problems.length > 0)
       expect((await world.status('n1')).problems).toEqual([
         expect.objectContaining({ subject: 'CNI', message: expect.stringMatching(/of 1 pods/) }),
       ])

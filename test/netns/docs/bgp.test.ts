@@ -7,7 +7,7 @@ import type { PeerStatus } from '../../../src/bgp/status.ts'
 import { exec } from '../../../src/lib/exec.ts'
 import { fibula } from '../../support/agent.ts'
 import { runFolder } from '../../support/daemons/daemon.ts'
-import { frrOwner } from '../../support/daemons/frr.ts'
+import { frrOwner, listens } from '../../support/daemons/frr.ts'
 import { bird, frr } from '../../support/daemons/index.ts'
 import { buildNetns, type Netns } from '../../support/netns.ts'
 import { NetnsProcess } from '../../support/netns-process.ts'
@@ -83,7 +83,7 @@ describeWith([...fibula.programs, ...bird.programs, ...frr.programs, SHIM], 'doc
         run('tor-a2', `/usr/lib/frr/${program}`, [...own, ...shared, ...(program === 'bgpd' ? ['-p', '179'] : [])])
       }
       startFrr('zebra', '')
-      await until('zebra listens', () => fs.existsSync(path.join(frrFolder, 'zserv.api')), { explain: logs })
+      await until('zebra listens', () => listens(path.join(frrFolder, 'zserv.api')), { explain: logs })
       startFrr('bgpd', block('! frr.conf'))
       await Promise.all(nodes.map((node) => node.launch()))
 
@@ -132,5 +132,5 @@ describeWith([...fibula.programs, ...bird.programs, ...frr.programs, SHIM], 'doc
       await Promise.all([...nodes.map((node) => node.kill()), ...running.map((each) => each.end('SIGKILL'))])
       for (const each of [folder, frrFolder]) fs.rmSync(each, { recursive: true, force: true })
     }
-  }, 120_000)
+  }, 300_000)
 })

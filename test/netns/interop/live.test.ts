@@ -16,7 +16,7 @@ import {
 } from '../../support/daemons/index.ts'
 import { BGP_TYPE, HostilePeer } from '../../support/hostile-peer.ts'
 import { buildNetns, type Netns } from '../../support/netns.ts'
-import { holds, until } from '../../support/poll.ts'
+import { holds, until, untilEqual } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 
 const AGENT = '10.0.0.1'
@@ -99,7 +99,7 @@ describeWith([...fibula.programs, ...bird.programs], 'live configuration', () =>
 
     agent.configure(agentConfig(2))
     await until('the removed session is down', async () => !(await second.established(AGENT)))
-    expect((await agent.peers()).map((each) => each.address)).toEqual([FIRST])
+    await untilEqual('it is no longer listed', [FIRST], async () => (await agent.peers()).map((each) => each.address))
     expect(lifeOf(await agent.peer(FIRST))).toEqual(before)
     expect(await first.established(AGENT)).toBe(true)
   })

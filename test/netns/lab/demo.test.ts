@@ -8,7 +8,7 @@ import { crashFailures } from '../../../src/lab/verdict.ts'
 import { describeWith } from '../../support/tier.ts'
 import { LabFolder, PROGRAM } from './program.ts'
 
-const TIMEOUT_MS = 300_000
+const TIMEOUT_MS = 900_000 // FRR calls itself restarting for two minutes after its start, and that is waited for
 const ROUTERS = [
   ['fibula', []],
   ['bird', ['bird', 'birdc']],

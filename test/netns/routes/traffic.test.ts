@@ -63,7 +63,7 @@ test.each<[string, IpFamily, (hop: (gateway: string, link: number) => NextHop) =
     if (failures.length > 0) throw new Error(`refused: ${JSON.stringify(failures)}`)
   }
   write(CREATE, bodies[0])
-  await net.exec('host', 'ping', ['-c1', '-W2', TARGET[family]])
+  await net.exec('host', 'ping', ['-c1', '-W10', TARGET[family]])
   for (let changes = 0; changes <= 100; ) {
     let isOver = false
     const ping = net.exec('host', 'ping', ['-q', '-i', '0.002', '-c', '500', '-W', '10', TARGET[family]]).finally(() => {

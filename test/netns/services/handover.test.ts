@@ -35,6 +35,7 @@ describeWith(PROGRAMS, 'an endpoint of a service with policy Local', () => {
       rack.slices({ 1: 'terminating', 2: 'ready' })
       await rack.untilServiceAt(VIP, [2]) // before the endpoint stops
       await requester.untilAnsweredBy('e2')
+      for (const each of [requester, requester6]) await each.settled()
       await rack.endEndpoint(1)
       await rack.proxy(1, null)
       rack.slices({ 2: 'ready' })
@@ -48,6 +49,7 @@ describeWith(PROGRAMS, 'an endpoint of a service with policy Local', () => {
       rack.slices({ 2: 'terminating', 3: 'ready' })
       await rack.untilServiceAt(VIP, [3])
       await requester.untilAnsweredBy('e3')
+      for (const each of [requester, requester6]) await each.settled()
       await rack.endEndpoint(2)
       await rack.proxy(2, null)
       rack.slices({ 2: 'ended', 3: 'ready' })

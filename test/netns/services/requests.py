@@ -1,7 +1,8 @@
 # Numbered requests over UDP, 100 a second, each from a port of its own, so that a router spreads them over its next hops.
 # argv: ADDRESS PORT. Says "ready" when the first answer has come, counts from the line "begin" on, and after the line "end", but not
 # before AT_LEAST of them have been sent (so few that a next hop got none would tell nothing), prints
-# {"sent": N, "lost": [numbers], "by": {name of the endpoint: answers}}. After the line "now" it prints the same of what it knows then.
+# {"sent": N, "lost": [numbers], "by": {name of the endpoint: answers}}. After the line "now" it prints the same of what it knows then,
+# with "next", the number of the next request, and "waiting", those that may still be answered.
 import json, os, select, socket, sys, time
 
 address, port = sys.argv[1], int(sys.argv[2])
@@ -49,7 +50,8 @@ while True:
                 if line == "begin":
                     first = number
                 elif line == "now":
-                    print(json.dumps({"sent": number - (first or 0), "lost": sorted(lost), "by": by}), flush=True)
+                    counted = {"sent": number - (first or 0), "lost": sorted(lost), "by": by}
+                    print(json.dumps({**counted, "next": number, "waiting": sorted(waiting)}), flush=True)
                 else:
                     last = max(number, first + AT_LEAST)
             continue

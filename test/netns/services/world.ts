@@ -383,6 +383,8 @@ print(s.recv(100).decode())`
 }
 
 export type Requests = { readonly sent: number; readonly lost: readonly number[]; readonly by: Readonly<Record<string, number>> }
+/** What is known meanwhile: the number of the next request, and those that may still be answered. */
+type Progress = Requests & { readonly next: number; readonly waiting: readonly number[] }
 
 /** Requests from the client to an address, 100 a second. */
 export class Requester implements AsyncDisposable {
@@ -408,11 +410,11 @@ export class Requester implements AsyncDisposable {
   }
 
   /** Resolves when what it has counted so far is so: a test that goes on by the clock alone may have sent nothing in between. */
-  async untilCounted(what: string, isSo: (requests: Requests) => boolean): Promise<void> {
+  async untilCounted(what: string, isSo: (requests: Progress) => boolean): Promise<void> {
     let last = ''
     const look = async (): Promise<boolean> => {
       last = await this.#ask('now')
-      return isSo(JSON.parse(last) as Requests)
+      return isSo(JSON.parse(last) as Progress)
     }
     await until(what, look, { explain: () => last })
   }
@@ -420,6 +422,12 @@ export class Requester implements AsyncDisposable {
   /** Resolves when each of these endpoints has answered. */
   untilAnsweredBy(...names: readonly string[]): Promise<void> {
     return this.untilCounted(`answers of ${names.join(' and ')}`, ({ by }) => names.every((name) => (by[name] ?? 0) > 0))
+  }
+
+  /** Resolves when nothing is under way any more of what has been sent until now: where it went may end without loss. */
+  async settled(): Promise<void> {
+    const { next } = JSON.parse(await this.#ask('now')) as Progress
+    await this.untilCounted('what was sent before is answered', ({ waiting }) => waiting.every((number) => number >= next))
   }
 
   async finish(): Promise<Requests> {

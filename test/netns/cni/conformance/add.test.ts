@@ -37,7 +37,7 @@ suiteOfBoth('ADD', [], ({ node, plugin }, name) => {
     expect(json?.ips?.map((each) => each.interface)).toEqual([1, 1])
     const onHost: readonly Shown[] = JSON.parse(await node().net.ip('host', `-json link show ${host?.name}`))
     expect(onHost[0]?.address).toBe(host?.mac)
-    for (const { address } of json?.ips ?? []) await node().net.exec('host', 'ping', ['-c1', '-W2', address.split('/')[0] ?? ''])
+    for (const { address } of json?.ips ?? []) await node().net.exec('host', 'ping', ['-c1', '-W10', address.split('/')[0] ?? ''])
     await plugin().run('DEL', { netns })
   })
 
@@ -45,7 +45,7 @@ suiteOfBoth('ADD', [], ({ node, plugin }, name) => {
     const [a, b] = [await node().newPod(), await node().newPod()]
     const ofA = await plugin().run('ADD', { netns: a, containerId: 'a' })
     const ofB = await plugin().run('ADD', { netns: b, containerId: 'b' })
-    for (const { address } of ofB.json?.ips ?? []) await node().execInPod(a, 'ping', ['-c1', '-W2', address.split('/')[0] ?? ''])
+    for (const { address } of ofB.json?.ips ?? []) await node().execInPod(a, 'ping', ['-c1', '-W10', address.split('/')[0] ?? ''])
     for (const route of ofA.json?.routes ?? []) {
       const shown = await node().inPod(a, `${route.dst.includes(':') ? '-6 ' : ''}route show default`)
       expect(shown).toContain(`via ${route.gw}`)
@@ -158,8 +158,8 @@ suiteOfBoth('ADD', [], ({ node, plugin }, name) => {
     const { json } = await plugin().run('ADD', { netns })
     const made = await node().leftovers()
     expect((await plugin().run('ADD', { netns })).json?.code).toBe(101)
-    expect(await node().leftovers()).toBe(made)
-    for (const { address } of json?.ips ?? []) await node().net.exec('host', 'ping', ['-c1', '-W2', address.split('/')[0] ?? ''])
+    await node().untilAs(made)
+    for (const { address } of json?.ips ?? []) await node().net.exec('host', 'ping', ['-c1', '-W10', address.split('/')[0] ?? ''])
     await plugin().run('DEL', { netns })
     await node().untilAs(before)
   })

@@ -19,11 +19,11 @@ for (const family of ['udp4', 'udp6']) {
   socket.on('message', (_, from) => socket.send(answer, from.port, from.address)).bind(53)
 }`
 
-/** Asks over TCP or UDP from inside a namespace; the answer, or the empty text after two seconds. */
+/** Asks over TCP or UDP from inside a namespace; the answer, or the empty text if none comes. */
 async function ask(netns: string, protocol: 'tcp' | 'udp', address: string, port: number): Promise<string> {
-  const script = `exec 3<>/dev/${protocol}/${address}/${port} && { [ ${protocol} = tcp ] || echo x >&3; } && timeout 2 head -c 6 <&3`
+  const script = `exec 3<>/dev/${protocol}/${address}/${port} && { [ ${protocol} = tcp ] || echo x >&3; } && timeout 20 head -c 6 <&3`
   try {
-    return (await exec('nsenter', [`--net=${netns}`, 'timeout', '3', 'bash', '-c', script])).stdout
+    return (await exec('nsenter', [`--net=${netns}`, 'timeout', '30', 'bash', '-c', script])).stdout
   } catch {
     return ''
   }
@@ -68,7 +68,10 @@ suiteOfBoth('chain', [`${DEBIAN}/portmap`, `${DEBIAN}/bandwidth`, `${DEBIAN}/tun
     ]
     expect(await run.add(container, { portMappings })).toMatchObject({ exitStatus: 0 })
     const server = node().spawnInPod(netns, process.execPath, ['-e', ECHO, 'ok'])
-    await until('the pod listens', async () => (await ask(netns, 'tcp', '127.0.0.1', 80)) === 'pod ok')
+    await until('the pod listens', async () => {
+      const sockets = (await node().execInPod(netns, 'ss', ['-Hlntu'])).stdout
+      return sockets.includes(':80 ') && (sockets.match(/:53 /g) ?? []).length === 2 // of both families
+    })
     const outside = node().net.pathOf('outside')
     for (const address of NODE_ADDRESSES) {
       expect([address, 'outside tcp', await ask(outside, 'tcp', address, 8080)]).toEqual([address, 'outside tcp', 'pod ok'])
@@ -119,7 +122,7 @@ suiteOfBoth('chain', [`${DEBIAN}/portmap`, `${DEBIAN}/bandwidth`, `${DEBIAN}/tun
     const ours = json?.ips?.filter((each) => each.interface === 2) ?? []
     expect(ours).toHaveLength(2)
     expect(await node().inPod(netns, 'link show eth0')).toMatch(/ALLMULTI.* mtu 1400/)
-    for (const { address } of ours) await node().net.exec('host', 'ping', ['-c1', '-W2', address.split('/')[0] ?? ''])
+    for (const { address } of ours) await node().net.exec('host', 'ping', ['-c1', '-W10', address.split('/')[0] ?? ''])
     expect((await run.check(container)).map(({ exitStatus }) => exitStatus)).toEqual([0, 0, 0])
     expect((await run.del(container)).map(({ exitStatus }) => exitStatus)).toEqual([0, 0, 0])
   })

@@ -49,7 +49,7 @@ suiteOfBoth('DEL', [], ({ node, plugin }) => {
     await plugin().run('ADD', { netns: b, containerId: 'b' })
     expect((await plugin().run('DEL', { netns: b, containerId: 'b', over: { prevResult: ofA.json } })).exitStatus).toBe(0)
     await node().untilAs(onlyA)
-    for (const { address } of ofA.json?.ips ?? []) await node().net.exec('host', 'ping', ['-c1', '-W2', address.split('/')[0] ?? ''])
+    for (const { address } of ofA.json?.ips ?? []) await node().net.exec('host', 'ping', ['-c1', '-W10', address.split('/')[0] ?? ''])
     expect((await plugin().run('DEL', { netns: a, containerId: 'a' })).exitStatus).toBe(0)
   })
 

@@ -34,7 +34,7 @@ describeWith(['ip', 'cc'], 'without an agent', () => {
       expect(json).toMatchObject({ cniVersion: '0.4.0', code: 11, msg: expect.stringContaining(socket) })
     }
     expect(performance.now() - beganMs).toBeGreaterThan(29_000)
-  }, 90_000)
+  }, 300_000)
 
   test('what is no socket, or not ours to open, is an error at once', async () => {
     for (const name of PLUGINS)

@@ -18,7 +18,7 @@ describeWith(['ip', 'ping', 'nsenter'], 'attach', () => {
 
   const json = async (of: string, command: string): Promise<Record<string, unknown>[]> =>
     JSON.parse(await node.net.ip(of, `-json ${command}`))
-  const ping = (from: string, ...args: string[]): Promise<unknown> => node.net.exec(from, 'ping', ['-c1', '-W2', ...args])
+  const ping = (from: string, ...args: string[]): Promise<unknown> => node.net.exec(from, 'ping', ['-c1', '-W10', ...args])
   const sysctl = async (of: string, path: string): Promise<string> =>
     (await node.net.exec(of, 'cat', [`/proc/sys/net/${path}`])).stdout.trim()
 
@@ -82,9 +82,9 @@ describeWith(['ip', 'ping', 'nsenter'], 'attach', () => {
     const outcome = node.inNode(() => {
       const made = node.links.attach(link)
       spawnSync('ip', ['route', 'add', 'fd00:244::1/128', 'dev', link.hostInterface])
-      const enter = [`--net=${link.netns}`, 'ping', '-c1', '-W1']
+      const enter = [`--net=${link.netns}`, 'ping', '-c1', '-W10']
       const pings = [spawnSync('nsenter', [...enter, `${HOST_LINK_LOCAL}%eth0`]), spawnSync('nsenter', [...enter, '2001:db8::1'])]
-      return [made.ok, ...pings.map(({ status }) => status), spawnSync('ping', ['-c1', '-W1', 'fd00:244::1']).status]
+      return [made.ok, ...pings.map(({ status }) => status), spawnSync('ping', ['-c1', '-W10', 'fd00:244::1']).status]
     })
     expect(outcome).toEqual([true, 0, 0, 0])
   })
@@ -115,7 +115,7 @@ describeWith(['ip', 'ping', 'nsenter'], 'attach', () => {
     await node.net.ip('a', 'address add 10.244.0.99/32 dev eth0')
     await node.net.ip('host', 'route add 10.244.0.99/32 dev fib00000000002')
     const start = await node.net.exec('host', 'nstat', ['-asz', 'TcpExtIPReversePathFilter'])
-    await expect(ping('a', '-I', '10.244.0.99', '192.0.2.1')).rejects.toThrow()
+    await expect(ping('a', '-W1', '-I', '10.244.0.99', '192.0.2.1')).rejects.toThrow()
     const end = await node.net.exec('host', 'nstat', ['-asz', 'TcpExtIPReversePathFilter'])
     const countOf = (text: string): number => Number(/IPReversePathFilter\s+(\d+)/.exec(text)?.[1])
     expect(countOf(end.stdout)).toBeGreaterThan(countOf(start.stdout))

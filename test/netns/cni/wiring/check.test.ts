@@ -103,10 +103,10 @@ describeWith(['ip', 'ping', 'nsenter'], 'check, repair, setMtu', () => {
 
   test('setMtu: lowered and raised again, on both ends, and full packets pass', async () => {
     const ping = (size: number, ...args: string[]): Promise<unknown> =>
-      node.net.exec('a', 'ping', ['-c1', '-W2', '-M', 'do', '-s', `${size}`, ...args])
+      node.net.exec('a', 'ping', ['-c1', '-W10', '-M', 'do', '-s', `${size}`, ...args])
     const before = await node.net.ip('a', 'route')
     expect(node.inNode(() => node.links.setMtu(link, 1480))).toEqual([])
-    await expect(ping(1453, '192.0.2.1')).rejects.toThrow('message too long, mtu=1480')
+    await expect(ping(1453, '-W1', '192.0.2.1')).rejects.toThrow('message too long, mtu=1480')
     await ping(1452, '192.0.2.1')
     expect(await node.net.ip('host', `link show ${HOST}`)).toContain('mtu 1480')
     expect(await node.net.ip('a', 'link show eth0')).toContain('mtu 1480')

@@ -46,10 +46,20 @@ export async function installAsInReadme(cluster: Cluster, image: string): Promis
       'the router has a session with each node',
       NODES.map(() => true),
       () => Promise.all(NODES.map(({ address }) => cluster.fabric.tor.established(address.ipv4))),
+      { deadlineMs: PATIENCE_MS, everyMs: 250 },
     )
     await podAnswers(cluster)
     const routes = await blocksRouted(cluster)
-    for (const each of looks) await runBlock(cluster, each).catch(onlyTunnelsAreMissing)
+    // A person who is told of something that is not there yet looks again.
+    for (const each of looks)
+      await until(
+        `${each} finds no fault`,
+        async () => {
+          await runBlock(cluster, each).catch(onlyTunnelsAreMissing)
+          return true
+        },
+        { deadlineMs: PATIENCE_MS, everyMs: 1_000 },
+      )
     return `nodes ready after ${((ready - began) / 1000).toFixed(0)} s; the router has ${routes} routes to pods, and reaches one`
   } catch (cause) {
     throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${await diagnose(cluster)}`, { cause })
@@ -82,7 +92,9 @@ async function podAnswers(cluster: Cluster): Promise<void> {
   const { status } = await cluster.get<Pod>(['pod', POD])
   const address = status.podIP ?? ''
   if (!address.startsWith('10.244.')) throw new Error(`${address} is not of ${POD_RANGE.ipv4}, the README's pool`)
-  await until('the pod answers the router', () => cluster.fabric.net.exec('tor', 'ping', ['-c', '1', '-W', '2', address]))
+  await until('the pod answers the router', () => cluster.fabric.net.exec('tor', 'ping', ['-c', '1', '-W', '2', address]), {
+    deadlineMs: PATIENCE_MS,
+  })
   await cluster.kubectl(['delete', 'pod', POD, PATIENCE_FLAG], KUBECTL_PATIENCE)
 }
 

@@ -68,9 +68,11 @@ async function ends(cluster: Cluster, without: readonly string[]): Promise<reado
 /** Does something under traffic and tells what that cost. */
 export async function underTraffic(cluster: Cluster, disturb: () => Promise<void>, without: readonly string[] = []): Promise<Disturbance> {
   await using flows = await Flows.start(await ends(cluster, without))
+  await cluster.fabric.caughtUp()
   const sinceMs = performance.now()
   await disturb()
   const result = await flows.finish()
+  await cluster.fabric.caughtUp()
   return { ...result, routeChanges: cluster.fabric.routeChanges(sinceMs).map(({ line }) => line) }
 }
 

@@ -1,5 +1,5 @@
 // docs/install.md, "Uninstall", as it stands: afterwards nothing of Fibula is on a node, in its kernel, or in the API.
-import type { Cluster, Node } from '../support/cluster/index.ts'
+import { type Cluster, type Node, PATIENCE_MS } from '../support/cluster/index.ts'
 import { until, untilEqual } from '../support/poll.ts'
 import { block, runBlock } from './documented.ts'
 import { NAMESPACE } from './install.ts'
@@ -44,12 +44,12 @@ export async function uninstallAsDocumented(cluster: Cluster): Promise<string> {
       before = (await Promise.all(cluster.nodes.map(traces))).flat()
       return KINDS.every((kind) => before.some((line) => line.includes(`: ${kind} `)))
     },
-    { everyMs: 500, explain: () => before.join('\n') },
+    { deadlineMs: PATIENCE_MS, everyMs: 500, explain: () => before.join('\n') },
   )
   const began = performance.now()
   await runBlock(cluster, block('docs/install.md', 'kubectl delete bgppeers'))
   const seconds = ((performance.now() - began) / 1000).toFixed(0)
-  const options = { everyMs: 500 }
+  const options = { deadlineMs: PATIENCE_MS, everyMs: 500 }
   await untilEqual('no pod of Fibula is left', [], () => lines(cluster, ['get', 'pods', '--namespace', NAMESPACE, '-o', 'name']), options)
   await untilEqual('nodes bear no trace', [], async () => (await Promise.all(cluster.nodes.map(traces))).flat(), options)
   const named = async (): Promise<readonly string[]> =>

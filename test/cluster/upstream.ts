@@ -15,6 +15,9 @@ export type Selection = {
   readonly timeoutMs: number
 }
 
+/** A suite whose time is up still writes its report. */
+const REPORT_MS = 60_000
+
 type SpecReport = {
   readonly ContainerHierarchyTexts: readonly string[] | null
   readonly LeafNodeType: string
@@ -60,6 +63,7 @@ export async function runSpecs(
       : [
           toolPath('ginkgo'),
           `--procs=${procs}`,
+          `--timeout=${timeoutMs / 1_000}s`, // its own is an hour, whatever ours is
           ...ginkgo,
           `--output-dir=${folder}`,
           '--json-report=report.json',
@@ -95,7 +99,7 @@ async function watch(suite: Program, timeoutMs: number, progress: (what: string)
     if (done >= told + 5) progress(`  ${done} specs are done`)
     if (done >= told + 5) told = done
   }, 5_000)
-  const late = setTimeout(() => void suite.kill(), timeoutMs)
+  const late = setTimeout(() => void suite.kill(), timeoutMs + REPORT_MS)
   try {
     await suite.ended()
   } finally {

@@ -8,8 +8,8 @@ import { CliProgram } from '../support/cli-program.ts'
 import { ADMIN, KubeApi } from '../support/kube/api-server.ts'
 import { installCrds } from '../support/kube/apply.ts'
 
-const START_MS = 180_000
-const LONG_MS = 60_000
+const START_MS = 400_000
+const LONG_MS = 400_000
 
 let kube: KubeApi
 let program: CliProgram

@@ -15,8 +15,8 @@ import { allow, clean, installCrds, makeNamespace } from '../support/kube/apply.
 import { BusyProxy } from '../support/kube/busy-proxy.ts'
 import { until } from '../support/poll.ts'
 
-const START_MS = 180_000
-const LONG_MS = 120_000
+const START_MS = 400_000
+const LONG_MS = 400_000
 const LISTER = { token: 'lister', name: 'lister', groups: ['listers'] }
 const NAMESPACE = 'fibula-system'
 const POOLS = { apiGroups: ['fibula.network'], resources: ['ippools'] }

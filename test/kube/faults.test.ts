@@ -10,8 +10,8 @@ import { ADMIN, KubeApi } from '../support/kube/api-server.ts'
 import { allow, clean, installCrds } from '../support/kube/apply.ts'
 import { CuttingProxy } from '../support/kube/cutting-proxy.ts'
 
-const START_MS = 180_000
-const LONG_MS = 120_000
+const START_MS = 400_000
+const LONG_MS = 400_000
 const VIEWER = { token: 'viewer', name: 'viewer', groups: ['viewers'] }
 
 let kube: KubeApi
@@ -43,7 +43,10 @@ test(
     await admin.create(peer('after'))
     await watch.recorder.until((seen) => seen.names().length === 2)
     await watch.recorder.until((seen) => seen.lastProblems.length === 0)
-    expect(watch.recorder.problemLists.filter((problems) => problems.length > 0).length).toBeLessThanOrEqual(3) // said, not chanted
+    // Said, not chanted: a server that is away for long fails in several ways, and in each once.
+    const said = watch.recorder.problemLists.filter((problems) => problems.length > 0).map((problems) => JSON.stringify(problems))
+    expect(said).toEqual([...new Set(said)])
+    expect(said.length).toBeLessThanOrEqual(5)
   },
   LONG_MS,
 )
@@ -76,7 +79,7 @@ test(
 test(
   'connections are cut again and again, in the middle of lines: nothing is missed, nothing goes back in time',
   async () => {
-    await using proxy = await CuttingProxy.before(Number(kube.url.port))
+    await using proxy = await CuttingProxy.before(kube.url)
     const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: false })
     const url = new URL(`https://127.0.0.1:${proxy.port}`)
     const headers = { authorization: `Bearer ${ADMIN}` }

@@ -5,7 +5,7 @@ import { storeContract } from '../store/contract.ts'
 import { KubeApi } from '../support/kube/api-server.ts'
 import { clean, installCrds, makeNamespace } from '../support/kube/apply.ts'
 
-const START_MS = 180_000
+const START_MS = 400_000
 const NAMESPACES = ['default', 'fibula-system']
 
 let api: KubeApi

@@ -6,7 +6,7 @@ import { Recorder, watching } from '../store/recorder.ts'
 import { KubeApi } from '../support/kube/api-server.ts'
 import { allow, makeNamespace } from '../support/kube/apply.ts'
 
-const START_MS = 180_000
+const START_MS = 400_000
 const NAMESPACE = 'fibula-system'
 const AGENT = { token: 'agent', name: `system:serviceaccount:${NAMESPACE}:fibula-agent`, groups: ['system:serviceaccounts'] }
 const tor = { kind: 'Secret', namespace: NAMESPACE, name: 'tor-md5' } as const

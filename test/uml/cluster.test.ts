@@ -90,7 +90,7 @@ beforeAll(async () => {
     pods.set(pod, { ipv4: one(false), ipv6: one(true) })
   }
   for (const to of ['p2', 'p3']) for (const family of ['ipv4', 'ipv6'] as const) await reaches('p1', podOf(to)[family])
-}, 300_000)
+}, 900_000)
 
 afterAll(async () => {
   await Promise.all([...agents.values()].map((agent) => agent.kill()))
@@ -142,7 +142,7 @@ function podOf(name: string): Pod {
 const logs = (): string => [...agents.values()].map((agent) => agent.log()).join('\n')
 
 async function reaches(from: string, address: string): Promise<void> {
-  await until(`${from} reaches ${address}`, () => net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '2', address]), {
+  await until(`${from} reaches ${address}`, () => net.exec(from, 'ping', ['-n', '-q', '-c', '1', '-W', '5', address]), {
     ...patient(6_000),
     explain: logs,
   })
@@ -200,9 +200,18 @@ test('CrossSubnet: plain on one subnet, IP-in-IP between the subnets, in the pac
     expect(requestTo(near)).not.toContain(NODES[1][family])
     expect(requestTo(far)).toMatch(new RegExp(`${NODES[0][family]} > ${NODES[2][family]}: .*${from} > ${far}`, 's'))
   }
-  for (const { name } of NODES) expect((await status(name)).problems).toEqual([])
+  for (const { name } of NODES)
+    await until(
+      `all is well by ${name}`,
+      async () => {
+        const { problems } = await status(name)
+        if (problems.length > 0) throw new Error(JSON.stringify(problems))
+        return true
+      },
+      { ...patient(3_000), explain: logs },
+    )
   await mtuIs(1460)
-}, 180_000)
+}, 900_000)
 
 test('Never, CrossSubnet and Always live: established connections go on, and pods that run get another MTU', async () => {
   const servers: NetnsProcess[] = []
@@ -237,7 +246,7 @@ test('Never, CrossSubnet and Always live: established connections go on, and pod
   for (const client of clients) expect(client.log()).not.toContain('broken')
   expect(clients.every((client) => echoed(client) > 3_000)).toBe(true)
   for (const process of [...clients, ...servers]) await process.end('SIGKILL')
-}, 400_000)
+}, 900_000)
 
 test('a fabric that speaks BGP: its plain path wins over the tunnel, which takes over when it goes; our own AS number in its way is told', async () => {
   setMode('CrossSubnet')
@@ -269,4 +278,4 @@ test('a fabric that speaks BGP: its plain path wins over the tunnel, which takes
   await moves(client, 'through the tunnel again')
   expect(client.log()).not.toContain('broken')
   for (const process of [client, server]) await process.end('SIGKILL')
-}, 400_000)
+}, 900_000)

@@ -7,7 +7,7 @@ import { NetnsProcess } from '../support/netns-process.ts'
 import { until } from '../support/poll.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
-const UML_FACTOR = 10
+const UML_FACTOR = 30
 
 /** A deadline for something that takes `ms` on bare metal. */
 export const patient = (ms: number): { readonly deadlineMs: number } => ({ deadlineMs: ms * UML_FACTOR })
@@ -32,6 +32,24 @@ export async function captureOn(net: Netns, node: string, name: string, filter: 
   }
   await until('tcpdump listens', isListening, patient(2_000))
   return capture
+}
+
+/**
+ * How many octets have come back to a `keep` stream once it has said the same so many times in a row. The stream reads what there is
+ * before it says so: it is not by its slowness that nothing comes.
+ */
+export async function stalled(client: NetnsProcess, reports = 8): Promise<number> {
+  const saidLast = (): readonly string[] => client.log(Number.POSITIVE_INFINITY).trim().split('\n').slice(-reports)
+  await until(
+    'nothing comes back any more',
+    () => {
+      client.assertRunning()
+      const said = saidLast()
+      return said.length === reports && new Set(said).size === 1
+    },
+    patient(5_000),
+  )
+  return echoed(client)
 }
 
 /** How many octets have come back to a `keep` stream. */

@@ -16,7 +16,8 @@ for left in "$scratch"/fibula-uml-*/owner; do
   [ ! -e "$left" ] || kill -0 "$(cat "$left")" 2>/dev/null || rm -rf "${left%/owner}"
 done
 job=$(mktemp -d "$scratch/fibula-uml-XXXXXX")
-echo $$ >"$job/owner"
+echo $$ >"$job/owner.new"
+mv "$job/owner.new" "$job/owner" # never there and empty: another run would take it for left behind
 trap 'rm -rf "$job"' EXIT
 trap 'exit 130' INT TERM
 

@@ -6,8 +6,8 @@ import { Prober } from '../../support/prober.ts'
 import { describeWith } from '../../support/tier.ts'
 import { BEHIND, NODE, PASSWORD, PROGRAMS, SHIM, World } from './world.ts'
 
-const START_MS = 240_000
-const LONG_MS = 240_000
+const START_MS = 400_000
+const LONG_MS = 400_000
 
 describeWith(PROGRAMS, 'while the API server is away', () => {
   let world: World
@@ -36,11 +36,11 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       await holds('the session stays up', 3_000, async () => (await world.peer('tor')).state === 'Established')
       world.kube.signal('SIGCONT')
       await world.peerWithTor({ description: 'written after it came back' })
-      await until('the change is taken over', async () => (await world.peer('tor')).description !== '', { deadlineMs: 90_000 })
-      await until('nothing is wrong any more', async () => (await world.status()).problems.length === 0, { deadlineMs: 60_000 })
+      await until('the change is taken over', async () => (await world.peer('tor')).description !== '', { deadlineMs: 180_000 })
+      await until('nothing is wrong any more', async () => (await world.status()).problems.length === 0, { deadlineMs: 180_000 })
       expect((await world.peer('tor')).since).toBe(since)
-      const results = await prober.finish()
-      for (const { sent, lost } of results) expect([sent > 500, lost]).toEqual([true, 0])
+      await prober.sendMore(100)
+      for (const { sent, lost } of await prober.finish()) expect([sent > 100, lost]).toEqual([true, 0])
     },
     LONG_MS,
   )
@@ -56,7 +56,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
     }
     const hasAlone = (wanted: string) =>
       until(`the blocks have ${wanted === '' ? 'nobody' : wanted}`, async () => (await allocated()).join() === wanted, {
-        deadlineMs: 60_000,
+        deadlineMs: 180_000,
         explain: () => world.log().slice(-3_000),
       })
 
@@ -92,7 +92,7 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
         await hasAlone(`${address} fibula.p3.eth0`)
         await world.cni('DEL', 'p3')
         await hasAlone('')
-        await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 90_000 })
+        await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 180_000 })
       },
       LONG_MS,
     )
@@ -106,19 +106,19 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
       await world.kill()
       await world.launch()
       await world.established()
-      await until('it is ready', async () => (await world.status()).ready, { deadlineMs: 60_000 })
+      await until('it is ready', async () => (await world.status()).ready, { deadlineMs: 180_000 })
       // A helper drops what is still stale when the session is lost again (RFC 4724 §4.2): the first restart has to be over.
       const isOver = async (): Promise<boolean> => (await world.peer('tor')).endOfRib.sent.length > 0
-      await until('the restart is over', isOver, { deadlineMs: 60_000 })
+      await until('the restart is over', isOver, { deadlineMs: 180_000 })
       await world.kill()
       world.kube.signal('SIGKILL')
       await world.launch()
       await world.established()
-      await until('the second restart is over', isOver, { deadlineMs: 60_000 })
-      const results = await prober.finish()
-      for (const { sent, lost } of results) expect([sent > 500, lost]).toEqual([true, 0])
+      await until('the second restart is over', isOver, { deadlineMs: 180_000 })
+      await prober.sendMore(100)
+      for (const { sent, lost } of await prober.finish()) expect([sent > 100, lost]).toEqual([true, 0])
       await world.kube.restart()
-      await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 90_000 })
+      await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 180_000 })
     },
     LONG_MS,
   )
@@ -127,20 +127,23 @@ describeWith(PROGRAMS, 'while the API server is away', () => {
     'a node that boots meanwhile peers by what it knew last, password included; then it goes over to the store, without a flap',
     async () => {
       const cache = `${world.folder('state')}/inputs.json`
-      await until('what is known is on the disk', () => fs.readFileSync(cache, 'utf8').includes('written after it came back'))
+      await until('what is known is on the disk', () => fs.readFileSync(cache, 'utf8').includes('written after it came back'), {
+        deadlineMs: 180_000,
+      })
       expect(fs.statSync(cache).mode & 0o777).toBe(0o600)
       await world.reboot()
       world.kube.signal('SIGKILL')
       await world.launch()
       const { since } = await world.established()
+      const isOwn = (prefix: string): boolean => prefix.startsWith('10.244.')
+      await until('it originates its own block', async () => (await world.status()).originated.some(isOwn))
       const status = await world.status()
       expect(status.problems).toEqual(expect.arrayContaining([expect.objectContaining({ severity: 'warning', subject: 'store' })]))
       expect([status.ready, await world.probe('healthz'), await world.probe('readyz')]).toEqual([false, 200, 503])
-      expect(status.originated).toEqual(expect.arrayContaining([expect.stringMatching(/^10\.244\./)])) // its own block
       await until('its router has a way to it', async () => (await world.net.ip('tor', `route show ${BEHIND.node}`)).includes('10.0.0.11'))
       await world.kube.restart()
-      await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 90_000 })
-      await until('nothing is wrong any more', async () => (await world.status()).problems.length === 0, { deadlineMs: 60_000 })
+      await until('the store is what it goes by', async () => (await world.status()).ready, { deadlineMs: 180_000 })
+      await until('nothing is wrong any more', async () => (await world.status()).problems.length === 0, { deadlineMs: 180_000 })
       const after = await world.peer('tor')
       expect([after.since, after.flaps, after.established]).toEqual([since, 0, 1])
       expect(world.log()).not.toContain(PASSWORD)

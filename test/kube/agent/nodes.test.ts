@@ -7,9 +7,11 @@ import { until, untilEqual } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { NAMESPACE, NODE, PROGRAMS, USER, World } from './world.ts'
 
-const START_MS = 240_000
-const LONG_MS = 120_000
+const START_MS = 400_000
+const LONG_MS = 400_000
+/** As long as it takes for several reports, and as many flaps: the latter take longer on a slow machine. */
 const FLAP_MS = 21_000
+const FLAPS = 5
 
 describeWith(PROGRAMS, 'what an agent follows', () => {
   let world: World
@@ -78,7 +80,7 @@ describeWith(PROGRAMS, 'what an agent follows', () => {
     async () => {
       const bird = await world.bird()
       const versions = new Set<string>()
-      let states = 0
+      const beganMs = performance.now()
       using _watch = world.admin.watch([{ kind: 'NodeNetwork', name: NODE }], {
         changed: (changes) => {
           for (const { object } of changes) versions.add(object.metadata.resourceVersion ?? '')
@@ -86,17 +88,15 @@ describeWith(PROGRAMS, 'what an agent follows', () => {
         synced: () => {},
         problems: () => {},
       })
-      const endMs = performance.now() + FLAP_MS
-      while (performance.now() < endMs) {
+      for (let flaps = 0; flaps < FLAPS || performance.now() < beganMs + FLAP_MS; flaps++) {
         await bird.control('disable p0')
         await until('it is down', async () => (await world.peer('tor')).state !== 'Established')
         await bird.control('enable p0')
         await world.established()
-        states += 2
       }
-      expect(states).toBeGreaterThan(8)
       expect(versions.size).toBeGreaterThan(2) // it was told
-      expect(versions.size).toBeLessThanOrEqual(1 + Math.ceil(FLAP_MS / 5_000)) // what was there, and one each five seconds
+      // What was there, and one each five seconds.
+      expect(versions.size).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - beganMs) / 5_000))
       await world.report('it ends with the truth', ({ status }) => status?.sessions?.established === 1)
     },
     LONG_MS,

@@ -9,7 +9,7 @@ import { NODE, PROGRAMS, SHIM, World } from './world.ts'
 const NAMESPACE = 'default'
 /** Pods by their namespaces on this host. */
 const NAMES = { p1: 'server', p2: 'friend', p3: 'stranger' } as const
-const LONG_MS = 240_000
+const LONG_MS = 400_000
 
 type Place = keyof typeof NAMES
 type Body = { readonly metadata: { readonly name: string; readonly labels?: object }; readonly [field: string]: unknown }
@@ -97,6 +97,7 @@ describeWith([...PROGRAMS, SHIM, 'ping', 'iptables-nft-save'], 'policy while the
       await until('it goes by what it knew', async () => (await world.status()).problems.some(({ subject }) => subject === 'store'))
       expect(await rules()).toBe(before)
       await isInForce('p2', 'p3')
+      await prober.sendMore(100)
       const results = await prober.finish() // what was allowed before has not missed a packet
       for (const { sent, lost } of results) expect([sent > 100, lost]).toEqual([true, 0])
 

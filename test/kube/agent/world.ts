@@ -80,7 +80,7 @@ export class World implements AsyncDisposable {
     })
     await net.ip(NODE, `address add ${BEHIND.node}/32 dev lo`)
     await net.ip('tor', `address add ${BEHIND.tor}/32 dev lo`)
-    const relay = await Relay.to(Number(kube.url.port))
+    const relay = await Relay.to(kube.url)
     await relay.open(net, NODE)
     const world = new World(kube, net, relay)
     await world.makeCluster()
@@ -152,7 +152,7 @@ export class World implements AsyncDisposable {
         nodeSelector: { matchLabels: { rack: 'a' } },
         filters: ['everything'],
         password: { secretKeyRef: { name: 'tor-md5', key: 'password' } },
-        gracefulRestart: { enabled: true, restartTime: '60s' },
+        gracefulRestart: { enabled: true, restartTime: '240s' },
         ...spec,
       },
     })
@@ -167,7 +167,7 @@ export class World implements AsyncDisposable {
         asn: NODE_ASN,
         password,
         families: ['IPv4Unicast'],
-        gracefulRestart: { restartTimeSeconds: 60 },
+        gracefulRestart: { restartTimeSeconds: 240 },
       }),
     ]
     const addresses = { ipv4: TOR, ipv6: 'fd00::1' }
@@ -277,7 +277,7 @@ export class World implements AsyncDisposable {
     return found
   }
 
-  async established(name = 'tor', deadlineMs = 40_000): Promise<PeerStatus> {
+  async established(name = 'tor', deadlineMs = 120_000): Promise<PeerStatus> {
     return until(
       `the session ${name} is up`,
       async () => {
@@ -290,7 +290,7 @@ export class World implements AsyncDisposable {
   }
 
   /** The NodeNetwork once `wanted` holds of it. */
-  report(what: string, wanted: (report: NodeNetwork) => boolean, deadlineMs = 30_000): Promise<NodeNetwork> {
+  report(what: string, wanted: (report: NodeNetwork) => boolean, deadlineMs = 120_000): Promise<NodeNetwork> {
     let seen = ''
     return until(
       what,

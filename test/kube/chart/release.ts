@@ -7,9 +7,12 @@ import { stringify } from 'yaml'
 import { CHART, type KubeObject, NAMESPACE } from '../../../scripts/manifests.ts'
 import { ApiError, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
 import { ADMIN, KubeApi } from '../../support/kube/api-server.ts'
+import { until } from '../../support/poll.ts'
 import { HELM } from '../../support/tools/index.ts'
 
 export type HelmOutcome = { readonly status: number | null; readonly stdout: string; readonly stderr: string }
+/** Tells a hang from a wait. */
+const HELM_MS = 300_000
 type Values = Readonly<Record<string, unknown>>
 
 /** Plurals that are not the kind and an `s`. */
@@ -55,7 +58,7 @@ export class Cluster implements AsyncDisposable {
     const { status, stdout, stderr } = spawnSync(HELM, [...args, ...(takesValues ? ['--values', file] : [])], {
       env,
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: HELM_MS,
     })
     return { status, stdout, stderr }
   }
@@ -105,14 +108,10 @@ export class Cluster implements AsyncDisposable {
 
   /** Waits until the server takes objects of a kind whose definition is new or changed. */
   async served(object: KubeObject): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.apply(object, { dryRun: true })
-      } catch (cause) {
-        if (!(cause instanceof ApiError) || attempt === 200) throw cause
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
-    }
+    await until(`objects of kind ${object.kind} are taken`, async () => {
+      await this.apply(object, { dryRun: true })
+      return true
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

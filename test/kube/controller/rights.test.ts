@@ -10,8 +10,8 @@ import { fill, ipamBlock, network } from '../../controller/world.ts'
 import { configuration, peer, pool } from '../../store/objects.ts'
 import { NAMESPACE, USER, World } from './world.ts'
 
-const START_MS = 240_000
-const LONG_MS = 120_000
+const START_MS = 400_000
+const LONG_MS = 400_000
 
 let world: World
 beforeAll(async () => {
@@ -124,6 +124,9 @@ test(
         (await world.admin.get('IPPool', { name: 'pods' }))?.status !== undefined &&
         (await world.admin.get('BGPConfiguration', { name: 'default' }))?.status !== undefined
       await world.until('the statuses are there', status)
+      const unused = (): readonly string[] =>
+        CONTROLLER_RIGHTS.flatMap(granted).filter((right) => !requests.asked.map(rightOf).includes(right))
+      await world.until('every right is used', () => unused().length === 0, { explain: () => unused().join(', ') })
       await world.until('the Lease is renewed', async () => (await world.lease())?.renewTime !== (await world.lease())?.acquireTime)
     }
     expect(log.warnings.filter((line) => !line.startsWith('controller.leak.collected') && !line.startsWith('controller.finding'))).toEqual(

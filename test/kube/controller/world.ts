@@ -41,7 +41,8 @@ export class Replica {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#read(text))
-    this.#ended = new Promise((resolve) => this.#child.once('exit', (status) => resolve(status)))
+    // With `exit` alone the last lines of its log might not have been read.
+    this.#ended = new Promise((resolve) => this.#child.once('close', (status) => resolve(status)))
   }
 
   /** Ends with its exit status; null: killed. */
@@ -169,7 +170,7 @@ export class World implements AsyncDisposable {
               .join('\n')}`,
         )
         .join('\n')
-    return until(what, probe, { deadlineMs: 60_000, everyMs: 200, explain, ...options })
+    return until(what, probe, { deadlineMs: 120_000, everyMs: 200, explain, ...options })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,13 +5,14 @@ import { expect, test } from '@jest/globals'
 import { type KubeObject, renderChart } from '../../../scripts/manifests.ts'
 import { BLOCK_NODE_LABEL } from '../../../src/store/index.ts'
 import type { KubeApi } from '../../support/kube/api-server.ts'
+import { untilAuthorized } from '../../support/kube/apply.ts'
 import { until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { HELM } from '../../support/tools/index.ts'
 import { NAMESPACE, NODE, PODS, PROGRAMS, USER, World } from '../agent/world.ts'
 
-const LONG_MS = 300_000
-const PATIENCE = { deadlineMs: 60_000, everyMs: 500 }
+const LONG_MS = 400_000
+const PATIENCE = { deadlineMs: 120_000, everyMs: 500 }
 const RBAC = '/apis/rbac.authorization.k8s.io/v1'
 
 /** A kind that agents follow where the cluster has it, as little of it as there must be. */
@@ -74,13 +75,20 @@ describeWith([...PROGRAMS, HELM], 'rights of the agent', () => {
       const rendered = renderChart(HELM, ['--set', 'agent.detection.ipv4=interface=^lan'])
       const ours = rendered.filter(({ kind, metadata }) => /^(Cluster)?Role(Binding)?$/.test(kind) && metadata.name === 'fibula-agent')
       expect(ours).toHaveLength(4)
+      // First what the world granted is taken away: only then is what is in force that of the chart.
+      const grants = ours
+        .filter((object): object is Role => object.kind === 'ClusterRole' || object.kind === 'Role')
+        .map(({ kind, rules }) => ({ user: USER.name, namespace: kind === 'Role' ? NAMESPACE : null, rules }))
+      const connection = world.kube.connection()
+      for (const path of [`${RBAC}/clusterrolebindings/agent`, `${RBAC}/namespaces/${NAMESPACE}/rolebindings/agent`])
+        await world.request('DELETE', path)
+      for (const grant of grants) await untilAuthorized(connection, grant, false)
       for (const { kind, metadata, ...rest } of ours) {
         const where = kind.startsWith('Cluster') ? RBAC : `${RBAC}/namespaces/${NAMESPACE}`
         const path = `${where}/${kind.toLowerCase()}s/${metadata.name}?fieldManager=test&force=true`
         await world.request('PATCH', path, { kind, metadata, ...rest }, 'application/apply-patch+yaml')
       }
-      for (const path of [`${RBAC}/clusterrolebindings/agent`, `${RBAC}/namespaces/${NAMESPACE}/rolebindings/agent`])
-        await world.request('DELETE', path) // what the world granted
+      for (const grant of grants) await untilAuthorized(connection, grant)
 
       await world.net.ip(NODE, 'link add lan1 type veth peer name lan1-far')
       for (const end of ['lan1', 'lan1-far']) await world.net.ip(NODE, `link set ${end} up`)

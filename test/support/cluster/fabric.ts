@@ -4,7 +4,9 @@ import type { ChildProcess } from 'node:child_process'
 import { exec } from '../../../src/lib/exec.ts'
 import { bird, type DaemonPeerConfig, daemonConfig, peerConfig } from '../daemons/index.ts'
 import { buildNetns, type Netns } from '../netns.ts'
+import { until } from '../poll.ts'
 import { CONTROL, type Dual, NODES, type NodeSpec, OUTSIDE, TOR } from './layout.ts'
+import { PATIENCE_MS } from './patience.ts'
 import type { Place } from './process.ts'
 
 type Bird = Awaited<ReturnType<typeof bird.start>>
@@ -21,6 +23,9 @@ export class Fabric implements AsyncDisposable {
   #bird: Bird | undefined
   readonly #watchers: ChildProcess[] = []
   readonly #changes: RouteChange[] = []
+  /** Of `caughtUp`, as the watchers have shown them. */
+  readonly #marksSeen = new Set<string>()
+  #marks = 0
 
   private constructor(net: Netns) {
     this.net = net
@@ -117,6 +122,20 @@ export class Fabric implements AsyncDisposable {
     return this.#changes.filter(({ atMs }) => atMs >= sinceMs)
   }
 
+  /** Resolves when every change that the router's kernel has made by now has been read: on a busy machine that may be seconds later. */
+  async caughtUp(): Promise<void> {
+    this.#marks++
+    const marks = { '-4': `198.18.0.${this.#marks % 256}`, '-6': `2001:db8:18::${(this.#marks % 256).toString(16)}` } // RFC 2544, RFC 3849
+    this.#marksSeen.clear()
+    for (const [family, mark] of Object.entries(marks)) {
+      await this.net.ip('tor', `${family} route add blackhole ${mark}`)
+      await this.net.ip('tor', `${family} route del blackhole ${mark}`)
+    }
+    await until('the changes of routes are read', () => Object.values(marks).every((mark) => this.#marksSeen.has(mark)), {
+      deadlineMs: PATIENCE_MS,
+    })
+  }
+
   /** The router's kernel routes that BGP brought. */
   async torRoutes(): Promise<readonly string[]> {
     const [four, six] = await Promise.all(['-4', '-6'].map((family) => this.net.ip('tor', `${family} route show proto bird`)))
@@ -136,7 +155,11 @@ export class Fabric implements AsyncDisposable {
     watcher.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n')
       rest = lines.pop() ?? ''
-      for (const line of lines) if (line.includes('proto bird')) this.#changes.push({ atMs: performance.now(), line })
+      for (const line of lines) {
+        if (line.includes('proto bird')) this.#changes.push({ atMs: performance.now(), line })
+        const mark = /^Deleted blackhole (\S+)/.exec(line)?.[1]
+        if (mark !== undefined) this.#marksSeen.add(mark)
+      }
     })
   }
 

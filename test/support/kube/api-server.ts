@@ -1,5 +1,5 @@
-// A real kube-apiserver over a real etcd, for one test file: started in a scratch folder on free ports of the loopback, gone when
-// disposed of. scripts/tools builds the binaries.
+// A real kube-apiserver over a real etcd, for one test file: started in a scratch folder on a loopback address of this process, gone
+// when disposed of. scripts/tools builds the binaries.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import type { ApiConnection } from '../../../src/store/kubernetes/api-server.ts'
 import { ETCD, KUBE_APISERVER } from '../tools/index.ts'
 
 export const ADMIN = 'admin'
-const READY_WITHIN_MS = 120_000
+const READY_WITHIN_MS = 170_000
 const AUDIT_LOG = 'audit.log'
 /** Who asked for what, of service accounts alone; a watch as soon as it is answered. */
 const AUDIT_POLICY = {
@@ -55,7 +55,8 @@ export class KubeApi implements AsyncDisposable {
   /** Ready to answer. `users` beside the administrator authenticate with their token. */
   static async start(users: readonly KubeUser[] = []): Promise<KubeApi> {
     const folder = mkdtempSync(join(tmpdir(), 'fibula-kube-'))
-    const [client, peer, secure] = [await freePort(), await freePort(), await freePort()]
+    const address = ownAddress()
+    const [client, peer, secure] = await freePorts(address)
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     writeFileSync(join(folder, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
     writeFileSync(join(folder, 'sa.pub'), publicKey.export({ type: 'spki', format: 'pem' }))
@@ -68,15 +69,15 @@ export class KubeApi implements AsyncDisposable {
     const etcd = run(ETCD, join(folder, 'etcd.log'), [
       '--data-dir',
       join(folder, 'etcd'),
-      `--listen-client-urls=http://127.0.0.1:${client}`,
-      `--advertise-client-urls=http://127.0.0.1:${client}`,
-      `--listen-peer-urls=http://127.0.0.1:${peer}`,
+      `--listen-client-urls=http://${address}:${client}`,
+      `--advertise-client-urls=http://${address}:${client}`,
+      `--listen-peer-urls=http://${address}:${peer}`,
       '--unsafe-no-fsync',
     ])
     const startServer = () =>
       run(KUBE_APISERVER, join(folder, 'kube-apiserver.log'), [
-        `--etcd-servers=http://127.0.0.1:${client}`,
-        '--bind-address=127.0.0.1',
+        `--etcd-servers=http://${address}:${client}`,
+        `--bind-address=${address}`,
         `--secure-port=${secure}`,
         `--cert-dir=${join(folder, 'certs')}`,
         '--service-account-issuer=https://kubernetes.default.svc',
@@ -90,7 +91,7 @@ export class KubeApi implements AsyncDisposable {
         `--audit-policy-file=${join(folder, 'audit-policy.json')}`,
         `--audit-log-path=${join(folder, AUDIT_LOG)}`,
       ])
-    const api = new KubeApi(new URL(`https://127.0.0.1:${secure}`), folder, etcd, `http://127.0.0.1:${client}`, startServer)
+    const api = new KubeApi(new URL(`https://${address}:${secure}`), folder, etcd, `http://${address}:${client}`, startServer)
     try {
       await api.ready()
     } catch (error) {
@@ -210,14 +211,29 @@ function ended(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => child.once('exit', () => resolve()))
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * A loopback address (RFC 1122 section 3.2.1.3) of this process alone: nobody else takes a port of it between the choice and the
+ * start, or while the server is away.
+ */
+function ownAddress(): string {
+  const { pid } = process // less than 2^22 (Linux, PID_MAX_LIMIT)
+  return `127.${64 + (pid >> 16)}.${(pid >> 8) & 255}.${pid & 255}`
+}
+
+/** Three ports next to each other, below those that the kernel gives to whoever asks for any. */
+async function freePorts(address: string): Promise<readonly [number, number, number]> {
+  for (let first = 20_000; first < 30_000; first += 3) {
+    const ports = [first, first + 1, first + 2] as const
+    if ((await Promise.all(ports.map((port) => isFree(address, port)))).every(Boolean)) return ports
+  }
+  throw new Error(`${address} has no free ports`)
+}
+
+function isFree(address: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))))
-    })
+    server.once('error', () => resolve(false))
+    server.listen(port, address, () => server.close(() => resolve(true)))
   })
 }
 

@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import { KIND_NAMES, kindInfo } from '../../../src/store/index.ts'
 import { type ApiConnection, ApiError, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
 import { collectionPath } from '../../../src/store/kubernetes/paths.ts'
+import { until } from '../poll.ts'
 
 const CRDS = join(import.meta.dirname, '..', '..', '..', 'crds')
 const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
@@ -54,11 +55,32 @@ export type PolicyRule = {
   readonly verbs: readonly string[]
 }
 
-/** Grants a user what a new role allows, in one namespace or (null) everywhere. */
-export async function allow(
+export type Grant = { readonly user: string; readonly namespace: string | null; readonly rules: readonly PolicyRule[] }
+
+/**
+ * Waits until a user may do, or may no longer do, what each of the rules says (told by its first verb, resource and name): the server's
+ * authorizer hears of roles a moment after they were written.
+ */
+export async function untilAuthorized(
   connect: () => Promise<ApiConnection>,
-  grant: { readonly user: string; readonly role: string; readonly namespace: string | null; readonly rules: readonly PolicyRule[] },
+  { user, namespace, rules }: Grant,
+  isAllowed = true,
 ): Promise<void> {
+  using api = new ApiServer(connect)
+  for (const { apiGroups, resources, resourceNames, verbs } of rules) {
+    const [resource = '', subresource = ''] = (resources[0] ?? '').split('/')
+    const what = { group: apiGroups[0] ?? '', resource, subresource, verb: verbs[0] ?? '', name: resourceNames?.[0] ?? '' }
+    const resourceAttributes = { ...what, version: '*', namespace: namespace ?? '' }
+    const body = { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', spec: { user, resourceAttributes } }
+    await until(`${user} ${isAllowed ? 'may' : 'may not'} ${what.verb} ${what.resource}`, async () => {
+      const answer = await api.request({ method: 'POST', path: '/apis/authorization.k8s.io/v1/subjectaccessreviews', body })
+      return (answer as { readonly status: { readonly allowed: boolean } }).status.allowed === isAllowed
+    })
+  }
+}
+
+/** Grants a user what a new role allows, in one namespace or (null) everywhere; resolves when it is in force. */
+export async function allow(connect: () => Promise<ApiConnection>, grant: Grant & { readonly role: string }): Promise<void> {
   using api = new ApiServer(connect)
   const { user, role, namespace, rules } = grant
   const apiGroup = 'rbac.authorization.k8s.io'
@@ -73,4 +95,5 @@ export async function allow(
     roleRef: { kind, name: role, apiGroup },
   }
   await api.request({ method: 'POST', path: `${where}/${kind.toLowerCase()}bindings`, body: binding })
+  await untilAuthorized(connect, grant)
 }

@@ -13,15 +13,15 @@ export class CuttingProxy implements AsyncDisposable {
     this.port = port
   }
 
-  /** Passes everything on to a port of the loopback. */
-  static async before(target: number): Promise<CuttingProxy> {
+  /** Passes everything on to an address and port. */
+  static async before(target: URL): Promise<CuttingProxy> {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const address = server.address()
     if (typeof address !== 'object' || address === null) throw new Error('no port')
     const proxy = new CuttingProxy(server, address.port)
     server.on('connection', (client) => {
-      const upstream = connect(target, '127.0.0.1')
+      const upstream = connect(Number(target.port), target.hostname)
       for (const socket of [client, upstream]) {
         proxy.#sockets.add(socket)
         socket.on('error', () => {}) // its other end was cut

@@ -1,7 +1,7 @@
-// Runs inside a namespace: a port of its loopback leads to a unix socket, which namespaces share. Arguments: port, path of the socket.
+// Runs inside a namespace: a port of its loopback leads to a unix socket, which namespaces share. Arguments: address, port, path of the socket.
 import { connect, createServer } from 'node:net'
 
-const [port = '', socket = ''] = process.argv.slice(2)
+const [address = '', port = '', socket = ''] = process.argv.slice(2)
 createServer((client) => {
   const upstream = connect(socket)
   for (const each of [client, upstream]) each.on('error', () => {}) // its other end is gone
@@ -9,4 +9,4 @@ createServer((client) => {
   upstream.on('close', () => client.destroy())
   client.pipe(upstream)
   upstream.pipe(client)
-}).listen(Number(port), '127.0.0.1', () => process.stdout.write('ready\n'))
+}).listen(Number(port), address, () => process.stdout.write('ready\n'))

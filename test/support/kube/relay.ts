@@ -11,19 +11,19 @@ const ROOT = resolve(import.meta.dirname, '../../..')
 export class Relay implements AsyncDisposable {
   readonly #server: Server
   readonly #folder: string
-  readonly #port: number
+  readonly #target: URL
 
-  private constructor(server: Server, folder: string, port: number) {
+  private constructor(server: Server, folder: string, target: URL) {
     this.#server = server
     this.#folder = folder
-    this.#port = port
+    this.#target = target
   }
 
-  /** Leads to a port of this process' loopback. */
-  static async to(port: number): Promise<Relay> {
+  /** Leads to an address and port of this process' loopback. */
+  static async to(target: URL): Promise<Relay> {
     const folder = mkdtempSync(join(tmpdir(), 'fib-relay-'))
     const server = createServer((client) => {
-      const upstream = connect(port, '127.0.0.1')
+      const upstream = connect(Number(target.port), target.hostname)
       for (const each of [client, upstream]) each.on('error', () => {}) // its other end is gone
       client.on('close', () => upstream.destroy())
       upstream.on('close', () => client.destroy())
@@ -31,15 +31,20 @@ export class Relay implements AsyncDisposable {
       upstream.pipe(client)
     })
     await new Promise<void>((listening) => server.listen(join(folder, 'api.sock'), listening))
-    return new Relay(server, folder, port)
+    return new Relay(server, folder, target)
   }
 
-  /** Opens the same port on the loopback of a namespace; it ends with the namespace. */
+  /** Opens the same address and port on the loopback of a namespace; it ends with the namespace. */
   async open(net: Netns, node: string): Promise<void> {
     const args = ['--disable-warning=ExperimentalWarning', join(ROOT, 'test/support/kube/relay-main.ts')]
-    const child = net.spawn(node, join(ROOT, 'scripts/node'), [...args, String(this.#port), join(this.#folder, 'api.sock')])
+    const { hostname, port } = this.#target
+    const child = net.spawn(node, join(ROOT, 'scripts/node'), [...args, hostname, port, join(this.#folder, 'api.sock')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     if (child.stdout === null) throw new Error('the relay has no output')
-    await once(child.stdout, 'data')
+    const ended = once(child, 'exit').then(() => Promise.reject(new Error('the relay ended')))
+    ended.catch(() => {}) // at the end of a test it is ended
+    await Promise.race([once(child.stdout, 'data'), ended])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 // Roles for the user of a test: what an agent may do, and no more.
 import type { Right } from '../../../src/store/index.ts'
 import { type ApiConnection, ApiServer } from '../../../src/store/kubernetes/api-server.ts'
-import type { PolicyRule } from './apply.ts'
+import { type PolicyRule, untilAuthorized } from './apply.ts'
 
 const GROUP = '/apis/rbac.authorization.k8s.io/v1'
 const apiVersion = 'rbac.authorization.k8s.io/v1'
@@ -11,7 +11,7 @@ export function ruleOf({ apiGroup, resources, verbs, resourceNames }: Right): Po
   return { apiGroups: [apiGroup], resources, verbs, ...(resourceNames === undefined ? {} : { resourceNames }) }
 }
 
-/** Binds the user to these rights: a ClusterRole, and a Role in `namespace`. */
+/** Binds the user to these rights: a ClusterRole, and a Role in `namespace`. Resolves when they are in force. */
 export async function grantRights(
   connect: () => Promise<ApiConnection>,
   user: string,
@@ -23,6 +23,8 @@ export async function grantRights(
   await put(connect, `${GROUP}/clusterrolebindings`, binding('ClusterRoleBinding', 'ClusterRole', user))
   await setSecretsRole(connect, namespace, rules('ownNamespace'))
   await put(connect, `${GROUP}/namespaces/${namespace}/rolebindings`, binding('RoleBinding', 'Role', user))
+  await untilAuthorized(connect, { user, namespace: null, rules: rules('cluster') })
+  await untilAuthorized(connect, { user, namespace, rules: rules('ownNamespace') })
 }
 
 /** Replaces what the agent may do in its own namespace. */

@@ -2,8 +2,8 @@
 //
 //   request:  4 octets, big-endian: how many octets follow; then the CNI_* variables as KEY=VALUE, each ended by a NUL; one more
 //             NUL; then standard input as it came
-//   response: 1 octet, the exit status; then what to print on standard output, until the end of the stream. What is printed ends
-//             with a line feed: an answer without one was cut short
+//   response: 1 octet, the exit status; then what to print on standard output: nothing, or a line. The stream ends behind it; a line
+//             without its feed was cut short
 //
 // The plugin keeps its end open until it has the answer: an end means that its process is gone, and what it asked for is given up.
 import { err, ok, type Result } from '../lib/result.ts'
@@ -16,10 +16,12 @@ export type CniInvocation = { readonly variables: ReadonlyMap<string, string>; r
 export const MAX_REQUEST_BYTES = 1024 * 1024
 const MAX_VARIABLES = 64
 const LENGTH_BYTES = 4
+const decoder = new TextDecoder()
+const encoder = new TextEncoder()
 
 /** The request for an invocation. Throws RangeError if it is larger than an agent accepts. */
 export function encodeRequest({ variables, stdin }: CniInvocation): Uint8Array {
-  const head = new TextEncoder().encode(`${[...variables].map(([name, value]) => `${name}=${value}\0`).join('')}\0`)
+  const head = encoder.encode(`${[...variables].map(([name, value]) => `${name}=${value}\0`).join('')}\0`)
   const length = head.length + stdin.length
   if (length > MAX_REQUEST_BYTES) throw new RangeError(`larger than ${MAX_REQUEST_BYTES} octets`)
   const frame = new Uint8Array(LENGTH_BYTES + length)
@@ -44,7 +46,7 @@ export function decodeRequest(frame: Uint8Array): Result<CniInvocation, string> 
     const end = frame.indexOf(0, at)
     if (end < 0) return err('the list of variables has no end')
     if (end === at) return ok({ variables, stdin: frame.subarray(end + 1) })
-    const text = new TextDecoder().decode(frame.subarray(at, end))
+    const text = decoder.decode(frame.subarray(at, end))
     const equals = text.indexOf('=')
     if (equals <= 0 || !text.startsWith('CNI_')) return err('a variable is not CNI_NAME=VALUE')
     if (variables.size === MAX_VARIABLES) return err(`more than ${MAX_VARIABLES} variables`)
@@ -53,13 +55,15 @@ export function decodeRequest(frame: Uint8Array): Result<CniInvocation, string> 
   }
 }
 
+/** Throws RangeError if what is to be printed is not one line: the plugin would cut it short. */
 export function encodeResponse({ exitStatus, stdout }: CniReply): Uint8Array {
-  return new TextEncoder().encode(String.fromCharCode(exitStatus) + stdout)
+  if (stdout !== '' && stdout.indexOf('\n') !== stdout.length - 1) throw new RangeError('what a plugin prints must be one line')
+  return encoder.encode(String.fromCharCode(exitStatus) + stdout)
 }
 
 /** Null if the response was cut short: the agent ended while it answered. */
 export function decodeResponse(response: Uint8Array): CniReply | null {
-  const stdout = new TextDecoder().decode(response.subarray(1))
+  const stdout = decoder.decode(response.subarray(1))
   if (response.length === 0 || (stdout !== '' && !stdout.endsWith('\n'))) return null
   return { exitStatus: response[0] === 0 ? 0 : 1, stdout }
 }

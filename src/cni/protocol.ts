@@ -107,10 +107,12 @@ function parseRequest(variables: Variables, stdin: Uint8Array, config: unknown):
   }
 }
 
+const strictDecoder = new TextDecoder('utf-8', { fatal: true })
+
 /** Undefined if it is not JSON; JSON itself has no such value. */
 function parseJson(stdin: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(stdin))
+    return JSON.parse(strictDecoder.decode(stdin))
   } catch {
     return undefined
   }
@@ -142,12 +144,14 @@ function parseRequestVersion(command: Command, config: JsonObject): CniVersion {
   return version
 }
 
+const encoder = new TextEncoder()
+
 function parseKey(variables: Variables): AttachmentKey {
   const containerId = variables.get('CNI_CONTAINERID') ?? ''
   const ifName = variables.get('CNI_IFNAME') ?? ''
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(containerId))
     throw environmentFault('CNI_CONTAINERID', containerId, 'letters, digits, "_", "." or "-", beginning with a letter or digit')
-  if (new TextEncoder().encode(ifName).length > 15 || ifName === '.' || ifName === '..' || /[/:\s]/.test(ifName))
+  if (encoder.encode(ifName).length > 15 || ifName === '.' || ifName === '..' || /[/:\s]/.test(ifName))
     throw environmentFault('CNI_IFNAME', ifName, 'at most 15 octets, not "." or "..", without "/", ":" or white space')
   return { containerId, ifName }
 }

@@ -22,7 +22,7 @@ export {
   isUsableUnicast,
   parseIp,
 } from './ip.ts'
-export { type Mac, parseMac } from './mac.ts'
+export { type Mac, macFromBytes, parseMac } from './mac.ts'
 export {
   cidr,
   comparePrefix,

@@ -63,6 +63,10 @@ describe('response', () => {
     expect(decodeResponse(encodeResponse(reply))).toEqual(reply)
   })
 
+  test.each(['{}', '{\n}\n', '\n{}'])('%j is not one line', (stdout) => {
+    expect(() => encodeResponse({ exitStatus: 0, stdout })).toThrow(RangeError)
+  })
+
   test('one that was cut short at any octet is seen to be, but for the exit status alone', () => {
     const whole = encodeResponse({ exitStatus: 0, stdout: '{"cniVersion":"1.1.0"}\n' })
     for (let length = 0; length < whole.length; length++) {

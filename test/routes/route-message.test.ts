@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
+import { parseLinkMessage } from 'netlink/dist/rt/structs.js'
 import { cidr, formatIp, formatPrefix, ip, ipFromBytes, ipToBytes, prefixFamily } from '../../src/net/index.ts'
 import type { HostLink } from '../../src/routes/backend.ts'
 import { readAddress, readLink } from '../../src/routes/netlink/host-message.ts'
@@ -203,6 +204,16 @@ describe('links and addresses', () => {
       '20 eth0-far true true',
       '21 eth1-far true true',
     ])
+  })
+
+  test('links are read as the package reads them', () => {
+    const fromPackage = FIXTURE.links.map((hex) => {
+      const { data, attrs } = parseLinkMessage(Buffer.from(hex, 'hex'))
+      const isUp = data.flags?.up === true
+      return { index: data.index, name: attrs.ifname, isUp, isRunning: isUp && data.flags?.running === true, mtu: attrs.mtu }
+    })
+    expect(links.length).toBeGreaterThan(4)
+    expect(links).toEqual(fromPackage)
   })
 
   test('addresses are read with length, interface and usability', () => {

@@ -56,11 +56,11 @@ static int write_all(int fd, const char *from, size_t length)
     return 0;
 }
 
-/* Reads to the end of the stream; -1 with errno set, EMSGSIZE if there is more than `size`. */
-static ssize_t read_all(int fd, char *to, size_t size)
+/* Reads to the end of the stream, or of the line if `is_line`; -1 with errno set, EMSGSIZE if there is more than `size`. */
+static ssize_t read_all(int fd, char *to, size_t size, int is_line)
 {
     size_t length = 0;
-    for (;;) {
+    while (!is_line || length == 0 || to[length - 1] != '\n') {
         char beyond;
         ssize_t got = length < size ? read(fd, to + length, size - length) : read(fd, &beyond, 1);
         if (got < 0 && errno == EINTR)
@@ -73,6 +73,7 @@ static ssize_t read_all(int fd, char *to, size_t size)
         }
         length += (size_t)got;
     }
+    return (ssize_t)length;
 }
 
 /* Prints a CNI error object and ends. The parts of the message are put together and escaped. */
@@ -210,7 +211,7 @@ int main(void)
     if (head == 0)
         fail(CODE_IO, "the environment is larger than 1 MiB", "", "");
     char *input = (char *)request + 4 + head;
-    ssize_t length = read_all(STDIN_FILENO, input, MAX_REQUEST - head);
+    ssize_t length = read_all(STDIN_FILENO, input, MAX_REQUEST - head, 0);
     if (length < 0)
         fail(CODE_IO, "cannot read standard input: ", strerror(errno), "");
 
@@ -242,7 +243,7 @@ int main(void)
             fail(CODE_TRY_LATER, "agent socket ", socket_path, ": the agent closed the connection");
         sent += (size_t)done;
     }
-    ssize_t answered = read_all(fd, response, sizeof response);
+    ssize_t answered = read_all(fd, response, sizeof response, 1);
     if (answered < 0)
         fail(CODE_TRY_LATER, "the agent has not answered: ", strerror(errno), "");
     if (answered == 0 || (answered > 1 && response[answered - 1] != '\n'))

@@ -102,8 +102,8 @@ function configure(host: Rtnetlink, pod: PodNamespace, link: PodLink): WiredLink
   if (hasIpv6 && (hostEnd.ipv6 === null || podEnd.ipv6 === null)) throw new Error('the kernel has no IPv6, which the pod has an address of')
   const warnings = [...configureHostEnd(host, hostEnd, hasIpv6), ...configurePodEnd(pod, podEnd, link.addresses)]
   const isReady = waitUntilReady([
-    { netlink: host, link: hostEnd.name, index: hostEnd.index, addresses: hasIpv6 ? [GATEWAY_IPV6] : [] },
-    { netlink: pod.netlink, link: podEnd.name, index: podEnd.index, addresses: link.addresses.filter(isIpv6) },
+    { netlink: host, index: hostEnd.index, addresses: hasIpv6 ? [GATEWAY_IPV6] : [] },
+    { netlink: pod.netlink, index: podEnd.index, addresses: link.addresses.filter(isIpv6) },
   ])
   if (!isReady) throw new Error(`${link.hostInterface} does not come up`)
   pod.netlink.request(changeLink(LOOPBACK_INDEX, { isUp: true }))

@@ -12,16 +12,22 @@ import {
   lookUpRoute,
   type Rtnetlink,
   readAddress,
+  readIsOperational,
   readLink,
   readRoute,
 } from '../../sys/rtnetlink/index.ts'
 
 /** One link, or null if there is none. */
 export function findLink(netlink: Rtnetlink, link: number | string): LinkView | null {
-  let found: LinkView | null = null
+  return lookAtLink(netlink, link, readLink)
+}
+
+/** What `read` makes of one link, or null if there is none. */
+function lookAtLink<T>(netlink: Rtnetlink, link: number | string, read: (view: DataView, from: number, to: number) => T | null): T | null {
+  let found: T | null = null
   try {
     netlink.ask(getLink(link), (view, _type, _flags, from, to) => {
-      found = readLink(view, from, to) ?? found
+      found = read(view, from, to) ?? found
     })
   } catch (cause) {
     if (cause instanceof NetlinkError && cause.code === 'ENODEV') return null
@@ -44,7 +50,6 @@ export function routesThrough(netlink: Rtnetlink, interfaceIndex: number): reado
 /** One thing to wait for: the link is operational, and the kernel takes packets to the addresses as its own. */
 export type Expected = {
   readonly netlink: Rtnetlink
-  readonly link: string
   readonly index: number
   readonly addresses: readonly IpAddress[]
 }
@@ -69,8 +74,8 @@ export function waitUntilReady(ends: readonly Expected[]): boolean {
   return false
 }
 
-function isReady({ netlink, link, index, addresses }: Expected): boolean {
-  return findLink(netlink, link)?.isOperational === true && addresses.every((address) => receives(netlink, index, address))
+function isReady({ netlink, index, addresses }: Expected): boolean {
+  return lookAtLink(netlink, index, readIsOperational) === true && addresses.every((address) => receives(netlink, index, address))
 }
 
 function receives(netlink: Rtnetlink, index: number, address: IpAddress): boolean {

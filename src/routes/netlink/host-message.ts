@@ -1,9 +1,9 @@
-// Links and addresses of the host, decoded by the npm package `netlink` (decision 4). Its `dist/rt/structs.js` is the codec alone:
-// importing the package's index would load its native socket, which we must never run. These are cold paths; routes have a codec
-// of their own (route-message.ts). Pure.
-import { parseAddressMessage, parseLinkMessage } from 'netlink/dist/rt/structs.js'
+// Links and addresses of the host. Addresses are decoded by the npm package `netlink` (decision 4). Its `dist/rt/structs.js` is the codec
+// alone: importing the package's index would load its native socket, which we must never run. Of links four facts are wanted, and the
+// kernel tells them five times for every pod: they are read in place, as routes are (route-message.ts). Pure.
+import { parseAddressMessage } from 'netlink/dist/rt/structs.js'
 import { ipFromBytes } from '../../net/index.ts'
-import { NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HEADER_LENGTH, putHeader } from '../../sys/netlink-message.ts'
+import { eachAttribute, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HEADER_LENGTH, putHeader, readText } from '../../sys/netlink-message.ts'
 import type { HostAddress, HostLink } from '../backend.ts'
 
 export const RTM_NEWLINK = 16
@@ -18,20 +18,27 @@ const AF_INET = 2
 const AF_INET6 = 10
 const IFINFOMSG_LENGTH = 16
 const IFADDRMSG_LENGTH = 8
+/** net_device_flags (linux/if.h). */
+const IFF_UP = 0x1
+const IFF_RUNNING = 0x40
+const IFLA_IFNAME = 3
+const IFLA_MTU = 4
 const IFLA_EXT_MASK = 29
 const RTEXT_FILTER_SKIP_STATS = 8
 
 /** A link, or null for what is not one: bridge ports and the like tell of themselves in the same messages under another family. */
 export function readLink(view: DataView, from: number, to: number): HostLink | null {
   if (to - from < IFINFOMSG_LENGTH || view.getUint8(from) !== AF_UNSPEC) return null
-  try {
-    const { data, attrs } = parseLinkMessage(octets(view, from, to))
-    if (data.index === undefined || attrs.ifname === undefined) return null
-    const isUp = data.flags?.up === true
-    return { index: data.index, name: attrs.ifname, isUp, isRunning: isUp && data.flags?.running === true, mtu: attrs.mtu ?? 0 }
-  } catch {
-    return null // an attribute the package misunderstands; the caller counts what it cannot read
-  }
+  const index = view.getInt32(from + 4, true)
+  const flags = view.getUint32(from + 8, true)
+  let name = ''
+  let mtu = 0
+  eachAttribute(view, from + IFINFOMSG_LENGTH, to, (type, start, end) => {
+    if (type === IFLA_IFNAME) name = readText(view, start, end)
+    else if (type === IFLA_MTU && end - start >= 4) mtu = view.getUint32(start, true)
+  })
+  const isUp = (flags & IFF_UP) !== 0
+  return name === '' ? null : { index, name, isUp, isRunning: isUp && (flags & IFF_RUNNING) !== 0, mtu }
 }
 
 /** An address, or null if it is not IPv4 or IPv6. */

@@ -12,6 +12,7 @@ export {
   type LinkChange,
   type LinkView,
   listLinks,
+  readIsOperational,
   readLink,
   type VethPair,
 } from './link.ts'

@@ -1,6 +1,5 @@
 // RTM_*LINK (linux/if_link.h): veth pairs, changes of links, look-ups. Pure.
-import type { Mac } from '../../net/index.ts'
-import { parseMac } from '../../net/index.ts'
+import { type Mac, macFromBytes } from '../../net/index.ts'
 import { eachAttribute, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, readText } from '../netlink-message.ts'
 import { AF_INET, AF_INET6, AF_UNSPEC, MessageWriter, macToBytes, type NetlinkRequest, type Octets, struct } from './message.ts'
 
@@ -182,7 +181,7 @@ export function readLink(view: DataView, from: number, to: number): LinkView | n
     if (type === IFLA.IFNAME) name = readText(view, start, end)
     else if (type === IFLA.OPERSTATE && size >= 1) isOperational = view.getUint8(start) === IF_OPER_UP
     else if (type === IFLA.MTU && size >= 4) mtu = view.getUint32(start, true)
-    else if (type === IFLA.ADDRESS && size === 6) mac = readMac(view, start)
+    else if (type === IFLA.ADDRESS && size === 6) mac = macFromBytes(new Uint8Array(view.buffer, view.byteOffset + start, 6))
     else if (type === IFLA.LINK && size >= 4) peerIndex = view.getInt32(start, true)
     else if (type === IFLA.GROUP && size >= 4) group = view.getUint32(start, true)
     else if (type === IFLA.LINKINFO) {
@@ -197,6 +196,15 @@ export function readLink(view: DataView, from: number, to: number): LinkView | n
     }
   })
   return name === '' ? null : { index, name, isUp, isOperational, mtu, mac, kind, peerIndex, group, ipv4, ipv6 }
+}
+
+/** As `readLink`, of `isOperational` alone. */
+export function readIsOperational(view: DataView, from: number, to: number): boolean {
+  let isOperational = false
+  eachAttribute(view, from + IFINFOMSG_LENGTH, to, (type, start, end) => {
+    if (type === IFLA.OPERSTATE && end > start) isOperational = view.getUint8(start) === IF_OPER_UP
+  })
+  return isOperational
 }
 
 /** struct ifinfomsg: family, pad, type, index, flags, change mask. */
@@ -241,15 +249,4 @@ function readIpv6Devconf(view: DataView, from: number, to: number): LinkView['ip
 function numberAt(view: DataView, start: number, end: number, place: number): number {
   const at = start + 4 * place
   return at + 4 <= end ? view.getInt32(at, true) : 0
-}
-
-function readMac(view: DataView, at: number): Mac | null {
-  return parseMac(
-    Array.from({ length: 6 }, (_, octet) =>
-      view
-        .getUint8(at + octet)
-        .toString(16)
-        .padStart(2, '0'),
-    ).join(':'),
-  )
 }

@@ -11,21 +11,27 @@ import { CNI_CODE, type CniCode, CniError, type CniFault } from './error.ts'
 import { JournalError } from './journal.ts'
 import { handleOf, hostInterfaceOf } from './names.ts'
 import { podRequest } from './pod-request.ts'
-import type { Attachment, PodLink, WiredPod, WiringFault } from './ports.ts'
+import type { Attachment, EndpointGate, PodLink, PodSource, PodWiring, WiredPod, WiringFault } from './ports.ts'
 import type { AddRequest, CheckRequest, DelRequest } from './protocol.ts'
-import { Releases } from './releases.ts'
+import { Releases, type ReleasesDeps } from './releases.ts'
 import { compareResult } from './result.ts'
-import type { CniServiceDeps } from './service.ts'
+
+/** What the work on attachments needs of the node. */
+export type AttachmentsDeps = Omit<ReleasesDeps, 'changed'> & {
+  readonly wiring: PodWiring
+  readonly pods: PodSource
+  readonly gate: EndpointGate
+}
 
 /** How long undoing a failed ADD may take; its own deadline has passed perhaps. */
 const UNDO_DEADLINE_MS = 10_000
 
 export class Attachments implements AsyncDisposable {
-  readonly #deps: CniServiceDeps
+  readonly #deps: AttachmentsDeps
   readonly #changed: () => void
   readonly #releases: Releases
 
-  constructor(deps: CniServiceDeps, changed: () => void) {
+  constructor(deps: AttachmentsDeps, changed: () => void) {
     this.#deps = deps
     this.#changed = changed
     this.#releases = new Releases({ ...deps, changed })

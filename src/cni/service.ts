@@ -1,15 +1,13 @@
 // Answers the runtime: what ADD, DEL, CHECK, STATUS, GC and VERSION mean, in terms of the ports. Requests for one attachment take turns;
 // each has a deadline; every failure leaves as a spec error. The order of work on one attachment is in attachments.ts.
-import type { Clock } from '../lib/clock.ts'
-import type { Log } from '../lib/log.ts'
 import { unreachable } from '../lib/result.ts'
-import { Attachments } from './attachments.ts'
+import { Attachments, type AttachmentsDeps } from './attachments.ts'
 import { CNI_CODE, type CniCode, CniError, type CniFault, type CniReply, faultReply } from './error.ts'
 import type { CniInvocation } from './frame.ts'
-import { type Journal, JournalError } from './journal.ts'
+import { JournalError } from './journal.ts'
 import { KeyedLock, Semaphore } from './lock.ts'
 import { keyText } from './names.ts'
-import type { Attachment, AttachmentKey, EndpointGate, PodAddresses, PodSource, PodWiring } from './ports.ts'
+import type { Attachment, AttachmentKey } from './ports.ts'
 import {
   type AddRequest,
   type CheckRequest,
@@ -36,14 +34,7 @@ export interface CniObserver {
   attachmentsChanged(): void
 }
 
-export type CniServiceDeps = {
-  readonly addresses: PodAddresses
-  readonly wiring: PodWiring
-  readonly pods: PodSource
-  readonly gate: EndpointGate
-  readonly journal: Journal
-  readonly clock: Clock
-  readonly log: Log
+export type CniServiceDeps = AttachmentsDeps & {
   /** null: ready. Asked on every STATUS, and `addresses.notReadyBecause` after it. */
   readonly unreadiness: () => CniUnreadiness | null
   readonly observer?: CniObserver

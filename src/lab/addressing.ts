@@ -1,7 +1,9 @@
 // Which address everything in a lab has. Pure arithmetic on the ranges of the topology.
 import { formatIp, formatPrefix, type IpAddress, ipv4, ipv6, isIpv4, type Prefix } from '../net/index.ts'
-import type { DualAddress } from './plan.ts'
 import { FIRST_NODE_HOST, type Topology } from './topology.ts'
+
+/** One of each family, as text: an address without prefix length, or a range. */
+export type DualAddress = { readonly ipv4: string; readonly ipv6: string }
 
 /** Address number `offset` of a prefix. */
 function addressIn(range: Prefix, offset: number): IpAddress {

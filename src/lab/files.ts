@@ -2,10 +2,11 @@
 import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import type { DualAddress } from './addressing.ts'
 import { LabError } from './error.ts'
 import { CLUSTER_FOLDER, type Manifest, manifestFolders, podManifest } from './manifests.ts'
 import type { LabPaths } from './paths.ts'
-import { type DualAddress, fibulaSpeakers, type Plan, type Router } from './plan.ts'
+import { fibulaSpeakers, type Plan, type Router } from './plan.ts'
 import { type RouterPaths, realRouter } from './routers/index.ts'
 import { writeWhole } from './state.ts'
 

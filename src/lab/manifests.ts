@@ -2,7 +2,8 @@
 // each router that is Fibula. Pure; the values are plain objects in the shape `kubectl apply` takes.
 
 import { GROUP_VERSION, NODE_ANNOTATION } from '../store/index.ts'
-import type { DualAddress, Node, Plan, Router, Session, Speaker } from './plan.ts'
+import type { DualAddress } from './addressing.ts'
+import type { Node, Plan, Router, Session, Speaker } from './plan.ts'
 import { FAMILIES, HOLD_TIME_SECONDS, KEEPALIVE_SECONDS, RESTART_TIME_SECONDS, sessionsOf } from './plan.ts'
 
 export type Manifest = {

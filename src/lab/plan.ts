@@ -1,13 +1,10 @@
 // From a topology to everything that has a name or an address: speakers, pods, links, sessions. Pure: the same topology always
 // gives the same lab, so a second `lab up` finds what it expects.
-import { createAddressing } from './addressing.ts'
+import { createAddressing, type DualAddress } from './addressing.ts'
 import type { Topology } from './topology.ts'
 
 export type RouterKind = 'fibula' | 'bird' | 'frr' | 'gobgp'
 export const ROUTER_KINDS: readonly RouterKind[] = ['fibula', 'bird', 'frr', 'gobgp']
-
-/** An address of each family, as text without prefix length. */
-export type DualAddress = { readonly ipv4: string; readonly ipv6: string }
 
 /** One end of a link, inside the namespace of its speaker. */
 export type Port = {

@@ -107,6 +107,9 @@ export class Prober implements AsyncDisposable {
         await sleep(TICK_MS)
       }
       await sleep(ANSWER_WITHIN_MS)
+      // a process that was held up sees that the time is over before it sees the answers that came meanwhile
+      const answered = (): number => probes.reduce((sum, { record }) => sum + record.answeredSince(0), 0)
+      for (let before = -1; before !== answered(); await sleep(TICK_MS)) before = answered()
     }
     const running = run()
     return {

@@ -1,6 +1,6 @@
 // Attribute sets by their octets: what one session has decoded it does not decode again. Bounded in memory and in time: when it
 // is full, or when hashes collide more than chance explains (a hostile peer), everything is forgotten and learned anew.
-import type { AttributeVerdict } from './attribute-set.ts'
+import type { AttributeVerdict } from './attribute-verdict.ts'
 
 const MAX_ENTRIES = 16_384
 const MAX_KEY_OCTETS = 2 * 1024 * 1024

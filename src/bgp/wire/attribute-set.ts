@@ -7,24 +7,12 @@ import { ATTRIBUTE, ATTRIBUTE_FLAG, UPDATE_ERROR } from '../iana.ts'
 import { mergeAs4Path } from './as-path.ts'
 import type { AttributeFault, Draft } from './attribute.ts'
 import { ATTRIBUTE_CODECS } from './attribute-codecs.ts'
+import type { AttributeVerdict } from './attribute-verdict.ts'
 import type { DecodeContext, EncodeContext } from './context.ts'
 import { hexOf, updateError } from './error.ts'
 import type { Malformation, MessageError } from './message.ts'
 import { copyOf, u16 } from './octets.ts'
 import { OctetWriter } from './writer.ts'
-
-/** What RFC 7606 makes of one set of attributes, for all UPDATEs that carry it. */
-export type AttributeVerdict = {
-  /** The session cannot go on. */
-  readonly fatal: MessageError | null
-  /** Not null: announced prefixes are withdrawn. If there are none to be found, the session ends with this (RFC 7606 §5.2). */
-  readonly withdraw: MessageError | null
-  readonly malformations: readonly Malformation[]
-  /** For the NLRI field, with the NEXT_HOP attribute; null if there is no such field, or `withdraw` is not. */
-  readonly classic: PathAttributes | null
-  /** For the NLRI of MP_REACH_NLRI, with its next hop. */
-  readonly multiprotocol: PathAttributes | null
-}
 
 /** What a set is judged for. */
 export type SetShape = {

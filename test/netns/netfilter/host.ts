@@ -47,7 +47,8 @@ export class Host implements Disposable {
     const openSocket = (): NetlinkSocket => this.#net.run(this.#node, () => new NetlinkSocket({ protocol: NETLINK_NETFILTER }))
     const run: Run = async (command, args, execOptions) => ({ stdout: await this.exec(command, args, execOptions), stderr: '' })
     const tools = new RecordingTools(this.inputs, run, { start, openSocket })
-    return new Netfilter({ clients: ['guards'], log: silentLog, clock: systemClock, tools, ...options })
+    const readBackIntervalMs = 3_600_000 // tests say when; on a slow machine one by the clock would come in between
+    return new Netfilter({ clients: ['guards'], log: silentLog, clock: systemClock, tools, readBackIntervalMs, ...options })
   }
 
   /** Lines of a restore input that is somebody else's. */

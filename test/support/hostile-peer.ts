@@ -40,7 +40,7 @@ export class HostilePeer implements AsyncDisposable {
   }
 
   /** The next incoming connection. */
-  async accept(deadlineMs = 60_000): Promise<HostileConnection> {
+  async accept(deadlineMs = 120_000): Promise<HostileConnection> {
     await until('a connection to the hostile peer', () => this.#accepted.length > 0, { deadlineMs, explain: () => this.#output })
     const connection = this.#accepted.shift()
     if (connection === undefined) throw new Error('the connection is gone')
@@ -145,7 +145,7 @@ export class HostileConnection {
   }
 
   /** Waits for the `nth` message (from 1) of a type; rejects as soon as it cannot come any more. */
-  async receive(type: number, nth = 1, deadlineMs = 60_000): Promise<RawMessage> {
+  async receive(type: number, nth = 1, deadlineMs = 120_000): Promise<RawMessage> {
     const what = `message ${nth} of type ${type}`
     const explain = (): string => `received types ${this.#messages.map((each) => each.type).join(' ')}; closed: ${this.closed}`
     const look = (): RawMessage | undefined => {
@@ -161,7 +161,7 @@ export class HostileConnection {
   }
 
   /** Waits until the other side has closed the connection, one way or the other. */
-  async gone(deadlineMs = 60_000): Promise<void> {
+  async gone(deadlineMs = 120_000): Promise<void> {
     await until('the connection is closed', () => this.ended || this.closed, { deadlineMs })
   }
 

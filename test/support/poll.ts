@@ -14,7 +14,7 @@ export class HopelessError extends Error {
 }
 
 export type PollOptions = {
-  /** Default 60 s: it tells a hang from a wait, and a busy machine is slow. */
+  /** Default two minutes: it tells a hang from a wait, and a busy machine is slow. */
   readonly deadlineMs?: number
   readonly everyMs?: number
   /** Added to the error: the log of a daemon, say. */
@@ -30,7 +30,7 @@ export async function until<T>(
   probe: () => T | Promise<T>,
   options: PollOptions = {},
 ): Promise<Exclude<T, null | undefined | false>> {
-  const { deadlineMs = 60_000, everyMs = 50, explain } = options
+  const { deadlineMs = 120_000, everyMs = 50, explain } = options
   const endMs = performance.now() + deadlineMs
   let last = ''
   for (;;) {

@@ -31,7 +31,7 @@ export class Prober implements AsyncDisposable {
   }
 
   /** Starts sending both ways and resolves once both directions deliver and the count has begun; what was lost until then does not count. */
-  static async start(net: Netns, a: ProbeEnd, b: ProbeEnd, deadlineMs = 60_000): Promise<Prober> {
+  static async start(net: Netns, a: ProbeEnd, b: ProbeEnd, deadlineMs = 120_000): Promise<Prober> {
     const prober = new Prober([new Probe(net, a), new Probe(net, b)])
     try {
       const [left, right] = prober.#ends

@@ -170,7 +170,7 @@ export async function bothEstablished(
   aConfig: DaemonConfig,
   b: Daemon,
   bConfig: DaemonConfig,
-  deadlineMs = 60_000,
+  deadlineMs = 120_000,
 ): Promise<void> {
   const explain = (): string => `--- ${a.name}\n${a.log()}\n--- ${b.name}\n${b.log()}`
   await until(

@@ -1,11 +1,9 @@
 // Small changes of sets are said to the kernel directly, large ones by ipset: both must do the same.
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { KernelSocket } from '../../../src/netfilter/kernel-socket.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../../src/sys/netlink-socket.ts'
 import { buildNetns } from '../../support/netns.ts'
 import { Host } from './host.ts'
-
-jest.setTimeout(120_000)
 
 const TYPES = ['hash:ip', 'hash:net', 'hash:ip,port', 'hash:net,port']
 const CREATIONS = TYPES.flatMap((type, at) => [

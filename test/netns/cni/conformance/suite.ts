@@ -5,7 +5,7 @@ import { Node, Plugin } from './node.ts'
 import { buildPlugins, PLUGINS, type PluginName, type Plugins } from './plugins.ts'
 
 /** A hundred processes on a busy machine take their time; what hangs fails all the same. */
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 
 export type Suite = {
   readonly node: () => Node

@@ -107,3 +107,59 @@ test('a refusal is told, and tried again', async () => {
   own[Symbol.dispose]()
   expect(clock.armed).toBe(0)
 })
+
+test('while a refusal waits for its next try nothing else is tried; each refusal makes the wait longer, a success ends that', async () => {
+  const { world, store, look, own } = await begin()
+  const refuse = async (): Promise<void> => {
+    store.failNext(new StoreError('UNAVAILABLE', 'away'))
+    await look()
+  }
+  world.annotations = { a: '1' }
+  await refuse()
+  await look() // a change of something else
+  expect([own.written, world.faults.at(-1)]).toEqual([1, 'away'])
+  for (let at = 0; at < 8; at++) {
+    store.failNext(new StoreError('UNAVAILABLE', 'away'))
+    await look(60_000)
+  }
+  await look(1_000)
+  expect(own.written).toBe(1) // the next try is a minute away
+  await look(60_000)
+  expect([own.written, world.faults.at(-1)]).toEqual([2, null])
+  world.annotations = { a: '2' }
+  await refuse()
+  await look(2_000) // as after the first
+  expect(own.written).toBe(3)
+})
+
+test.each(['CONFLICT', 'NOT_FOUND'] as const)('%s: somebody else was faster, which is no fault', async (code) => {
+  const { world, store, look, own, stored } = await begin()
+  world.annotations = { a: '1' }
+  store.failNext(new StoreError(code, 'no'))
+  await look()
+  expect(world.faults.every((fault) => fault === null)).toBe(true)
+  await look(2_000)
+  expect([own.written, (await stored()).metadata.annotations['a']]).toEqual([2, '1'])
+})
+
+test('one that has ended writes nothing more, and leaves no timer', async () => {
+  const { world, own, look, clock } = await begin()
+  world.podNetwork = { notReadyBecause: 'no pool' } // the end of the five minutes is waited for
+  await look()
+  expect(clock.armed).toBe(1)
+  own[Symbol.dispose]()
+  world.podNetwork = { notReadyBecause: null }
+  world.annotations = { a: '1' }
+  await look(600_000)
+  expect([own.written, clock.armed]).toEqual([1, 0])
+})
+
+test('one that ends while its write is under way arms no timer when it fails', async () => {
+  const { world, store, own, clock } = await begin()
+  world.annotations = { a: '1' }
+  store.failNext(new StoreError('UNAVAILABLE', 'away'))
+  own.lookAgain()
+  own[Symbol.dispose]()
+  await settled()
+  expect(clock.armed).toBe(0)
+})

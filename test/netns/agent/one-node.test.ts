@@ -270,7 +270,7 @@ describeWith(PROGRAMS, 'one node', () => {
     'where FORWARD drops by policy pods still reach one another',
     async () => {
       await using world = await World.make('drop', { nodes: ['n1'], pods: ['p1', 'p2'] })
-      for (const tool of ['iptables', 'ip6tables']) await world.net.exec('n1', tool, ['-P', 'FORWARD', 'DROP'])
+      for (const tool of ['iptables', 'ip6tables']) await world.net.exec('n1', tool, ['-w', '-P', 'FORWARD', 'DROP'])
       await world.node('n1').launch()
       await world.add('n1', 'p1')
       const second = await world.add('n1', 'p2')

@@ -231,7 +231,7 @@ describe.each(FAMILIES)('$family', ({ family, a, aOther, r, c }) => {
     const { ends } = listen('r', [peer(a, { userTimeoutMs: 600 })])
     const dialled = dial('a', r, { sourceAddress: a, userTimeoutMs: 600 })
     await until(() => dialled.end !== null && ends.length === 1, 'the connection')
-    for (const node of ['a', 'r']) await net.exec(node, family === 'IPv4' ? 'iptables' : 'ip6tables', ['-I', 'INPUT', '-j', 'DROP'])
+    for (const node of ['a', 'r']) await net.exec(node, family === 'IPv4' ? 'iptables' : 'ip6tables', ['-w', '-I', 'INPUT', '-j', 'DROP'])
     const near = dialled.end
     near?.connection.write(Buffer.from('lost'))
     ends[0]?.connection.write(Buffer.from('lost'))

@@ -26,10 +26,10 @@ async function busyNode(): Promise<World> {
     'link set fibre0 up',
   ]
   for (const command of others) await ip(command)
-  await world.net.exec('n1', 'iptables-nft', ['-N', 'OTHERS'])
-  await world.net.exec('n1', 'iptables-nft', ['-A', 'FORWARD', '-s', '203.0.113.1', '-j', 'OTHERS'])
-  await world.net.exec('n1', 'iptables-legacy', ['-N', 'fib-of-old'])
-  await world.net.exec('n1', 'iptables-legacy', ['-N', 'OTHERS'])
+  await world.net.exec('n1', 'iptables-nft', ['-w', '-N', 'OTHERS'])
+  await world.net.exec('n1', 'iptables-nft', ['-w', '-A', 'FORWARD', '-s', '203.0.113.1', '-j', 'OTHERS'])
+  await world.net.exec('n1', 'iptables-legacy', ['-w', '-N', 'fib-of-old'])
+  await world.net.exec('n1', 'iptables-legacy', ['-w', '-N', 'OTHERS'])
   await world.net.exec('n1', 'ipset', ['create', 'others', 'hash:ip'])
   const bin = binFolder(world)
   fs.mkdirSync(bin)

@@ -78,9 +78,9 @@ describeWith(['iptables'], 'prober: packets', () => {
 
   test('the losses counted are exactly the packets that the kernel dropped', async () => {
     await using prober = await Prober.start(net, a, b)
-    await net.exec('r', 'iptables', ['-I', 'FORWARD', '-p', 'udp', '-d', '10.2.0.2', '-j', 'DROP'])
+    await net.exec('r', 'iptables', ['-w', '-I', 'FORWARD', '-p', 'udp', '-d', '10.2.0.2', '-j', 'DROP'])
     const dropped = async (): Promise<number> => {
-      const { stdout } = await net.exec('r', 'iptables', ['-nvxL', 'FORWARD'])
+      const { stdout } = await net.exec('r', 'iptables', ['-w', '-nvxL', 'FORWARD'])
       return Number(/^\s*(\d+)\s.*DROP/m.exec(stdout)?.[1] ?? 0)
     }
     await until('some are dropped', async () => (await dropped()) >= 20)

@@ -101,7 +101,7 @@ class Exabgp implements Daemon {
       ...[...present].filter((each) => !wanted.has(each)).map((each) => `withdraw route ${each}`),
       ...[...wanted].filter((each) => !present.has(each)).map((each) => `announce route ${each}`),
     ]
-    if (lines.length > 0) fs.appendFileSync(this.#file('commands'), `${lines.join('\n')}\n`)
+    if (lines.length > 0) await this.#tell(lines)
     this.#announced = announcements
   }
 
@@ -126,6 +126,19 @@ class Exabgp implements Daemon {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
     fs.rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /** Writes into the pipe once its helper reads it: to open it before would hold this whole process up, for ever if no helper comes. */
+  async #tell(lines: readonly string[]): Promise<void> {
+    const { pipe } = await until('the helper reads its pipe', () => {
+      this.#process.assertRunning()
+      return { pipe: fs.openSync(this.#file('commands'), fs.constants.O_WRONLY | fs.constants.O_NONBLOCK) }
+    })
+    try {
+      fs.writeSync(pipe, `${lines.join('\n')}\n`)
+    } finally {
+      fs.closeSync(pipe)
+    }
   }
 
   #file(name: string): string {

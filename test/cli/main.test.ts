@@ -41,6 +41,23 @@ describe('wrong usage: one line, exit status 2', () => {
     [['lab', 'demo', '--router', 'cisco'], /cisco/],
     [['status', '-o', 'xml'], /xml/],
     [['status', '--node', '../x'], /not a node name/],
+    [['bgp', 'drain', '--undo', '--stop'], /exclude each other/],
+    [['bgp', 'drain', '--stop', '--seconds', '3601'], /--seconds is 0 to 3600/],
+    [['routes', '10.0.0'], /not a prefix or address/],
+    [['ipam', 'check', '--store', 'dir:/nonexistent', '--seconds', '0'], /--seconds is 1 to 3600/],
+    [['ipam', 'release', '10.0.0', '--store', 'dir:/nonexistent'], /not an IP address/],
+    [['ipam', 'release', '--store', 'dir:/nonexistent'], /name an address, or a node/],
+    [['ipam', 'release', '10.0.0.1', '--gone-node', 'a', '--store', 'dir:/nonexistent'], /name an address, or a node/],
+    [['agent', '--node', 'a', '--store', 'dir:/nonexistent', '--metrics-port', '65536'], /--metrics-port is 1 to 65535/],
+    [['agent', '--node', 'a', '--store', 'dir:/nonexistent', '--cni-conf-dir', '/nonexistent'], /needs --cni-socket/],
+    [['controller', '--store', 'dir:/nonexistent', '--metrics-port', '1.5'], /--metrics-port is 1 to 65535/],
+    [['controller', '--store', 'dir:/nonexistent', '--leak-grace', '999ms'], /--leak-grace is a duration of at least 1s/],
+    [['controller', '--store', 'dir:/nonexistent', '--status-interval', 'soon'], /--status-interval is a duration/],
+    [['lab', 'probe', '--rate', '0'], /--rate is 1 to 1000/],
+    [['delete', '--store', 'dir:/nonexistent'], /say what to delete/],
+    [['delete', 'bgppeer', '--store', 'dir:/nonexistent'], /say which BGPPeer to delete/],
+    [['get', 'bgppeer/a/b', '--store', 'dir:/nonexistent'], /write KIND NAME or KIND\/NAME/],
+    [['get', 'nothing', '--store', 'dir:/nonexistent'], /there is no kind "nothing"/],
   ])('%j', async (args, message) => {
     const { status, stdout, stderr } = await fibula(args)
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
@@ -157,6 +174,18 @@ describe('fibula bgp routes', () => {
 })
 
 test.each([
+  [[], '/v1/drain {"draining":true}', 'asked to find other ways (GRACEFUL_SHUTDOWN)'],
+  [['--undo'], '/v1/drain {"draining":false}', 'advertised as before'],
+  [['--stop', '--seconds', '3'], '/v1/stop {"how":"cease","drainSeconds":3}', 'ends in 3 s'],
+  [['--stop', '--seconds', '0'], '/v1/stop {"how":"cease","drainSeconds":0}', 'ends in 0 s'],
+])('fibula bgp drain %j asks the agent for %s', async (args, wanted, words) => {
+  const answers = { '/v1/drain': { body: {} }, '/v1/stop': { body: {} } }
+  const { status, stdout, asked } = await ask(answers, ['bgp', 'drain', ...args])
+  expect({ status, asked }).toEqual({ status: 0, asked: [`POST ${wanted}`] })
+  expect(stdout).toContain(words)
+})
+
+test.each([
   [['tor-b'], 'hard'],
   [['tor-b', '--soft'], 'soft'],
 ])('fibula bgp reset %j asks for a %s reset', async (args, kind) => {
@@ -179,6 +208,31 @@ describe('fibula routes', () => {
     expect(status).toBe(expected)
     expect(stdout).toMatch(/^fd00::\/64 .* via 10\.0\.0\.1 dev eth0 +because$/m)
   })
+})
+
+test('fibula routes: one prefix, an empty answer, a blackhole, and next hops in full', async () => {
+  const none = await ask({ '/v1/routes': { body: [] } }, ['routes'])
+  expect({ status: none.status, stdout: none.stdout }).toEqual({ status: 0, stdout: 'no routes of ours\n' })
+  const missing = await ask({ '/v1/routes': { body: [] } }, ['routes', 'fd00::1'])
+  expect({ status: missing.status, stdout: missing.stdout, asked: missing.asked }).toEqual({
+    status: 1,
+    stdout: 'no route of ours to fd00::1\n',
+    asked: ['GET /v1/routes?prefix=fd00%3A%3A1'],
+  })
+  const body = [
+    kernelRoute({ kind: 'blackhole', nextHops: [] }),
+    kernelRoute({
+      nextHops: [
+        { gateway: '10.0.0.1', interface: 'eth0', onlink: true },
+        { gateway: null, interface: 'eth1', onlink: false },
+      ],
+    }),
+    kernelRoute({ state: 'stale' }),
+  ]
+  const { stdout } = await ask({ '/v1/routes': { body } }, ['routes'])
+  expect(stdout).toMatch(/ in sync +blackhole$/m)
+  expect(stdout).toMatch(/ in sync +via 10\.0\.0\.1 dev eth0 onlink, dev eth1$/m)
+  expect(stdout).toMatch(/^3 routes: 2 in sync, 1 stale$/m)
 })
 
 describe('fibula status', () => {

@@ -95,13 +95,15 @@ export async function drainAndDelete(cluster: Cluster, name: string, kubeProxy: 
   )
   const freedSeconds = ((performance.now() - began) / 1000).toFixed(0)
   await ipamCheck(cluster)
+  const joins = performance.now()
   await cluster.reboot(node, kubeProxy)
   await cluster.kubectlUntil(`${name} registers`, ['get', 'nodes', '-o', 'name'], (text) => text.includes(`node/${name}`))
   await cluster.kubectl(['annotate', 'node', name, `fibula.network/asn=${node.spec.asn}`])
   await installed(cluster)
   await probesReady(cluster)
   await reachable(cluster)
-  return `others: ${figures(seen)}; blocks freed after ${freedSeconds} s, the node is back`
+  const backSeconds = ((performance.now() - joins) / 1000).toFixed(0)
+  return `others: ${figures(seen)}; blocks freed after ${freedSeconds} s, the node is back after ${backSeconds} s`
 }
 
 async function probesReady(cluster: Cluster): Promise<void> {

@@ -12,6 +12,30 @@ export function makeCgroup(...names: readonly string[]): string {
   return `/${names.join('/')}`
 }
 
+/**
+ * Removes all cgroups below one that `makeCgroup` returned, as a reboot would: a kubelet asks for seconds about each container whose cgroup it
+ * finds, and registers its node only after that. Throws as long as there is a process in one of them.
+ */
+export function clearCgroup(cgroup: string): void {
+  const isUnified = fs.existsSync(path.join(ROOT, 'cgroup.controllers'))
+  const roots = isUnified ? [ROOT] : fs.readdirSync(ROOT).map((controller) => path.join(ROOT, controller))
+  for (const root of roots) {
+    const folder = path.join(root, cgroup)
+    if (fs.lstatSync(root).isSymbolicLink() || !fs.existsSync(folder)) continue
+    for (const below of foldersIn(folder)) removeTree(below)
+  }
+}
+
+function removeTree(folder: string): void {
+  for (const below of foldersIn(folder)) removeTree(below)
+  fs.rmdirSync(folder) // its files go with it
+}
+
+function foldersIn(folder: string): readonly string[] {
+  const entries = fs.readdirSync(folder, { withFileTypes: true })
+  return entries.filter((each) => each.isDirectory()).map(({ name }) => path.join(folder, name))
+}
+
 function makeBelow(controller: string, names: readonly string[]): void {
   if (!fs.existsSync(path.join(controller, 'tasks')) || fs.lstatSync(controller).isSymbolicLink()) return // cpu,cpuacct has two names
   let folder = controller

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { type ExecOptions, type ExecOutput, exec } from '../../../src/lib/exec.ts'
 import { until } from '../poll.ts'
 import { DEBIAN_PLUGINS, toolPath } from '../tools/index.ts'
-import { makeCgroup } from './cgroups.ts'
+import { clearCgroup, makeCgroup } from './cgroups.ts'
 import type { Credentials } from './credentials.ts'
 import type { Fabric } from './fabric.ts'
 import { DNS_SERVICE, type NodeSpec, POD_RANGE } from './layout.ts'
@@ -113,6 +113,11 @@ export class Node {
 
   /** Powers the machine on: namespaces and containerd. `startKubelet` makes it a node. */
   async boot(): Promise<void> {
+    const clear = (): boolean => {
+      clearCgroup(this.#cgroup)
+      return true
+    }
+    await until(`the cgroups that ${this.name} had are gone`, clear, { deadlineMs: PATIENCE_MS })
     const unshare = ['unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--mount-proc']
     const command = [...unshare, 'sh', '-eu', '-c', BOOT, 'boot', this.#folder, this.name, toolPath('pause')]
     const init = Program.start(`${this.name} boot`, this.#fabric.place(this.name), command, this.#log('boot'))

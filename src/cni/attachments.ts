@@ -50,8 +50,9 @@ export class Attachments implements AsyncDisposable {
   async add(request: AddRequest, signal: AbortSignal): Promise<{ readonly attachment: Attachment; readonly wired: WiredPod }> {
     const { clock, log } = this.#deps
     const beganMs = clock.nowMs()
-    await this.#makeRoom(request, signal)
-    const assigned = await this.#assign(request, signal)
+    const hostInterface = hostInterfaceOf(request.key)
+    await this.#makeRoom(request, hostInterface, signal)
+    const assigned = await this.#assign(request, hostInterface, signal)
     const { link, pod } = assigned
     let touchedKernel = false
     try {
@@ -67,7 +68,7 @@ export class Attachments implements AsyncDisposable {
       signal.throwIfAborted()
       const attachment: Attachment = { ...assigned, state: 'attached' }
       await this.#put(attachment)
-      const { containerId, ifName, hostInterface } = link
+      const { containerId, ifName } = link
       const addresses = link.addresses.map(formatIp)
       log.info('cni.pod.attached', { containerId, ifName, hostInterface, pod, addresses, durationMs: clock.nowMs() - beganMs })
       return { attachment, wired: wired.value }
@@ -115,7 +116,7 @@ export class Attachments implements AsyncDisposable {
   }
 
   /** Makes sure that this attachment has left nothing behind; one that is there is not touched, but refuses. */
-  async #makeRoom({ key }: AddRequest, signal: AbortSignal): Promise<void> {
+  async #makeRoom({ key }: AddRequest, hostInterface: string, signal: AbortSignal): Promise<void> {
     const { journal } = this.#deps
     const known = journal.get(key)
     if (known?.state === 'attached')
@@ -127,15 +128,15 @@ export class Attachments implements AsyncDisposable {
     if (known?.state === 'released') this.resumeRelease(known)
     const release = this.#releases.pending(key)
     if (release !== undefined) await abortable(release, signal)
-    const other = journal.byHostInterface(hostInterfaceOf(key))
+    const other = journal.byHostInterface(hostInterface)
     if (other !== undefined)
       throw new CniError({
         code: CNI_CODE.alreadyAttached,
-        message: `the host interface ${hostInterfaceOf(key)} belongs to container ${other.link.containerId}; add the pod again under another container id`,
+        message: `the host interface ${hostInterface} belongs to container ${other.link.containerId}; add the pod again under another container id`,
       })
   }
 
-  async #assign({ key, network, netns, pod, config }: AddRequest, signal: AbortSignal): Promise<Attachment> {
+  async #assign({ key, network, netns, pod, config }: AddRequest, hostInterface: string, signal: AbortSignal): Promise<Attachment> {
     const { addresses, pods, wiring } = this.#deps
     const found = pod === null ? null : await doing(CNI_CODE.tryAgainLater, 'looking up the pod', signal, pods.lookUp(pod, signal))
     const wish = podRequest(found?.annotations ?? {}, config.requestedIps)
@@ -156,7 +157,7 @@ export class Attachments implements AsyncDisposable {
     const link: PodLink = {
       ...key,
       netns,
-      hostInterface: hostInterfaceOf(key),
+      hostInterface,
       addresses: assigned.value.map(({ address }) => address),
       mtu: config.mtu ?? wiring.mtu(),
       mac: config.mac,

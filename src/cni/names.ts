@@ -1,5 +1,5 @@
 // Names that follow from an attachment: one place, because ADD, DEL, the journal and IPAM must agree on them for ever.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { HeldAllocation } from '../ipam/index.ts'
 import type { Attachment, AttachmentKey } from './ports.ts'
 
@@ -10,7 +10,7 @@ export function keyText({ containerId, ifName }: AttachmentKey): string {
 
 /** Host end of the attachment's veth pair (decision 13): `fib` and 11 hex digits; 14 octets, where the kernel takes 15. */
 export function hostInterfaceOf(key: AttachmentKey): string {
-  return `fib${hexOf(key).slice(0, 11)}`
+  return `fib${hash('sha256', keyText(key), 'hex').slice(0, 11)}`
 }
 
 /** Owner of the attachment's addresses in IPAM. */
@@ -26,8 +26,4 @@ export function heldAllocations(attachments: readonly Attachment[]): readonly He
     assignments: attachment.assignments,
     isReleased: attachment.state === 'released',
   }))
-}
-
-function hexOf(key: AttachmentKey): string {
-  return createHash('sha256').update(keyText(key)).digest('hex')
 }

@@ -82,8 +82,8 @@ export interface RouteBackend extends Disposable {
   listRoutes(family: IpFamily, visit: { restart(): void; route(view: RouteView): void }): 'consistent' | 'interrupted'
   listLinks(): { readonly links: readonly HostLink[]; readonly addresses: readonly HostAddress[] }
   write(writes: RouteWrites): WriteOutcome
-  /** Hands what others did since the last call to `listener`, in order, without waiting. */
-  drain(listener: KernelListener): void
+  /** Hands what others did since the last call to `listener`, in order, without waiting. False: the kernel had nothing to tell. */
+  drain(listener: KernelListener): boolean
   /** Readable (poll(2)) while `drain` has something to tell; null if there is nothing to wait for. */
   readonly eventsDescriptor: number | null
 }

@@ -147,7 +147,9 @@ export class RouteSyncer implements Disposable {
 
   /** Something may have happened in the kernel (its event socket is readable): looks, and repairs at once. */
   poll(): void {
-    this.#turn()
+    if (this.#isDisposed) return
+    const isNew = this.#drain()
+    if (isNew || this.#error !== null || this.#tables.isInDoubt) this.#turn()
   }
 
   /** True once the kernel has been read, and nothing that can be written waits to be. */
@@ -244,12 +246,18 @@ export class RouteSyncer implements Disposable {
 
   /** Learns of what is new, interfaces made a moment ago among it; reads everything where too little is known. */
   #hear(): void {
+    this.#drain()
+    if (this.#tables.isHostInDoubt || this.#tables.isBlind) this.#turn(true)
+  }
+
+  /** False: nothing has happened. */
+  #drain(): boolean {
     try {
-      this.#backend.drain(this.#events)
+      return this.#backend.drain(this.#events)
     } catch (cause) {
       if (!(cause instanceof RouteBackendError)) throw cause // the next turn meets it again, and reports it
+      return true
     }
-    if (this.#tables.isHostInDoubt || this.#tables.isBlind) this.#turn(true)
   }
 
   #podFault(pods: readonly PodRoute[], faultOf: (pod: PodRoute) => string | null): PodRouteFault | null {

@@ -311,6 +311,18 @@ describe('drift', () => {
     expect(ours(kernel)).toEqual(['2001:db8::/32 fd00::2,fd01::2'])
   })
 
+  test('a look that finds nothing new costs one question', () => {
+    const { kernel, syncer } = setUp()
+    syncer.applyBatch(fibBatch({ [A]: 1 }, { 1: HOPS_A }))
+    syncer.poll()
+    const before = kernel.calls.drains
+    syncer.poll()
+    expect(kernel.calls.drains).toBe(before + 1)
+    kernel.remove(isOurs)
+    syncer.poll()
+    expect(ours(kernel)).toEqual([`${A} 10.0.0.2`])
+  })
+
   test('somebody who undoes whatever we do does not keep us from returning, and is outlasted', () => {
     const { kernel, syncer, clock } = setUp()
     kernel.afterWrites = () => kernel.remove(isOurs)

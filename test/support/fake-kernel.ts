@@ -118,13 +118,15 @@ export class FakeKernel implements RouteBackend {
     return { failures: [], unknown: [{ from: 0, to: writes.count }] }
   }
 
-  drain(listener: KernelListener): void {
+  drain(listener: KernelListener): boolean {
     this.calls.drains++
     const events = this.#events
+    const haveLost = this.#haveLostEvents
     this.#events = []
-    for (const tell of events) tell(listener)
-    if (this.#haveLostEvents) listener.eventsLost()
     this.#haveLostEvents = false
+    for (const tell of events) tell(listener)
+    if (haveLost) listener.eventsLost()
+    return events.length > 0 || haveLost
   }
 
   [Symbol.dispose](): void {}

@@ -22,6 +22,7 @@ import {
   type RouteBody,
   unicast,
 } from '../../src/routes/route.ts'
+import { until } from './poll.ts'
 
 /** A host with eth0 (10.0.0.1/24, fd00::1/64) and eth1 (10.0.1.1/24, fd01::1/64), both with a carrier, and no other route. */
 export interface KernelHarness extends AsyncDisposable {
@@ -93,8 +94,18 @@ export function drained(backend: RouteBackend): readonly string[] {
     addressRemoved: () => void lines.push('address removed'),
     eventsLost: () => void lines.push('lost'),
   }
-  backend.drain(listener)
+  const isTold = backend.drain(listener)
+  if (!isTold && lines.length > 0) throw new Error(`drain says that nothing happened, and tells: ${lines.join('; ')}`)
   return lines
+}
+
+const DEAF: KernelListener = {
+  routeChanged: () => {},
+  linkChanged: () => {},
+  linkRemoved: () => {},
+  addressChanged: () => {},
+  addressRemoved: () => {},
+  eventsLost: () => {},
 }
 
 function refusals({ failures }: WriteOutcome): readonly string[] {
@@ -272,6 +283,7 @@ export function describeRouteBackend(name: string, open: () => Promise<KernelHar
         const { single, ecmp } = bodies(family)
         write(family, { operation: CREATE, prefix: other, body: single }, { operation: REPLACE, prefix: other, body: ecmp })
         expect(ofRoutes()).toEqual([])
+        await until('the kernel has nothing more to tell', () => !host.backend.drain(DEAF))
         await host.foreign('add', foreign(100))
         await host.foreign('replace', { ...foreign(100), via: family === 4 ? '10.0.0.8' : 'fd00::8' })
         await host.foreign('del', { ...foreign(100), via: family === 4 ? '10.0.0.8' : 'fd00::8' })

@@ -147,8 +147,10 @@ export class NetlinkRouteBackend implements RouteBackend {
     return { failures, unknown: lost }
   }
 
-  drain(listener: KernelListener): void {
+  drain(listener: KernelListener): boolean {
+    let isTold = false
     const outcome = this.#drain((view, type, flags, from, to) => {
+      isTold = true
       if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
         if (this.#reader.read(view, from, to)) listener.routeChanged(this.#reader.view, routeChangeOf(type, flags))
       } else if (type === RTM_NEWLINK || type === RTM_DELLINK) {
@@ -164,6 +166,7 @@ export class NetlinkRouteBackend implements RouteBackend {
       }
     })
     if (outcome === 'lost') listener.eventsLost()
+    return isTold || outcome === 'lost'
   }
 
   [Symbol.dispose](): void {

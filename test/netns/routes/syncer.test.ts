@@ -324,8 +324,8 @@ describe('many', () => {
 class CountingBackend extends NetlinkRouteBackend {
   lost = 0
 
-  override drain(listener: KernelListener): void {
-    super.drain({
+  override drain(listener: KernelListener): boolean {
+    return super.drain({
       routeChanged: (view, change) => listener.routeChanged(view, change),
       linkChanged: (link) => listener.linkChanged(link),
       linkRemoved: (index) => listener.linkRemoved(index),

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { type Stats, statSync } from 'node:fs'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
-import { conditionsOf, sameConditions, stamped, stillApplied, withConditions } from '../conditions.ts'
+import { conditionsOf, sameConditions, stamped, stillApplied, withConditions, withoutConditions } from '../conditions.ts'
 import { Feed } from '../feed.ts'
 import { identityOf, toIdentity } from '../identity.ts'
 import type { KindName, ManifestOf, Resource, ResourceOf } from '../kinds/registry.ts'
@@ -142,8 +142,9 @@ export class DirectoryStore implements Store {
         isStateKind(parsed.kind) ? versionOf(known) : (this.#state.parts.get(formatIdentity(identity))?.version ?? 0),
       )
       if (!isStateKind(parsed.kind)) {
-        const status = statusOf(parsed)
-        const applied = stillApplied(this.#state.parts.get(formatIdentity(identity))?.applied ?? {}, status)
+        const whole = statusOf(parsed)
+        const applied = stillApplied(this.#state.parts.get(formatIdentity(identity))?.applied ?? {}, whole)
+        const status = withoutConditions(whole, Object.values(applied).flat()) // they lie over it, and go with their manager
         return this.#state.writeStatus({ identity, version, status, applied })
       }
       const next = updatedStatus(known, parsed, String(version))

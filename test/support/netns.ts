@@ -149,7 +149,7 @@ export class Netns implements AsyncDisposable {
         if (waited.length > 0) throw new Error(JSON.stringify(waited))
         return true
       },
-      { everyMs: 5 },
+      { everyMs: 25 },
     )
   }
 

@@ -1,7 +1,7 @@
 // Our plugin as runtimes on libcni call it (cnitool), alone and first in a chain with Debian's portmap and bandwidth.
 import { expect, test } from '@jest/globals'
 import { exec } from '../../../src/lib/exec.ts'
-import { until } from '../../support/poll.ts'
+import { HopelessError, until } from '../../support/poll.ts'
 import { describeWith } from '../../support/tier.ts'
 import { CNITOOL, DEBIAN_PLUGINS } from '../../support/tools/index.ts'
 import { address, CLUSTER_PROGRAMS, Cluster, OUTSIDE } from './cluster.ts'
@@ -43,7 +43,7 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       // attachments that the runtime has in its cache, but nobody wants any more
       await tool.add(network, a)
       await tool.add(network, b)
-      expect(node.journal()).toHaveLength(2)
+      await until('two attachments are on record', () => node.journal().length === 2) // the release of before is forgotten when the store has heard
       // cnitool 1.3.1 never says which are wanted: DEL for all it knows, then a GC that we refuse
       await expect(tool.run('gc', network, a)).rejects.toThrow('cni.dev/valid-attachments is missing')
       expect(await node.podTraces()).toEqual([])
@@ -90,12 +90,15 @@ describeWith(PROGRAMS, 'cnitool and chained plugins', () => {
       await until('the pods are known beyond the router', () =>
         cluster.net.exec('outside', 'ping', ['-n', '-c1', '-W1', slow.addresses.ipv4]),
       )
-      for (const megabitsPerSecond of [await throughput(outside.netns, end(slow), 2), await throughput(shaped, outside, 2)]) {
-        expect(megabitsPerSecond).toBeLessThan((RATE / 1_000_000) * 1.5)
-        expect(megabitsPerSecond).toBeGreaterThan((RATE / 1_000_000) * 0.5)
-      }
-      for (const megabitsPerSecond of [await throughput(outside.netns, end(fast), 20), await throughput(free, outside, 20)])
-        expect(megabitsPerSecond).toBeGreaterThan(50)
+      const rate = RATE / 1_000_000
+      for (const measure of [() => throughput(outside.netns, end(slow), 2), () => throughput(shaped, outside, 2)])
+        await until('the rate is used', async () => {
+          const megabitsPerSecond = await measure()
+          if (megabitsPerSecond > rate * 1.5) throw new HopelessError(`${megabitsPerSecond} Mbit/s`) // not once
+          return megabitsPerSecond > rate * 0.5 // a busy machine may be slower now and then
+        })
+      for (const measure of [() => throughput(outside.netns, end(fast), 20), () => throughput(free, outside, 20)])
+        await until('more than the rate', async () => (await measure()) > rate * 3)
       for (const pod of [shaped, free]) await tool.run('del', 'chained', pod)
       expect(await cluster.node(1).podTraces()).toEqual([])
     })

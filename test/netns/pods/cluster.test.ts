@@ -39,7 +39,7 @@ describeWith([...CLUSTER_PROGRAMS, SHIM], 'a cluster of three nodes', () => {
         return true
       })
     })
-  }, 400_000)
+  }, 900_000)
 })
 
 async function addPod(node: ClusterNode, name: string, netns: string): Promise<PlacedPod> {
@@ -69,5 +69,5 @@ async function allReachOneAnother(cluster: Cluster, pods: readonly PlacedPod[]):
   // and the counting can fail: nobody has these addresses
   const nobody: Pod = { ...at(1), name: 'nobody', addresses: { ipv4: '10.244.255.254', ipv6: `${POOLS.ipv6.split('/')[0]}ffff` } }
   expect(await pingFailures([[first, nobody]])).toHaveLength(2)
-  for (const family of ['ipv4', 'ipv6'] as const) expect(await tcpFailures([[first, nobody]], family)).toHaveLength(1)
+  for (const family of ['ipv4', 'ipv6'] as const) expect(await tcpFailures([[first, nobody]], family, 2_000)).toHaveLength(1)
 }

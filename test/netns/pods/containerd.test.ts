@@ -38,7 +38,7 @@ describeWith([...CLUSTER_PROGRAMS, ...CONTAINERD_PROGRAMS, SHIM], 'containerd', 
       if (left.length > 0) throw new Error(left.slice(0, 10).join('\n'))
       return true
     })
-  }, 120_000)
+  }, 600_000)
 })
 
 /** From beyond the router, which learned of the pods by BGP, and from the node. */

@@ -77,7 +77,7 @@ export class ClusterNode {
 
   /** Starts the agent, with more arguments if there are, and waits until STATUS says that pods can have a network. */
   async launch({
-    deadlineMs = 30_000,
+    deadlineMs = 120_000,
     args: more = [],
   }: {
     readonly deadlineMs?: number

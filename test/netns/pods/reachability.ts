@@ -37,7 +37,8 @@ const DIALS_AT_ONCE = 50
 const PINGS_AT_ONCE = 4_000
 /** Streams are stopped after their first round, so this is never reached. */
 const ONE_ROUND = 0.001
-const TIMEOUT_MS = 5_000
+/** It tells a hang from a wait: nothing is slow but a busy machine. */
+const TIMEOUT_MS = 30_000
 
 /** Listens in every pod, both families, and tells whoever connects the pod's name and the address it was seen from. */
 export class Listeners implements AsyncDisposable {
@@ -78,13 +79,13 @@ function serverOf(pod: Pod): net.Server {
 }
 
 /** Dials each pair by TCP; what went wrong, in words. */
-export async function tcpFailures(pairs: readonly Pair[], family: Family): Promise<readonly string[]> {
+export async function tcpFailures(pairs: readonly Pair[], family: Family, withinMs = TIMEOUT_MS): Promise<readonly string[]> {
   const failures: string[] = []
   const rest = pairs.values()
   const dialOnAndOn = async (): Promise<void> => {
     for (const [from, to] of rest) {
       const wanted = `${to.name} ${from.addresses[family]}`
-      const heard = await dial(from.netns, to.addresses[family]).catch((cause: Error) => cause.message)
+      const heard = await dial(from.netns, to.addresses[family], TCP_PORT, withinMs).catch((cause: Error) => cause.message)
       if (heard !== wanted) failures.push(`${from.name} -> ${to.name} (${to.addresses[family]}): wanted '${wanted}', got '${heard}'`)
     }
   }
@@ -93,13 +94,13 @@ export async function tcpFailures(pairs: readonly Pair[], family: Family): Promi
 }
 
 /** Connects from within a namespace and resolves to all that the other side says. */
-export function dial(netns: string, address: string, port = TCP_PORT): Promise<string> {
+export function dial(netns: string, address: string, port = TCP_PORT, withinMs = TIMEOUT_MS): Promise<string> {
   const fd = inNetns(netns, () => openTcpSocket(address.includes(':') ? 6 : 4))
   const adopted = { fd, manualStart: true } // missing in the types: see src/bgp/tcp-transport.ts
   const socket = new net.Socket(adopted)
   return new Promise((resolve, reject) => {
     let text = ''
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)))
+    socket.setTimeout(withinMs, () => socket.destroy(new Error(`no answer in ${withinMs} ms`)))
     socket.setEncoding('utf8').on('data', (part: string) => {
       text += part
     })
@@ -108,20 +109,25 @@ export function dial(netns: string, address: string, port = TCP_PORT): Promise<s
   })
 }
 
-/** Pings the second of each pair from the first, one echo each in both families; the pairs that got no answer within a second. */
+/**
+ * Pings the second of each pair from the first in both families; the pairs that got no answer within a second, at either of two
+ * attempts: whether they can reach one another is asked here, and thousands of echoes at once overrun the queues of a busy machine.
+ */
 export async function pingFailures(pairs: readonly Pair[]): Promise<readonly string[]> {
   const pinged = new Map([...new Set(pairs.flat())].map((pod) => [pod, labPod(pod)]))
   for (const pod of pinged.keys()) inNetns(pod.netns, () => fs.writeFileSync('/proc/sys/net/ipv4/ping_group_range', '0 2147483647'))
   await using prober = await Prober.open([...pinged.values()])
   const flows = pairs.flatMap(([from, to]) => FAMILIES.map((family): Flow => ({ from: of(pinged, from), to: of(pinged, to), family })))
-  const failures: string[] = []
-  for (let at = 0; at < flows.length; at += PINGS_AT_ONCE) {
-    const stream = prober.stream(flows.slice(at, at + PINGS_AT_ONCE), ONE_ROUND)
-    for (const { flow, record } of await stream.stop()) {
-      if (record.summary(0).lost > 0) failures.push(`${flow.from.name} -> ${flow.to.name} (${flow.to.address[flow.family]})`)
+  const unanswered = async (asked: readonly Flow[]): Promise<readonly Flow[]> => {
+    const lost: Flow[] = []
+    for (let at = 0; at < asked.length; at += PINGS_AT_ONCE) {
+      const stream = prober.stream(asked.slice(at, at + PINGS_AT_ONCE), ONE_ROUND)
+      for (const { flow, record } of await stream.stop()) if (record.summary(0).lost > 0) lost.push(flow)
     }
+    return lost
   }
-  return failures
+  const failures = await unanswered(await unanswered(flows))
+  return failures.map(({ from, to, family }) => `${from.name} -> ${to.name} (${to.address[family]})`)
 }
 
 const FAMILIES = ['ipv4', 'ipv6'] as const

@@ -189,7 +189,11 @@ export class Rack implements AsyncDisposable {
   async untilEstablished(number: NodeNumber): Promise<void> {
     const explain = (): string => this.log(number)
     for (const address of [`10.1.${number}.2`, `fd01:${number}::2`]) {
-      await until(`the router has its session to ${address}`, () => this.tor.established(address), { explain })
+      const isUp = (): Promise<boolean> => {
+        this.#agents.get(number)?.assertRunning()
+        return this.tor.established(address)
+      }
+      await until(`the router has its session to ${address}`, isUp, { explain })
     }
   }
 

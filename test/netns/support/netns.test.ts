@@ -28,13 +28,15 @@ test('a topology is built, both families work at once over a link and a switch, 
     })
     expect(ours()).toHaveLength(4)
     for (const node of ['a', 'b', 'c', 'lan']) {
-      const shown = JSON.parse(await net.ip(node, '-json address show up')) as readonly {
+      const shown = JSON.parse(await net.ip(node, '-json address show')) as readonly {
         readonly ifname: string
         readonly operstate: string
+        readonly flags: readonly string[]
         readonly addr_info: readonly { readonly tentative?: boolean }[]
       }[]
       const unsettled = shown.filter(
-        ({ ifname, operstate, addr_info }) => ifname !== 'lo' && (operstate !== 'UP' || addr_info.some(({ tentative }) => tentative)),
+        ({ ifname, operstate, flags, addr_info }) =>
+          ifname !== 'lo' && flags.includes('UP') && (operstate !== 'UP' || addr_info.some(({ tentative }) => tentative)),
       )
       expect([node, unsettled]).toEqual([node, []])
     }

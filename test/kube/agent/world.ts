@@ -216,7 +216,9 @@ export class World implements AsyncDisposable {
 
   /** The plugin, called as a container runtime calls it, with `args` as CNI_ARGS; what it prints. Rejects with its error. */
   async cni(command: 'ADD' | 'DEL', pod: (typeof PODS)[number], args = ''): Promise<string> {
-    const [file = ''] = fs.readdirSync(this.folder('net.d'))
+    // It is written a moment after the agent says that it is ready, and a runtime knows of no network before.
+    const isThere = (): string | undefined => fs.readdirSync(this.folder('net.d')).find((name) => name.endsWith('.conflist'))
+    const file = await until('the runtime is told of the network', isThere, { explain: () => this.log().slice(-3_000) })
     const conflist = JSON.parse(fs.readFileSync(path.join(this.folder('net.d'), file), 'utf8')) as { readonly plugins: readonly object[] }
     const env = {
       PATH: process.env['PATH'],

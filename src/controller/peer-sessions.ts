@@ -15,16 +15,11 @@ export const NO_SESSIONS: PeerSessions = { sessions: [], established: 0 }
 
 /** Sessions by the name of the BGPPeer; those of the node-to-node mesh under null. */
 export function sessionsByPeer(snapshot: ClusterSnapshot): ReadonlyMap<string | null, PeerSessions> {
-  const found = new Map<string | null, NodeSession[]>()
-  for (const { metadata, status } of inOrder(livingNetworks(snapshot))) {
-    for (const session of status?.peers ?? []) {
-      const peer = session.peer ?? null
-      const sessions = found.get(peer)
-      if (sessions === undefined) found.set(peer, [{ node: metadata.name, session }])
-      else sessions.push({ node: metadata.name, session })
-    }
-  }
-  return new Map([...found].map(([peer, sessions]) => [peer, ordered(sessions)]))
+  const all = inOrder(livingNetworks(snapshot)).flatMap(({ metadata, status }) =>
+    (status?.peers ?? []).map((session): NodeSession => ({ node: metadata.name, session })),
+  )
+  const byPeer = Map.groupBy(all, ({ session }) => session.peer ?? null)
+  return new Map([...byPeer].map(([peer, sessions]) => [peer, ordered(sessions)]))
 }
 
 /** They come in order of nodes; sorting is stable. */

@@ -66,16 +66,11 @@ const DUPLICATE_ID = 'DuplicateRouterID'
 
 /** Two speakers with one BGP Identifier cannot peer in one AS (RFC 6286 §2.1), and routes of one look like a loop to the other (RFC 4456 §8). */
 function duplicateRouterIds({ BGPConfiguration }: ClusterSnapshot, networks: Networks): readonly Finding[] {
-  const byId = new Map<string, string[]>()
-  for (const { metadata, status } of inOrder(networks)) {
-    if (status?.routerID === undefined) continue
-    const names = byId.get(status.routerID)
-    if (names === undefined) byId.set(status.routerID, [metadata.name])
-    else names.push(metadata.name)
-  }
-  return [...byId].flatMap(([routerId, names]): readonly Finding[] => {
+  const byId = Map.groupBy(inOrder(networks), ({ status }) => status?.routerID)
+  return [...byId].flatMap(([routerId, sharing]): readonly Finding[] => {
+    const names = sharing.map(({ metadata }) => metadata.name)
     const [, second] = names
-    if (second === undefined) return []
+    if (routerId === undefined || second === undefined) return []
     const hasDefault = BGPConfiguration.has('default')
     return [
       {

@@ -24,12 +24,7 @@ export type StatusObject = { readonly [K in StatusKind]: ResourceOf<K> }[StatusK
 
 /** Every object with the status it should have; `now` is for conditions that change (ISO 8601). */
 export function wantedStatuses(snapshot: ClusterSnapshot, survey: Survey, now: string): readonly StatusObject[] {
-  const bySubject = new Map<string, Finding[]>()
-  for (const finding of survey.findings) {
-    const known = bySubject.get(finding.subject)
-    if (known === undefined) bySubject.set(finding.subject, [finding])
-    else known.push(finding)
-  }
+  const bySubject = Map.groupBy(survey.findings, ({ subject }) => subject)
   const findingsOf = ({ kind, metadata }: StatusObject): readonly Finding[] => bySubject.get(`${kind}/${metadata.name}`) ?? []
   return [
     ...inOrder(snapshot.BGPPeer).map((peer) => peerStatus(peer, survey, findingsOf(peer), now)),

@@ -47,7 +47,13 @@ export class Running implements AsyncDisposable {
   static watcher(kube: KubeApi, folder: string): Promise<Running> {
     mkdirSync(folder, { recursive: true })
     const done = join(folder, 'synced')
-    const node = [process.execPath, '--max-semi-space-size=1', '--heap-growing-percent=60', '--disable-warning=ExperimentalWarning']
+    const node = [
+      process.execPath,
+      '--max-semi-space-size=4',
+      '--no-parallel-scavenge',
+      '--heap-growing-percent=60',
+      '--disable-warning=ExperimentalWarning',
+    ]
     return Running.#start([...node, WATCHER, done], kube, folder, async () => readFileSync(done, 'utf8') !== '')
   }
 

@@ -1,4 +1,5 @@
 // The agent's threads, joined by a port of their own: best paths leave the bgp thread straight for the dataplane.
+import { setFlagsFromString } from 'node:v8'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { LogLevel } from '../lib/log.ts'
 import type { BgpThreadData, DataplaneThreadData } from './threads.ts'
@@ -16,7 +17,14 @@ export type ThreadsOptions = {
 
 export type Threads = { readonly bgp: Worker; readonly dataplane: Worker }
 
+/**
+ * Of the young generation's halves of every thread that is started from now on. Tables of routes are outside the heap, and what is made
+ * beside them is gone at once; the main thread has more (bin/fibula), because pods wait for it.
+ */
+const SEMI_SPACE_MIB = 1
+
 export function spawnThreads({ logLevel, node, peersUpBefore, servesPods, onEnded }: ThreadsOptions): Threads {
+  setFlagsFromString(`--max-semi-space-size=${SEMI_SPACE_MIB}`)
   const { port1, port2 } = new MessageChannel()
   const bgp: BgpThreadData & { dataplanePort: MessagePort } = { logLevel, node, peersUpBefore, dataplanePort: port1 }
   const dataplane: DataplaneThreadData & { bgpPort: MessagePort } = { logLevel, node, servesPods, bgpPort: port2 }

@@ -155,12 +155,17 @@ export class Node {
   /** Where the pod with that address is: its network namespace. Throws if no pod of this node has the address. */
   async podPlace(address: string): Promise<Place> {
     const folder = `/proc/${this.#pid}/root/run/netns`
+    let last: unknown
     for (const name of fs.readdirSync(folder)) {
       const place = ['nsenter', `--net=${path.join(folder, name)}`]
-      const addresses = await exec('nsenter', [...place.slice(1), 'ip', '-oneline', 'address', 'show'])
-      if (addresses.stdout.includes(` ${address}/`)) return place
+      try {
+        const addresses = await exec('nsenter', [...place.slice(1), 'ip', '-oneline', 'address', 'show'])
+        if (addresses.stdout.includes(` ${address}/`)) return place
+      } catch (cause) {
+        last = cause // that of a pod that is just going, of the specs before: not the one that is looked for
+      }
     }
-    throw new Error(`no pod on ${this.name} has the address ${address}`)
+    throw new Error(`no pod on ${this.name} has the address ${address}`, { cause: last })
   }
 
   /** SIGKILL to the first process of a container, by its id in the pod's status (containerd://…). */

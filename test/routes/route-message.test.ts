@@ -206,6 +206,12 @@ describe('links and addresses', () => {
     ])
   })
 
+  test('a link that is up without a carrier does not run', () => {
+    const view = viewOf(FIXTURE.links[1] ?? '')
+    view.setUint32(8, view.getUint32(8, true) & ~0x40, true) // IFF_RUNNING
+    expect(readLink(view, 0, view.byteLength)).toMatchObject({ name: 'eth0', isUp: true, isRunning: false })
+  })
+
   test('links are read as the package reads them', () => {
     const fromPackage = FIXTURE.links.map((hex) => {
       const { data, attrs } = parseLinkMessage(Buffer.from(hex, 'hex'))

@@ -20,6 +20,7 @@ import {
   isLocalRoute,
   type NetlinkRequest,
   readAddress,
+  readIsOperational,
   readLink,
   readRoute,
   replaceRoute,
@@ -241,6 +242,15 @@ function hexText(text: string): string {
 
 describe("the kernel's answers", () => {
   const [link = ''] = FIXTURE.kernel.link
+
+  test('whether a link is operational', () => {
+    const view = viewOf(link)
+    expect(readIsOperational(view, 0, view.byteLength)).toBe(true)
+    eachAttribute(view, 16, view.byteLength, (type, at) => {
+      if (type === 16) view.setUint8(at, 2) // IFLA_OPERSTATE: IF_OPER_DOWN
+    })
+    expect([readIsOperational(view, 0, view.byteLength), readLink(view, 0, view.byteLength)?.isOperational]).toEqual([false, false])
+  })
 
   test('a veth with its settings', () => {
     const view = viewOf(link)

@@ -4,23 +4,9 @@ import type { Problem } from '../../../src/agent/index.ts'
 import { isSame, isSameInEssence, type NodeStatus, type ReportFacts, reportOf } from '../../../src/agent/reporting/report.ts'
 import { MAX_NODE_PROBLEMS, MAX_NODE_SESSIONS } from '../../../src/store/index.ts'
 import { peerStatus } from '../../cli/fixtures.ts'
-import { node, peer } from '../../store/objects.ts'
-import { deriveFor, host } from '../derive/world.ts'
+import { QUIET } from './facts.ts'
 
-const DERIVED = deriveFor('n1', [node('n1', ['10.0.0.11']), peer('tor')], host({ eth0: ['10.0.0.11/24'] }))
-const FACTS: ReportFacts = {
-  version: '1.0.0',
-  derived: DERIVED,
-  blocks: [],
-  peers: [peerStatus({ name: 'tor' })],
-  pods: null,
-  problems: [],
-  notReadyBecause: [],
-  isDataplaneSynced: true,
-  dataplaneProblems: [],
-  configurationProblems: [],
-  podNetwork: null,
-}
+const FACTS: ReportFacts = { ...QUIET, peers: [peerStatus({ name: 'tor' })] }
 const report = (facts: Partial<ReportFacts> = {}, now = 'now'): NodeStatus => reportOf({ ...FACTS, ...facts }, null, 1, now)
 const problem = (severity: Problem['severity'], subject: string, over: Partial<Problem> = {}): Problem => {
   return { severity, subject, message: 'is wrong', ...over }

@@ -6,10 +6,8 @@ import type { PeerStatus } from '../../../src/bgp/index.ts'
 import { FakeClock } from '../../../src/lib/clock.ts'
 import { silentLog } from '../../../src/lib/log.ts'
 import { MemoryStore, type NodeNetwork, StoreError } from '../../../src/store/index.ts'
-import { node, peer as peerManifest } from '../../store/objects.ts'
-import { deriveFor, host } from '../derive/world.ts'
+import { QUIET } from './facts.ts'
 
-const DERIVED = deriveFor('n1', [node('n1', ['10.0.0.11']), peerManifest('tor')], host({ eth0: ['10.0.0.11/24'] }))
 const NO_MESSAGES = { open: 0, update: 0, notification: 0, keepalive: 0, routeRefresh: 0 }
 
 function session(name: string, over: Partial<PeerStatus> = {}): PeerStatus {
@@ -45,19 +43,7 @@ function session(name: string, over: Partial<PeerStatus> = {}): PeerStatus {
   }
 }
 
-const FACTS: ReportFacts = {
-  version: '1.0.0',
-  derived: DERIVED,
-  blocks: ['10.244.0.64/26', '10.244.0.0/26'],
-  peers: [session('tor')],
-  pods: null,
-  problems: [],
-  notReadyBecause: [],
-  isDataplaneSynced: true,
-  dataplaneProblems: [],
-  configurationProblems: [],
-  podNetwork: null,
-}
+const FACTS: ReportFacts = { ...QUIET, blocks: ['10.244.0.64/26', '10.244.0.0/26'], peers: [session('tor')] }
 
 /** Promises of a memory store are settled in a few turns of the microtask queue. */
 async function settled(): Promise<void> {
